@@ -1,0 +1,315 @@
+"""The backward pass: gradients flow from the outputs to the leaves, newest node first.
+
+Every node is younger than the nodes its operands came from, so visiting the reachable nodes by
+falling sequence number is a reverse topological order, and no recursion is needed however deep the
+graph is. Each node's ``backward`` records ordinary ops: with ``create_graph`` those go on the tape
+themselves, which is all that higher derivatives take.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from cresset.core.modes import THREAD
+from cresset.core.tape import ANOMALY, Node, edge_of
+from cresset.ops.inplace import contiguous
+from cresset.ops.pointwise import add
+from cresset.tensor import Tensor
+
+
+def run(
+    roots: Sequence[tuple[tuple, Tensor]],
+    keep_graph: bool,
+    create_graph: bool,
+    accumulate: bool,
+    wanted: dict[Any, Tensor | None] | None = None,
+) -> None:
+    """Send gradients from ``roots`` (pairs of edge and gradient) through the tape.
+
+    With ``accumulate`` the leaves' ``grad`` grow. ``wanted`` maps (node, output number) or
+    (tensor, 0) to gradients to capture; if given, only those leaves accumulate.
+    """
+    pending: dict[Any, list[Tensor | None]] = {}
+    leaves: dict[int, tuple[Tensor, Tensor]] = {}
+    #: Gradient memory that somebody besides one leaf may look at.
+    seen_outside = {gradient._storage for _, gradient in roots}
+    waiting: dict[int, int] = {}
+    nodes = _reachable([edge[0] for edge, _ in roots], waiting, wanted)
+    previous, THREAD.grad = THREAD.grad, create_graph
+    try:
+        for edge, gradient in roots:
+            _deliver(edge, gradient, pending, leaves)
+        for edge, _ in roots:
+            if not isinstance(edge[0], Node) and not waiting.get(id(edge[0])):
+                _finish_leaf(leaves, edge[0], create_graph, accumulate, wanted, seen_outside)
+        for node in nodes:
+            grads = pending.pop(node, None)
+            if grads is None:
+                results: tuple = (None,) * len(node.edges)
+            else:
+                results = _step(node, grads, wanted, seen_outside)
+                if not keep_graph:
+                    node.release()
+            for edge, gradient in zip(node.edges, results, strict=True):
+                if edge is None:
+                    continue
+                target = edge[0]
+                if gradient is not None:
+                    _deliver(edge, gradient, pending, leaves)
+                if not isinstance(target, Node):
+                    key = id(target)
+                    left = waiting[key] - 1
+                    waiting[key] = left
+                    if left == 0:
+                        _finish_leaf(leaves, target, create_graph, accumulate, wanted, seen_outside)
+    finally:
+        THREAD.grad = previous
+
+
+def _reachable(
+    starts: list, waiting: dict[int, int], wanted: dict[Any, Tensor | None] | None
+) -> list[Node]:
+    """Nodes to visit, youngest first; counts in ``waiting`` how many edges lead to each leaf."""
+    seen: set[int] = set()
+    stack = [s for s in starts if isinstance(s, Node)]
+    nodes: list[Node] = []
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        nodes.append(node)
+        for edge in node.edges:
+            if edge is not None:
+                target = edge[0]
+                if isinstance(target, Node):
+                    stack.append(target)
+                else:
+                    key = id(target)
+                    waiting[key] = waiting.get(key, 0) + 1
+    nodes.sort(key=_youngest_first)
+    if wanted is not None:
+        return _leading_to(nodes, wanted)
+    return nodes
+
+
+def _youngest_first(node: Node) -> int:
+    return -node.sequence
+
+
+def _leading_to(nodes: list[Node], wanted: dict[Any, Tensor | None]) -> list[Node]:
+    """Only the nodes from which some wanted gradient can be reached, or whose own is wanted."""
+    targets = {key[0] if isinstance(key[0], Node) else id(key[0]) for key in wanted}
+    useful: set[Node] = set()
+    for node in reversed(nodes):
+        for edge in node.edges:
+            if edge is None:
+                continue
+            target = edge[0]
+            if (target in useful or target in targets) if isinstance(target, Node) else (
+                id(target) in targets
+            ):  # fmt: skip
+                useful.add(node)
+                break
+    return [n for n in nodes if n in useful or n in targets]
+
+
+def _deliver(edge: tuple, gradient: Tensor, pending: dict, leaves: dict) -> None:
+    """Add a gradient to what has arrived at an edge so far."""
+    target, number = edge
+    if isinstance(target, Node):
+        slots = pending.get(target)
+        if slots is None:
+            slots = pending[target] = [None] * target.outputs
+        have = slots[number]
+        slots[number] = gradient if have is None else add(have, gradient)
+    else:
+        entry = leaves.get(id(target))
+        leaves[id(target)] = (target, gradient if entry is None else add(entry[1], gradient))
+
+
+def _step(
+    node: Node, grads: list, wanted: dict[Any, Tensor | None] | None, seen_outside: set
+) -> tuple:
+    """Hooks, then the node's own backward."""
+    users = node._metadata is not None or node._pre_hooks or node._hooks or node.op.family == "user"
+    if node._metadata is not None:
+        for (number, _), (hooks, owner) in list(node._metadata.get("_watchers", {}).items()):
+            gradient = grads[number]
+            if gradient is None:
+                continue
+            for hook in list(hooks.values()):
+                changed = hook(gradient)
+                if changed is not None:
+                    gradient = grads[number] = changed
+            tensor = owner()
+            if tensor is not None and tensor._retains:
+                have = tensor._grad
+                tensor._grad = gradient if have is None else add(have, gradient)
+    if node._pre_hooks:
+        for hook in list(node._pre_hooks.values()):
+            changed = hook(tuple(grads))
+            if changed is not None:
+                grads = [changed] if isinstance(changed, Tensor) else list(changed)
+    if wanted is not None:
+        for number, gradient in enumerate(grads):
+            if gradient is not None and (node, number) in wanted:
+                wanted[node, number] = gradient
+    if node.where is None:
+        results = node.backward(tuple(grads))
+    else:
+        results = _careful_backward(node, tuple(grads))
+    if node._hooks:
+        for hook in list(node._hooks.values()):
+            changed = hook(results, tuple(grads))
+            if changed is not None:
+                results = changed if isinstance(changed, tuple) else (changed,)
+    if users:
+        seen_outside.update(g._storage for g in (*grads, *results) if g is not None)
+    return results
+
+
+def _careful_backward(node: Node, grads: tuple) -> tuple:
+    """Anomaly mode: name the forward call of the node that failed or made NaNs."""
+    import warnings
+
+    try:
+        results = node.backward(grads)
+    except Exception:
+        warnings.warn(
+            f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n"
+            f"{node.where}",
+            UserWarning,
+            stacklevel=2,
+        )
+        raise
+    if ANOMALY.check_nan:
+        for i, result in enumerate(results):
+            if result is not None and bool((result != result).any()):
+                warnings.warn(
+                    f"Error detected in {node.name()}. Traceback of forward call that caused the "
+                    f"error:\n{node.where}",
+                    UserWarning,
+                    stacklevel=2,
+                )
+                raise RuntimeError(
+                    f"Function '{node.name()}' returned nan values in its {i}th output."
+                )
+    return results
+
+
+def _finish_leaf(
+    leaves: dict,
+    leaf: Tensor,
+    create_graph: bool,
+    accumulate: bool,
+    wanted: dict[Any, Tensor | None] | None,
+    seen_outside: set,
+) -> None:
+    """All gradients of a leaf have arrived: hooks, then ``grad``."""
+    entry = leaves.pop(id(leaf), None)
+    if entry is None:
+        return
+    gradient = entry[1]
+    del entry
+    if leaf._hooks:
+        for hook in list(leaf._hooks.values()):
+            seen_outside.add(gradient._storage)
+            changed = hook(gradient)
+            if changed is not None:
+                gradient = changed
+                seen_outside.add(gradient._storage)
+    if wanted is not None and (leaf, 0) in wanted:
+        wanted[leaf, 0] = gradient
+    if not accumulate or (wanted is not None and (leaf, 0) not in wanted):
+        return
+    node = leaf._accumulator() if leaf._accumulator is not None else None
+    if node is not None and node._pre_hooks:
+        for hook in list(node._pre_hooks.values()):
+            changed = hook((gradient,))
+            if changed is not None:
+                gradient = changed[0] if isinstance(changed, tuple) else changed
+    have = leaf._grad
+    if have is None:
+        leaf._grad = _own_gradient(gradient, create_graph, seen_outside)
+    elif create_graph:
+        leaf._grad = add(have, gradient)
+    else:
+        # In place, as PyTorch does: whoever holds leaf.grad sees it grow.
+        have.add_(gradient)  # type: ignore[attr-defined]
+    if node is not None and node._hooks:
+        for hook in list(node._hooks.values()):
+            hook((), (gradient,))
+    if leaf._post_hooks:
+        for hook in list(leaf._post_hooks.values()):
+            hook(leaf)
+
+
+def _own_gradient(gradient: Tensor, create_graph: bool, seen_outside: set) -> Tensor:
+    """A gradient that only this leaf holds: taken over if nobody else can see it, else copied."""
+    if create_graph:
+        return gradient
+    spec, storage = gradient._spec, gradient._storage
+    if (
+        spec.compact
+        and spec.numel == storage.size
+        and storage not in seen_outside
+        and sys.getrefcount(storage) <= _ONE_TENSOR
+        and not storage.exported
+    ):
+        seen_outside.add(storage)
+        return gradient._alias()
+    if not spec.contiguous:
+        return contiguous(gradient._alias())
+    return gradient._alias().clone()  # type: ignore[attr-defined]
+
+
+def _count_for_one_tensor() -> int:
+    """References to a storage that one tensor holds, counted as ``_own_gradient`` counts them."""
+    from cresset import dtypes
+    from cresset.core.spec import dense
+    from cresset.core.storage import Storage
+    from cresset.device import CPU
+    from cresset.tensor import wrap
+
+    tensor = wrap(Storage(dtypes.float32, 1, CPU), dense(dtypes.float32, (1,)))
+    storage = tensor._storage
+    return sys.getrefcount(storage)
+
+
+_ONE_TENSOR = _count_for_one_tensor()
+
+
+def root(tensor: Tensor, gradient: Tensor | None, create_graph: bool) -> tuple[tuple, Tensor]:
+    """The edge and first gradient of an output, checked as PyTorch checks them."""
+    edge = edge_of(tensor)
+    if edge is None:
+        raise RuntimeError(
+            "element 0 of tensors does not require grad and does not have a grad_fn"
+        )
+    if gradient is None:
+        if tensor._spec.numel != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        if not tensor._spec.dtype.is_floating_point:
+            raise RuntimeError(
+                "grad can be implicitly created only for real scalar outputs but got "
+                f"{tensor.dtype}"
+            )
+        gradient = tensor.detach().new_ones(tensor.shape)  # type: ignore[attr-defined]
+    else:
+        if gradient._spec.shape != tensor._spec.shape:
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[0] has a shape of {gradient.shape} and output[0] "
+                f"has a shape of {tensor.shape}."
+            )
+        if gradient.dtype.is_complex != tensor.dtype.is_complex:
+            raise RuntimeError(
+                "For complex Tensors, both grad_output and output are required to have the same "
+                f"dtype. Mismatch in dtype: grad_output[0] has a dtype of {gradient.dtype} and "
+                f"output[0] has a dtype of {tensor.dtype}."
+            )
+        if not create_graph and gradient._requires_grad:
+            gradient = gradient.detach()
+    return edge, gradient

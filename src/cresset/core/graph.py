@@ -1,0 +1,264 @@
+"""Recording: an op appends one node to the graph; the graph runs when a value is looked at.
+
+A graph numbers values by *slots*. Operands that exist already (buffers, numbers) take slots as
+inputs, outputs of nodes take the next ones. A node is a Call plus the slots of its operands. When
+the graph is flushed, the tuple of Calls and slots, together with which outputs are still reachable
+and which inputs nobody else can read, is the key of the plan to run. Numbers and buffers are inputs
+by position, so a new learning rate or a new batch finds the same plan.
+
+What must stay true:
+- outputs are bound to exactly the storages that are alive and still name that slot;
+- flushing costs by the pending graph, never by the number of live tensors;
+- after a flush nothing points into the old graph;
+- program order is kept, so reads see what was written before them and nothing later.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any, NamedTuple
+from weakref import ref
+
+from cresset.core.call import Call
+from cresset.core.modes import PROCESS
+from cresset.core.plan import Plan, Program, reference_plan
+from cresset.core.plan_cache import PlanCache
+from cresset.core.storage import Storage
+
+MOST_NODES = 2_000
+MOST_BYTES = 256 << 20
+
+#: Guards the current graph; recording and flushing are short or release the GIL themselves.
+LOCK = threading.RLock()
+
+
+class Input(NamedTuple):
+    slot: int
+    value: Any
+    storage: Any  # weak reference to the Storage whose value this is, or None
+
+
+class Graph:
+    """The nodes recorded since the last flush."""
+
+    __slots__ = ("epoch", "calls", "operands", "owners", "inputs", "slots", "nbytes", "lines",
+                 "tracing")  # fmt: skip
+    _epochs = 0
+
+    def __init__(self, tracing: bool = False) -> None:
+        Graph._epochs += 1
+        self.epoch = Graph._epochs
+        self.calls: list[Call] = []
+        #: Per node: the slot of its first output, then the slots of its operands.
+        self.operands: list[tuple[int, ...]] = []
+        #: (slot, weak reference to the storage that was given it), in slot order.
+        self.owners: list[tuple[int, Any]] = []
+        self.inputs: list[Input] = []
+        self.slots = 0
+        self.nbytes = 0
+        self.lines: dict[int, str] = {}
+        self.tracing = tracing
+
+
+class _Recorder:
+    """Holds the current graph (one per process, so threads see one program order)."""
+
+    __slots__ = ("graph", "cache", "flushes", "running")
+
+    def __init__(self) -> None:
+        self.graph = Graph()
+        self.cache = PlanCache()
+        self.flushes = 0
+        self.running = False
+
+
+RECORDER = _Recorder()
+
+
+def record(call: Call, args: tuple) -> tuple[Storage, ...]:
+    """Append a node. ``args`` holds, per operand, a Storage, a buffer (array) or a number.
+
+    Returns the storages that own its outputs.
+    """
+    with LOCK:
+        graph = RECORDER.graph
+        epoch = graph.epoch
+        slots = [0]
+        for arg in args:
+            if arg.__class__ is Storage:
+                if arg.epoch == epoch:
+                    slots.append(arg.slot)
+                else:
+                    slots.append(_bind_input(graph, arg))
+            else:
+                slot = graph.slots
+                graph.slots = slot + 1
+                graph.inputs.append(Input(slot, arg, None))
+                slots.append(slot)
+        slot = slots[0] = graph.slots
+        storages = []
+        for spec in call.outs:
+            storage = Storage(spec.dtype, spec.numel, spec.device)
+            storage.epoch = epoch
+            storage.slot = slot
+            graph.owners.append((slot, ref(storage)))
+            slot += 1
+            storages.append(storage)
+        graph.slots = slot
+        calls = graph.calls
+        calls.append(call)
+        graph.operands.append(tuple(slots))
+        graph.nbytes += call.nbytes
+        if call.op.checks_values or PROCESS.debug:
+            graph.lines[len(calls) - 1] = _user_line()
+        if graph.tracing:
+            return tuple(storages)
+        if PROCESS.eager:
+            flush("eager mode")
+        elif len(calls) >= MOST_NODES or graph.nbytes >= MOST_BYTES:
+            flush("cap on pending nodes or bytes")
+    return tuple(storages)
+
+
+def _bind_input(graph: Graph, storage: Storage) -> int:
+    """Give a concrete storage a slot in this graph."""
+    if storage.error is not None:
+        raise storage.error
+    slot = graph.slots
+    graph.slots = slot + 1
+    graph.inputs.append(Input(slot, storage.buffer, ref(storage)))
+    storage.epoch = graph.epoch
+    storage.slot = slot
+    return slot
+
+
+def rebind(storage: Storage, fresh: Storage) -> None:
+    """Make ``storage`` own the value of ``fresh``, a temporary of the same size and dtype.
+
+    This is how a write of a whole storage is recorded: no node, only a newer name.
+    """
+    with LOCK:
+        graph = RECORDER.graph
+        if fresh.epoch == graph.epoch:
+            if storage.home or storage.exported:
+                flush("write to shared memory")
+                write_through(storage, fresh.buffer)
+                return
+            graph.owners.append((fresh.slot, ref(storage)))
+            storage.epoch, storage.slot, storage.error = fresh.epoch, fresh.slot, None
+        elif storage.home or storage.exported:
+            if storage.epoch == graph.epoch:
+                flush("write to shared memory")
+            write_through(storage, fresh.buffer)
+        else:
+            storage.epoch, storage.slot, storage.error = -1, -1, fresh.error
+            storage.buffer = fresh.buffer
+
+
+def write_through(storage: Storage, buffer: Any) -> None:
+    """Copy a result into memory that others see."""
+    if storage.buffer is not buffer:
+        storage.buffer[...] = buffer
+    storage.epoch = -1
+
+
+def materialize(storage: Storage) -> Any:
+    """The storage's buffer, after running whatever it waits for."""
+    if storage.epoch != -1:
+        with LOCK:
+            if storage.epoch == RECORDER.graph.epoch and RECORDER.graph.calls:
+                flush("a value is looked at")
+            storage.epoch = -1
+    if storage.error is not None:
+        raise storage.error
+    return storage.buffer
+
+
+def is_pending(storage: Storage) -> bool:
+    """Whether the storage's value is still to be computed by the current graph."""
+    if storage.epoch != RECORDER.graph.epoch:
+        return False
+    return storage.buffer is None or any(s == storage.slot for s, _ in RECORDER.graph.owners)
+
+
+def flush(reason: str = "asked for") -> None:
+    """Run everything recorded so far and bind the results."""
+    with LOCK:
+        graph = RECORDER.graph
+        if not graph.calls:
+            return
+        if graph.tracing:
+            raise RuntimeError("a composite's body looked at a value; it may only record ops")
+        RECORDER.graph = Graph()
+        RECORDER.flushes += 1
+        epoch = graph.epoch
+        bound: list[tuple[int, Storage]] = []
+        live: list[int] = []
+        for slot, owner in graph.owners:
+            storage = owner()
+            if storage is not None and storage.slot == slot and storage.epoch == epoch:
+                bound.append((slot, storage))
+                live.append(slot)
+        dead_inputs = []
+        for slot, _, owner in graph.inputs:
+            if owner is not None:
+                storage = owner()
+                if storage is None or storage.slot != slot or storage.epoch != epoch:
+                    # Nobody can read this version any more (unless its memory is given out).
+                    if storage is None or not (storage.home or storage.exported):
+                        dead_inputs.append(slot)
+        program = Program(
+            tuple(graph.calls), tuple(graph.operands), tuple(live), tuple(dead_inputs)
+        )
+        plan = RECORDER.cache.get(program)
+        if PROCESS.debug:
+            print(f"[cresset] flush of {len(graph.calls)} ops: {reason} ({_user_line()})",
+                  file=sys.stderr)  # fmt: skip
+        if plan is None:
+            plan = reference_plan(program, graph.slots)
+            RECORDER.cache.put(program, plan)
+        _run(graph, plan, bound)
+
+
+def _run(graph: Graph, plan: Plan, bound: list[tuple[int, Storage]]) -> None:
+    values: list[Any] = [None] * plan.slots
+    for slot, value, _ in graph.inputs:
+        values[slot] = value
+    graph.inputs.clear()
+    failure = plan.run(values, graph.lines)
+    bound.sort(key=_slot_first)
+    last = -1
+    for slot, storage in bound:
+        value = values[slot]
+        storage.epoch = -1
+        if failure is not None and isinstance(value, BaseException):
+            storage.error = value
+            storage.buffer = None
+        elif storage.home or storage.exported:
+            if storage.buffer is None:
+                storage.buffer = value
+            else:
+                write_through(storage, value)
+        else:
+            # Two storages may name one value (a write takes over a temporary): one memory each.
+            storage.buffer = value if slot != last else value.copy()
+        last = slot
+    if failure is not None:
+        raise failure
+
+
+def _slot_first(pair: tuple[int, Storage]) -> int:
+    return pair[0]
+
+
+def _user_line() -> str:
+    """File and line of the nearest frame outside this package."""
+    frame = sys._getframe(1)
+    package = __name__.split(".")[0] + "."
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if not (name + ".").startswith(package) or name == "__main__":
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return "?"

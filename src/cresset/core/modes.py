@@ -1,0 +1,35 @@
+"""Process switches read from the environment, and the per-thread autograd switches.
+
+CRESSET_MODE=eager   run every op as it is recorded (the default is ``lazy``)
+CRESSET_DEBUG=1..4   say why each flush happened; higher levels belong to the compiler
+CRESSET_CHECK=1      also run the slower checks of plans (kernels must not return their inputs)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+
+class _Process:
+    """Settings of this process."""
+
+    def __init__(self) -> None:
+        mode = os.environ.get("CRESSET_MODE", "lazy")
+        if mode not in ("lazy", "eager"):
+            raise ValueError(f"CRESSET_MODE must be 'lazy' or 'eager', got {mode!r}")
+        self.eager = mode == "eager"
+        self.debug = int(os.environ.get("CRESSET_DEBUG", "0") or "0")
+        self.check = os.environ.get("CRESSET_CHECK", "0") not in ("", "0")
+        self.legacy = os.environ.get("CRESSET_LEGACY", "0") not in ("", "0")
+
+
+class _Thread(threading.local):
+    """Autograd switches; each thread starts with gradients on, as in PyTorch."""
+
+    grad = True
+    inference = False
+
+
+PROCESS = _Process()
+THREAD = _Thread()

@@ -1,0 +1,44 @@
+"""Plans by the structure of their program: bounded, oldest out, counts per plan.
+
+When a plan is replaced by a compiled one depends on ``seen`` counts alone, never on timing, so the
+same program gives the same bits on every run.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+MOST_PLANS = 512
+
+
+class PlanCache:
+    """Least-recently-used map from Program to Plan."""
+
+    def __init__(self, most: int = MOST_PLANS) -> None:
+        self.most = most
+        self.hits = 0
+        self.misses = 0
+        self._plans: OrderedDict[Any, Any] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    def get(self, program: Any) -> Any:
+        """The plan for this program, or None; counts the use."""
+        plan = self._plans.get(program)
+        if plan is None:
+            self.misses += 1
+            return None
+        self.hits += 1
+        plan.seen += 1
+        self._plans.move_to_end(program)
+        return plan
+
+    def put(self, program: Any, plan: Any) -> None:
+        self._plans[program] = plan
+        if len(self._plans) > self.most:
+            self._plans.popitem(last=False)
+
+    def clear(self) -> None:
+        self._plans.clear()

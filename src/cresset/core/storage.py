@@ -1,0 +1,119 @@
+"""``Storage``: what holds a tensor's memory, now or once the graph has run.
+
+A storage is in one of two states. *Concrete*: ``buffer`` is a one-dimensional array of the device's
+namespace. *Pending*: ``epoch`` is the number of the graph being recorded and ``slot`` the value in
+it that this storage will own. Writing never changes a value: it binds the storage to a newer slot,
+so whatever was recorded before keeps reading the older one (static single assignment).
+
+A storage is *exported* while memory outside (a NumPy array, DLPack, shared memory) shows the same
+bytes. Then values must be live on both sides: reads are taken at once and writes go into the very
+same buffer at once. For NumPy the end of sharing is seen from the buffer owner's reference count.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from cresset.device import CPU, device
+from cresset.dtypes import dtype
+
+
+class Storage:
+    """Memory of ``size`` elements of ``dtype`` on ``device``, versioned."""
+
+    __slots__ = (
+        "buffer", "epoch", "slot", "version", "dtype", "size", "device", "exported", "home",
+        "error", "__weakref__",
+    )  # fmt: skip
+    buffer: Any
+    epoch: int
+    slot: int
+    version: int
+    dtype: dtype
+    size: int
+    device: device
+    #: Outside memory may show this buffer: see ``shared``.
+    exported: bool
+    #: The address was given out, so results must land in this very buffer.
+    home: bool
+    #: What went wrong when the pending value was computed.
+    error: BaseException | None
+
+    def __init__(self, dtype: dtype, size: int, device: device, buffer: Any = None) -> None:
+        self.buffer = buffer
+        self.epoch = -1
+        self.slot = -1
+        self.version = 0
+        self.dtype = dtype
+        self.size = size
+        self.device = device
+        self.exported = False
+        self.home = False
+        self.error = None
+
+    def take(self, other: Storage) -> None:
+        """Hold what ``other`` holds; ``other`` is a temporary that nobody looks at again."""
+        self.epoch, self.slot, self.error = other.epoch, other.slot, other.error
+        if other.epoch == -1:
+            self.buffer = other.buffer
+
+    def export(self, forever: bool = False) -> None:
+        """Note that memory outside shows this (concrete) buffer."""
+        self.exported = True
+        if forever:
+            self.home = True
+
+    def shared(self) -> bool:
+        """Whether outside memory still shows the buffer (ends the sharing once it does not)."""
+        if not self.exported:
+            return False
+        if self.home or self.device is not CPU:
+            return True
+        if _others_hold(self):
+            return True
+        self.exported = False
+        return False
+
+
+def owner_of(array: np.ndarray) -> Any:
+    """The object that owns an array's memory: an array without a base, or a foreign buffer."""
+    while isinstance(array, np.ndarray) and array.base is not None:
+        array = array.base
+    return array
+
+
+def _references(storage: Storage) -> int:
+    """References to the buffer and to its owner, counted the same way every time."""
+    buffer = storage.buffer
+    owner = owner_of(buffer)
+    if owner is buffer:
+        return sys.getrefcount(buffer)
+    return sys.getrefcount(owner) + sys.getrefcount(buffer)
+
+
+def _baseline(through_view: bool) -> int:
+    """What ``_references`` says of a storage that is alone; measured, as it differs by Python."""
+    from cresset import dtypes
+
+    storage = Storage(dtypes.uint8, 1, CPU, np.zeros(1, np.uint8))
+    if through_view:
+        storage.buffer = storage.buffer.reshape(-1)[:]
+    return _references(storage)
+
+
+_ALONE = _baseline(False)
+_ALONE_VIEW = _baseline(True)
+
+
+def _others_hold(storage: Storage) -> bool:
+    owner = owner_of(storage.buffer)
+    if owner is storage.buffer:
+        del owner
+        return _references(storage) > _ALONE
+    if not isinstance(owner, np.ndarray):
+        return True  # bytes, mmap, another library's memory: no way to tell
+    del owner
+    return _references(storage) > _ALONE_VIEW

@@ -1,0 +1,327 @@
+"""The tape: one ``Node`` per differentiable op, linked to the nodes that made its operands.
+
+``tensor.grad_fn`` is a Node. ``edges`` holds, per operand, where its gradient goes: ``None`` if it
+needs none, ``(node, n)`` for output n of an earlier node, ``(tensor, 0)`` for a leaf. Saved tensors
+remember their version; reading one that was changed in place raises, as in PyTorch. An op's own
+output is saved through an alias without history, so that tensors and nodes never form a cycle.
+
+Sequence numbers grow with time and an operand's node is always older than the node that uses it:
+sorting by them is a topological order.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+from weakref import ref
+
+from cresset.core.call import Call, Op
+from cresset.core.modes import THREAD
+
+_sequence = itertools.count().__next__
+
+
+class Node:
+    """One step of the recorded computation; printed as PyTorch prints its ``grad_fn``."""
+
+    __slots__ = (
+        "op", "call", "edges", "saved", "versions", "numbers", "sequence", "released", "_hooks",
+        "_pre_hooks", "_metadata", "outputs", "where", "__weakref__",
+    )  # fmt: skip
+    op: Op
+    call: Call
+    edges: tuple
+    saved: tuple
+    versions: tuple
+    #: Python numbers among the operands, by position (None elsewhere).
+    numbers: tuple
+    sequence: int
+    released: bool
+    #: How many outputs there are.
+    outputs: int
+
+    def name(self) -> str:
+        """The name PyTorch gives this kind of node."""
+        return type(self).__name__
+
+    @property
+    def needs(self) -> tuple[bool, ...]:
+        """Per operand: does it need a gradient?"""
+        return tuple(e is not None for e in self.edges)
+
+    @property
+    def next_functions(self) -> tuple:
+        """``((node, output number), ...)`` for the tensor operands; leaves show AccumulateGrad."""
+        result = []
+        for edge in self.edges:
+            if edge is None:
+                result.append((None, 0))
+            elif isinstance(edge[0], Node):
+                result.append(edge)
+            else:
+                result.append((accumulate_node(edge[0]), 0))
+        numbers = self.numbers
+        return tuple(
+            entry for i, entry in enumerate(result) if i >= len(numbers) or numbers[i] is None
+        )
+
+    @property
+    def metadata(self) -> dict:
+        """A dictionary for the user's own notes."""
+        if self._metadata is None:
+            self._metadata = {}
+        return self._metadata
+
+    def register_hook(self, hook: Any) -> RemovableHandle:
+        """Call ``hook(grad_inputs, grad_outputs)`` after this node's backward ran."""
+        if self._hooks is None:
+            self._hooks = {}
+        return RemovableHandle(self._hooks, hook)
+
+    def register_prehook(self, hook: Any) -> RemovableHandle:
+        """Call ``hook(grad_outputs)`` before this node's backward runs."""
+        if self._pre_hooks is None:
+            self._pre_hooks = {}
+        return RemovableHandle(self._pre_hooks, hook)
+
+    def unpack(self) -> tuple:
+        """The saved tensors, checked against the versions they were saved at."""
+        if self.released:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved "
+                "tensors after they have already been freed). Saved intermediate values of the "
+                "graph are freed when you call .backward() or autograd.grad(). Specify "
+                "retain_graph=True if you need to backward through the graph a second time or if "
+                "you need to access saved tensors after calling backward."
+            )
+        for i, (tensor, version) in enumerate(zip(self.saved, self.versions, strict=True)):
+            if tensor is not None and tensor._version != version:
+                raise _changed(self, i, tensor, version)
+        if not THREAD.grad:
+            return self.saved
+        return tuple(
+            tensor if tensor is None else self._with_history(i, tensor)
+            for i, tensor in enumerate(self.saved)
+        )
+
+    def _with_history(self, i: int, tensor: Any) -> Any:
+        """The saved tensor as it was: attached to the node that made it (for double backward)."""
+        which = self.op.save[i]
+        if which >= 0:
+            edge = self.edges[which]
+            if edge is None or edge[0] is tensor or edge[0] is tensor._grad_fn:
+                return tensor
+        else:
+            edge = (self, -1 - which)
+        alias = tensor._alias()
+        if alias._spec.dtype.category >= 2:
+            if isinstance(edge[0], Node):
+                alias._grad_fn, alias._output_nr = edge
+                alias._requires_grad = True
+            else:
+                return edge[0]
+        return alias
+
+    def backward(self, grads: tuple) -> tuple:
+        """Gradients of the operands from those of the outputs; None where not needed."""
+        op = self.op
+        saved = self.unpack()
+        vjp = op.vjp
+        if vjp.__class__ is tuple:
+            g = grads[0]
+            if g is None:
+                return (None,) * len(self.edges)
+            results = []
+            for i, edge in enumerate(self.edges):
+                if edge is None or vjp[i] is None:
+                    results.append(None)
+                else:
+                    grad = vjp[i](self, g, *saved)
+                    fix = self.call.grad_fix
+                    if fix and fix[i] is not None:
+                        grad = grad._reduce_to(*fix[i])
+                    results.append(grad)
+            return tuple(results)
+        return vjp(self, *grads, *saved)
+
+    def release(self) -> None:
+        """Drop what was saved: the graph was used and is not to be kept."""
+        self.saved = ()
+        self.versions = ()
+        self.released = bool(self.op.save)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {hex(id(self))}>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_saved_"):
+            for which, tensor in zip(self.op.save, self.unpack(), strict=False):
+                if name == ("_saved_result" if which < 0 else ("_saved_self", "_saved_other")[which]):
+                    return tensor
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+
+class RemovableHandle:
+    """What ``register_hook`` returns: ``remove()`` takes the hook away (also a context manager)."""
+
+    _next = itertools.count()
+
+    def __init__(self, hooks: dict, hook: Any) -> None:
+        self.id = next(RemovableHandle._next)
+        self.hooks = hooks
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.remove()
+
+
+class AccumulateGrad:
+    """Stands where a leaf's gradient arrives: what ``next_functions`` shows and hooks attach to."""
+
+    __slots__ = ("variable", "_hooks", "_pre_hooks", "__weakref__")
+
+    def __init__(self, variable: Any) -> None:
+        self.variable = variable
+        self._hooks: dict | None = None
+        self._pre_hooks: dict | None = None
+
+    next_functions: tuple = ()
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {hex(id(self))}>"
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+    def register_hook(self, hook: Any) -> RemovableHandle:
+        if self._hooks is None:
+            self._hooks = {}
+        return RemovableHandle(self._hooks, hook)
+
+    def register_prehook(self, hook: Any) -> RemovableHandle:
+        if self._pre_hooks is None:
+            self._pre_hooks = {}
+        return RemovableHandle(self._pre_hooks, hook)
+
+
+def accumulate_node(leaf: Any) -> AccumulateGrad:
+    """The leaf's AccumulateGrad; the leaf refers to it weakly, so keep it while hooks matter."""
+    node = leaf._accumulator() if leaf._accumulator is not None else None
+    if node is None:
+        node = AccumulateGrad(leaf)
+        leaf._accumulator = ref(node)
+    return node
+
+
+def node_class(op: Op) -> type[Node]:
+    """The Node subclass that carries the op's grad_fn name."""
+    if op.node_class is None:
+        op.node_class = type(op.grad_name, (Node,), {"__slots__": ()})
+    return op.node_class
+
+
+def edge_of(tensor: Any) -> tuple | None:
+    """Where a gradient for this tensor goes."""
+    if not tensor._requires_grad:
+        return None
+    if tensor._base is not None and tensor._base_generation != tensor._base._generation:
+        tensor._regenerate_history()
+    grad_fn = tensor._grad_fn
+    if grad_fn is None:
+        return (tensor, 0)
+    return (grad_fn, tensor._output_nr)
+
+
+def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
+    """Record a node for an op that was just recorded; ``outs`` are its fresh output tensors."""
+    node = (op.node_class or node_class(op))()
+    node.op = op
+    node.call = call
+    edges = []
+    numbers: tuple = ()
+    for x in operands:
+        if hasattr(x, "_spec"):
+            if not x._requires_grad:
+                edges.append(None)
+            elif x._base is None:
+                grad_fn = x._grad_fn
+                edges.append((x, 0) if grad_fn is None else (grad_fn, x._output_nr))
+            else:
+                edges.append(edge_of(x))
+        else:
+            edges.append(None)
+            if not numbers:
+                numbers = tuple(None if hasattr(y, "_spec") else y for y in operands)
+    node.edges = tuple(edges)
+    node.numbers = numbers
+    saved = []
+    versions = []
+    for i, which in enumerate(op.save):
+        if op.save_if and op.save_if[i] is not None and edges[op.save_if[i]] is None:
+            saved.append(None)
+            versions.append(0)
+            continue
+        tensor = operands[which] if which >= 0 else outs[-1 - which]._alias()
+        if tensor is None or not hasattr(tensor, "_spec"):
+            saved.append(None)
+            versions.append(0)
+        else:
+            saved.append(tensor)
+            versions.append(tensor._version)
+    node.saved = tuple(saved)
+    node.versions = tuple(versions)
+    node.sequence = _sequence()
+    node.released = False
+    node.outputs = len(outs)
+    node._hooks = node._pre_hooks = node._metadata = None
+    node.where = None
+    if ANOMALY.enabled:
+        node.where = ANOMALY.stack()
+    i = 0
+    for out in outs:
+        if out._spec.dtype.category >= 2:
+            out._grad_fn = node
+            out._output_nr = i
+            out._requires_grad = True
+        i += 1
+    return node
+
+
+class _Anomaly:
+    """Whether nodes remember the stack that made them (``detect_anomaly``)."""
+
+    enabled = False
+    check_nan = True
+
+    def stack(self) -> str:
+        import traceback
+
+        return "".join(traceback.format_stack()[:-3])
+
+
+ANOMALY = _Anomaly()
+
+
+def _changed(node: Node, i: int, tensor: Any, version: int) -> RuntimeError:
+    kind = tensor._type_name()
+    which = node.op.save[i]
+    made_by = ""
+    if which < 0:
+        made_by = f", which is output {-1 - which} of {node.name()},"
+    else:
+        edge = node.edges[which]
+        if edge is not None and isinstance(edge[0], Node):
+            made_by = f", which is output {edge[1]} of {edge[0].name()},"
+    shape = list(tensor._spec.shape)
+    return RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace "
+        f"operation: [{kind} {shape}]{made_by} is at version {tensor._version}; expected version "
+        f"{version} instead. Hint: enable anomaly detection to find the operation that failed to "
+        "compute its gradient, with torch.autograd.set_detect_anomaly(True)."
+    )

@@ -1,0 +1,553 @@
+"""Elementwise ops: the rules they share, and arithmetic.
+
+A pointwise op broadcasts its operands, converts them to one compute dtype, and maps a kernel over
+the elements. ``pointwise(name, kernel, vjp, rule=...)`` makes the op; the rules differ in dtypes:
+
+``promote``   operands and result in the promoted dtype (add, maximum)
+``float``     as promote, but integers become the default float type (exp, true division)
+``same``      unary: the dtype stays (neg, floor)
+``bool``      compared in the promoted dtype, result bool (lt, isnan)
+
+Derivatives are one function per operand, ``vjp[i](node, g, *saved)``; the tape sums each gradient
+back over broadcast dimensions. ``node.numbers[i]`` is operand i if it was a Python number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cresset import dtypes
+from cresset.core.call import OUT
+from cresset.ops.inplace import into, scalar_name
+from cresset.ops.registry import (
+    Op,
+    Result,
+    Spec,
+    Tensor,
+    apply,
+    broadcast_out,
+    result_dtype,
+)
+from cresset.ops.registry import from_bfloat16 as from_bfloat16
+
+Number = bool | int | float | complex
+
+
+def promote_rule(*specs: Spec) -> Result:
+    d = result_dtype(*specs)
+    return Result((broadcast_out(specs, d),), d)
+
+
+def float_rule(*specs: Spec) -> Result:
+    d = result_dtype(*specs)
+    if d.category < dtypes.FLOAT:
+        d = dtypes.get_default_dtype()
+    return Result((broadcast_out(specs, d),), d)
+
+
+def bool_rule(*specs: Spec) -> Result:
+    return Result((broadcast_out(specs, dtypes.bool_),), result_dtype(*specs))
+
+
+RULES: dict[str, Callable[..., Result]] = {
+    "promote": promote_rule, "float": float_rule, "same": promote_rule, "bool": bool_rule,
+}  # fmt: skip
+
+
+def pointwise(
+    name: str,
+    kernel: Callable[..., Any],
+    vjp: tuple | None = None,
+    save: tuple[int, ...] = (),
+    *,
+    save_if: tuple[int | None, ...] = (),
+    rule: str | Callable[..., Result] = "promote",
+    refuse: tuple[int, ...] = (),
+    grad_name: str | None = None,
+) -> Op:
+    """An elementwise op. ``refuse`` lists dtype categories it does not take (bool, complex)."""
+    infer = RULES[rule] if isinstance(rule, str) else rule
+    if refuse:
+        infer = _refusing(infer, refuse, name)
+    return Op(
+        name, infer, kernel, vjp=vjp, save=save, save_if=save_if, grad_name=grad_name, family="pointwise",
+        broadcasts=True,
+    )  # fmt: skip
+
+
+def _refusing(infer: Callable[..., Result], refuse: tuple[int, ...], name: str) -> Callable:
+    def checked(*args: Any) -> Result:
+        result = infer(*args)
+        d = result.compute
+        if d is not None and d.category in refuse:
+            raise RuntimeError(f'"{name}" not implemented for \'{scalar_name(d)}\'')
+        return result
+
+    return checked
+
+
+def binary(
+    op: Op, doc: str, name: str | None = None
+) -> Callable[..., Tensor]:
+    """The public function of a two-operand op: ``f(input, other, *, out=None)``."""
+
+    def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+        if other.__class__.__name__ == "ndarray":
+            other = operand(other)
+        result = apply(op, (input, other))
+        return result if out is None else into(out, result)
+
+    function.__name__ = function.__qualname__ = name or op.name
+    function.__doc__ = doc
+    return function
+
+
+def unary(op: Op, doc: str, name: str | None = None) -> Callable[..., Tensor]:
+    """The public function of a one-operand op: ``f(input, *, out=None)``."""
+
+    def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        result = apply(op, (input,))
+        return result if out is None else into(out, result)
+
+    function.__name__ = function.__qualname__ = name or op.name
+    function.__doc__ = doc
+    return function
+
+
+def operand(x: Any) -> Any:
+    """A NumPy array as a tensor; anything else as it is."""
+    from cresset.ops.creation import from_numpy
+
+    return from_numpy(x)
+
+
+def conj(x: Tensor) -> Tensor:
+    """The complex conjugate; real tensors are returned as they are."""
+    return apply(CONJ, (x,)) if x._spec.dtype.is_complex else x
+
+
+CONJ = pointwise("conj", lambda xp, x: xp.conj(x), (lambda n, g: conj(g),), rule="same",
+                 grad_name="ConjBackward0")  # fmt: skip
+
+
+def _other(n: Any, saved: Any, i: int) -> Any:
+    """Operand i: the saved tensor (conjugated), or the number."""
+    if saved is None:
+        value = n.numbers[i]
+        return value.conjugate() if value.__class__ is complex else value
+    return conj(saved) if saved._spec.dtype.is_complex else saved
+
+
+# -- arithmetic -------------------------------------------------------------------------------------
+
+
+def _add_kernel(xp: Any, a: Any, b: Any) -> Any:
+    return xp.add(a, b)
+
+
+ADD = pointwise("add", _add_kernel, (lambda n, g: g, lambda n, g: g))
+
+
+def _scaled(other: Any, alpha: Number, d: Any) -> Any:
+    if not isinstance(alpha, (int, float)) or isinstance(alpha, bool):
+        if isinstance(alpha, bool):
+            if d is not dtypes.bool_:
+                raise RuntimeError("Boolean alpha only supported for Boolean results.")
+        return mul(other, alpha) if alpha is not True else other
+    if isinstance(alpha, float) and d.category < dtypes.FLOAT:
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
+    return mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+
+
+def add(input: Any, other: Any, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+    """``input + alpha * other``, broadcast, in the promoted dtype.
+
+    >>> import cresset as torch
+    >>> torch.add(torch.tensor([1, 2]), torch.tensor([[10.], [20.]]), alpha=2)
+    tensor([[21., 22.],
+            [41., 42.]])
+    """
+    if other.__class__.__name__ == "ndarray":
+        other = operand(other)
+    if alpha.__class__ is not int or alpha != 1:
+        from cresset.core.spec import number_spec
+
+        specs = [x._spec if isinstance(x, Tensor) else number_spec(x) for x in (input, other)]
+        other = _scaled(other, alpha, result_dtype(*specs))
+    result = apply(ADD, (input, other))
+    return result if out is None else into(out, result)
+
+
+def _sub_rule(*specs: Spec) -> Result:
+    result = promote_rule(*specs)
+    if result.compute is dtypes.bool_ or any(
+        s.dtype is dtypes.bool_ for s in specs if s.number is None or s.number == dtypes.BOOL
+    ):
+        if all(s.dtype is dtypes.bool_ for s in specs):
+            raise RuntimeError(
+                "Subtraction, the `-` operator, with two bool tensors is not supported. Use the "
+                "`^` or `logical_xor()` operator instead."
+            )
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
+            "to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    return result
+
+
+SUB = pointwise("sub", lambda xp, a, b: xp.subtract(a, b), (lambda n, g: g, lambda n, g: neg(g)),
+                rule=_sub_rule)  # fmt: skip
+
+
+def sub(input: Any, other: Any, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+    """``input - alpha * other``, broadcast.
+
+    >>> import cresset as torch
+    >>> torch.sub(torch.tensor([5., 6.]), 1)
+    tensor([4., 5.])
+    """
+    if other.__class__.__name__ == "ndarray":
+        other = operand(other)
+    if alpha.__class__ is not int or alpha != 1:
+        from cresset.core.spec import number_spec
+
+        specs = [x._spec if isinstance(x, Tensor) else number_spec(x) for x in (input, other)]
+        other = _scaled(other, alpha, result_dtype(*specs))
+    result = apply(SUB, (input, other))
+    return result if out is None else into(out, result)
+
+
+subtract = sub
+
+
+def rsub(input: Any, other: Any, *, alpha: Number = 1) -> Tensor:
+    """``other - alpha * input``.
+
+    >>> import cresset as torch
+    >>> torch.rsub(torch.tensor([1., 2.]), 10)
+    tensor([9., 8.])
+    """
+    if other.__class__.__name__ == "ndarray":
+        other = operand(other)
+    if isinstance(other, Tensor):
+        return sub(other, input, alpha=alpha)
+    if alpha != 1:
+        input = mul(input, alpha)
+    return apply(SUB, (other, input))
+
+
+MUL = pointwise(
+    "mul", lambda xp, a, b: xp.multiply(a, b),
+    (lambda n, g, a, b: mul(g, _other(n, b, 1)), lambda n, g, a, b: mul(g, _other(n, a, 0))),
+    save=(0, 1),
+    save_if=(1, 0),
+)  # fmt: skip
+mul = binary(
+    MUL,
+    """``input * other``, broadcast, in the promoted dtype.
+
+    >>> import cresset as torch
+    >>> torch.mul(torch.tensor([1., 2.]), 3)
+    tensor([3., 6.])
+    """,
+)
+multiply = mul
+
+
+DIV = pointwise(
+    "div", lambda xp, a, b: xp.true_divide(a, b),
+    (
+        lambda n, g, a, b: div(g, _other(n, b, 1)),
+        lambda n, g, a, b: neg(mul(g, conj_value(div(div(_raw(n, a, 0), b), b)))),
+    ),
+    save=(0, 1),
+    save_if=(1, None),
+    rule="float",
+)  # fmt: skip
+
+
+def _raw(n: Any, saved: Any, i: int) -> Any:
+    return n.numbers[i] if saved is None else saved
+
+
+def conj_value(x: Any) -> Any:
+    """Conjugate of a tensor or number."""
+    return conj(x) if isinstance(x, Tensor) else x
+
+
+def div(
+    input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None
+) -> Tensor:
+    """``input / other``; integers divide to floats unless ``rounding_mode`` is 'trunc' or 'floor'.
+
+    >>> import cresset as torch
+    >>> torch.div(torch.tensor([-7, 7]), 2)
+    tensor([-3.5000,  3.5000])
+    >>> torch.div(torch.tensor([-7, 7]), 2, rounding_mode='floor')
+    tensor([-4,  3])
+    """
+    if other.__class__.__name__ == "ndarray":
+        other = operand(other)
+    if rounding_mode is None:
+        result = apply(DIV, (input, other))
+    elif rounding_mode == "floor":
+        result = apply(FLOOR_DIV, (input, other))
+    elif rounding_mode == "trunc":
+        result = apply(TRUNC_DIV, (input, other))
+    else:
+        raise RuntimeError(
+            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+            f"'{rounding_mode}'"
+        )
+    return result if out is None else into(out, result)
+
+
+divide = true_divide = div
+
+
+def check_integer_divisor(xp: Any, a: Any, b: Any) -> None:
+    """PyTorch raises for integer division by zero where NumPy warns and returns 0."""
+    if xp.asarray(a).dtype.kind in "iub" and not xp.all(xp.asarray(b)):
+        raise RuntimeError("ZeroDivisionError")
+
+
+def _floor_div_kernel(xp: Any, a: Any, b: Any) -> Any:
+    check_integer_divisor(xp, a if hasattr(a, "dtype") else b, b)
+    return xp.floor_divide(a, b) if _kind(a, b) in "iub" else _float_floor_div(xp, a, b)
+
+
+def _kind(a: Any, b: Any) -> str:
+    return (a if hasattr(a, "dtype") else b).dtype.kind
+
+
+def _float_floor_div(xp: Any, a: Any, b: Any) -> Any:
+    """Python's floor division, but x // 0 is x / 0 (inf or nan) as in PyTorch."""
+    mod = xp.fmod(a, b)
+    quotient = xp.true_divide(xp.subtract(a, mod), b)
+    quotient = xp.where((mod != 0) & ((xp.asarray(b) < 0) != (mod < 0)), quotient - 1, quotient)
+    floored = xp.floor(quotient)
+    floored = xp.where(quotient - floored > 0.5, floored + 1, floored)
+    plain = xp.true_divide(a, b)
+    floored = xp.where(quotient == 0, xp.copysign(xp.zeros_like(plain), plain), floored)
+    return xp.where(xp.asarray(b) == 0, plain, floored).astype(plain.dtype)
+
+
+def _trunc_div_kernel(xp: Any, a: Any, b: Any) -> Any:
+    if _kind(a, b) in "iub":
+        check_integer_divisor(xp, a if hasattr(a, "dtype") else b, b)
+        floor = xp.floor_divide(a, b)
+        uneven = (xp.multiply(floor, b) != a) & ((xp.asarray(a) < 0) != (xp.asarray(b) < 0))
+        return floor + uneven
+    return xp.trunc(xp.true_divide(a, b))
+
+
+def _zeros_for(i: int) -> Callable:
+    return lambda n, g: mul(g, 0)
+
+
+FLOOR_DIV = pointwise("floor_divide", _floor_div_kernel, (_zeros_for(0), _zeros_for(1)),
+                      refuse=(dtypes.COMPLEX,), grad_name="DivBackward1")  # fmt: skip
+TRUNC_DIV = pointwise("trunc_divide", _trunc_div_kernel, (_zeros_for(0), _zeros_for(1)),
+                      refuse=(dtypes.COMPLEX,), grad_name="DivBackward1")  # fmt: skip
+floor_divide = binary(
+    FLOOR_DIV,
+    """``floor(input / other)``, in the promoted dtype.
+
+    >>> import cresset as torch
+    >>> torch.floor_divide(torch.tensor([4., -3.]), 2)
+    tensor([ 2., -2.])
+    """,
+)
+
+NEG = pointwise("neg", lambda xp, x: xp.negative(x), (lambda n, g: neg(g),), rule="same")
+
+
+def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``-input``. Bool tensors are refused, as in PyTorch.
+
+    >>> import cresset as torch
+    >>> torch.neg(torch.tensor([1., -2.]))
+    tensor([-1.,  2.])
+    """
+    if input._spec.dtype is dtypes.bool_:
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+            "invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    result = apply(NEG, (input,))
+    return result if out is None else into(out, result)
+
+
+negative = neg
+
+
+# -- powers -----------------------------------------------------------------------------------------
+
+
+def _pow_kernel(xp: Any, a: Any, b: Any) -> Any:
+    if _kind(a, b) in "iu":
+        dtype = (a if hasattr(a, "dtype") else b).dtype
+        base, exponent = xp.asarray(a, dtype), xp.asarray(b, dtype)
+        positive = xp.power(base, xp.maximum(exponent, 0))
+        ones = xp.where(base == 1, 1, xp.where(base == -1, 1 - 2 * (exponent % 2), 0))
+        return xp.where(exponent < 0, ones, positive).astype(dtype)
+    return xp.power(a, b)
+
+
+def _pow_grad_base(n: Any, g: Tensor, a: Any, b: Any, out: Tensor) -> Tensor:
+    exponent = _raw(n, b, 1)
+    if not isinstance(exponent, Tensor):
+        if exponent == 0:
+            return mul(g, 0)
+        return mul(g, conj_value(mul(pow(a, exponent - 1), exponent)))
+    slope = mul(pow(a, sub(exponent, 1)), exponent)
+    return where_zero(exponent, mul(g, conj_value(slope)))
+
+
+def where_zero(condition_zero: Tensor, x: Tensor) -> Tensor:
+    """``x``, but 0 where ``condition_zero`` is 0 (so that 0 * inf does not become nan)."""
+    return apply(ZERO_WHERE_ZERO, (condition_zero, x))
+
+
+ZERO_WHERE_ZERO = pointwise(
+    "zero_where_zero", lambda xp, c, x: xp.where(c == 0, xp.zeros_like(x), x),
+    (None, lambda n, g, c: where_zero(c, g)), save=(0,),
+)  # fmt: skip
+
+
+def _pow_grad_exponent(n: Any, g: Tensor, a: Any, b: Any, out: Tensor) -> Tensor:
+    base = _raw(n, a, 0)
+    if not isinstance(base, Tensor):
+        if base == 0:
+            return mul(g, 0)
+        import cmath
+        import math
+
+        log = math.log(base) if not isinstance(base, complex) and base > 0 else cmath.log(base)
+        if isinstance(log, complex) and not out._spec.dtype.is_complex:
+            log = float("nan")
+        return mul(g, conj_value(mul(out, log)))
+    return mul(g, conj_value(apply(POW_LOG, (base, b, out))))
+
+
+#: d(a**b)/db = a**b * log(a), and 0 at a == 0 with b >= 0.
+POW_LOG = pointwise(
+    "pow_log",
+    lambda xp, a, b, out: xp.where((a == 0) & (b.real >= 0), xp.zeros_like(out), out * xp.log(a)),
+    (
+        lambda n, g, a, b, out: mul(g, div(out, a)),
+        lambda n, g, a, b, out: mul(g, 0),
+        lambda n, g, a, b, out: mul(g, a.log()),
+    ),
+    save=(0, 1, 2),
+)
+POW = pointwise("pow", _pow_kernel, (_pow_grad_base, _pow_grad_exponent), save=(0, 1, OUT),
+                save_if=(None, None, 1), grad_name="PowBackward0")  # fmt: skip
+SQUARE = pointwise("pow_2", lambda xp, x: xp.multiply(x, x),
+                   (lambda n, g, x: mul(g, conj_value(mul(x, 2.0))),), save=(0,), rule="same",
+                   grad_name="PowBackward0")  # fmt: skip
+
+
+def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
+    """``input ** exponent``; either may be a number. Integers to negative powers raise.
+
+    >>> import cresset as torch
+    >>> torch.pow(torch.tensor([1., 2., 3.]), 2), torch.pow(2, torch.tensor([1., 3.]))
+    (tensor([1., 4., 9.]), tensor([2., 8.]))
+    """
+    if isinstance(input, Tensor) and not isinstance(exponent, Tensor):
+        d = input._spec.dtype
+        if exponent.__class__.__name__ == "ndarray":
+            exponent = operand(exponent)
+        # 2 selects an algorithm, so it is structure; other exponents are run-time numbers.
+        elif exponent == 2 and d.category >= dtypes.FLOAT and exponent.__class__ is not complex:
+            result = apply(SQUARE, (input,))
+            return result if out is None else into(out, result)
+        elif d.category == dtypes.INT and isinstance(exponent, int) and exponent < 0:
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+    result = apply(POW, (input, exponent))
+    return result if out is None else into(out, result)
+
+
+def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``input ** 2``.
+
+    >>> import cresset as torch
+    >>> torch.square(torch.tensor([2., -3.]))
+    tensor([4., 9.])
+    """
+    return pow(input, 2, out=out)
+
+
+def positive(input: Tensor) -> Tensor:
+    """``+input``."""
+    if input._spec.dtype is dtypes.bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+def _reflected(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """``other op self`` for Python's reflected operators."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        if other.__class__.__name__ == "ndarray":
+            other = operand(other)
+        elif not _takes(other):
+            return NotImplemented
+        return function(other, self)
+
+    return method
+
+
+def _operator(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """``self op other``; NotImplemented for what is neither tensor nor number."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        if not _takes(other):
+            return NotImplemented
+        return function(self, other)
+
+    return method
+
+
+def _takes(x: Any) -> bool:
+    return isinstance(x, (Tensor, int, float, complex)) or hasattr(x, "__array__")
+
+
+__add__, __radd__ = _operator(add), _operator(add)
+__sub__, __rsub__ = _operator(sub), _reflected(sub)
+__mul__, __rmul__ = _operator(mul), _operator(mul)
+__truediv__, __rtruediv__ = _operator(div), _reflected(div)
+__floordiv__, __rfloordiv__ = _operator(floor_divide), _reflected(floor_divide)
+__pow__, __rpow__ = _operator(pow), _reflected(pow)
+
+
+def _in_place_operator(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    from cresset.ops.inplace import in_place
+
+    return in_place(function)
+
+
+__iadd__, __isub__ = _in_place_operator(add), _in_place_operator(sub)
+__imul__, __itruediv__ = _in_place_operator(mul), _in_place_operator(div)
+__ifloordiv__, __ipow__ = _in_place_operator(floor_divide), _in_place_operator(pow)
+__neg__, __pos__ = neg, positive
+
+TORCH = (
+    "add", "sub", "subtract", "rsub", "mul", "multiply", "div", "divide", "true_divide",
+    "floor_divide", "neg", "negative", "positive", "pow", "square", "conj",
+)  # fmt: skip
+METHODS = (
+    "add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "floor_divide",
+    "neg", "negative", "positive", "pow", "square", "conj", "__add__", "__radd__", "__sub__",
+    "__rsub__", "__mul__", "__rmul__", "__truediv__", "__rtruediv__", "__floordiv__",
+    "__rfloordiv__", "__pow__", "__rpow__", "__iadd__", "__isub__", "__imul__", "__itruediv__",
+    "__ifloordiv__", "__ipow__", "__neg__", "__pos__",
+)  # fmt: skip
+IN_PLACE = (
+    "add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "floor_divide",
+    "neg", "negative", "pow", "square",
+)  # fmt: skip
