@@ -1,0 +1,37 @@
+"""Checkpoints: ``save`` and ``load`` in PyTorch's file formats, both directions.
+
+``archive``    the zip container                ``saving``, ``loading``  the two functions
+``pickler``    writing the pickle within        ``legacy``     files from before PyTorch 1.6
+``safe``       reading it without trust         ``location``   where storages go
+``allowlist``  what the user allows besides     ``rebuild``    tensors from their parts
+``names``      PyTorch's names for our things
+"""
+
+from __future__ import annotations
+
+from cresset.serialization.allowlist import (
+    add_safe_globals,
+    clear_safe_globals,
+    get_safe_globals,
+    safe_globals,
+)
+from cresset.serialization.loading import get_unsafe_globals_in_checkpoint, load
+from cresset.serialization.location import (
+    UntypedStorage,
+    default_restore_location,
+    location_tag,
+)
+from cresset.serialization.saving import save
+
+__all__ = [
+    "UntypedStorage",
+    "add_safe_globals",
+    "clear_safe_globals",
+    "default_restore_location",
+    "get_safe_globals",
+    "get_unsafe_globals_in_checkpoint",
+    "load",
+    "location_tag",
+    "safe_globals",
+    "save",
+]

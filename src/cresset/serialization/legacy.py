@@ -1,0 +1,118 @@
+"""Files from before PyTorch 1.6: a magic number, three more pickles, then the storages.
+
+The order in the file: magic number, protocol version, facts about the system, the object, the list
+of storage keys; then per key its number of elements (8 bytes) and its raw memory. The object comes
+before the numbers, so storages are made empty and filled afterwards. Their sizes are the pickle's
+claim: together they may not exceed the file.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cresset.core.storage import Storage
+from cresset.device import CPU
+from cresset.runtime import backend
+from cresset.serialization.location import Restore, UntypedStorage
+from cresset.serialization.names import StorageType
+from cresset.serialization.rebuild import TypedStorage
+from cresset.serialization.saving import LEGACY_MAGIC, LEGACY_PROTOCOL
+
+
+def storage_id(saved: Any) -> tuple[StorageType, str, str, int, Any]:
+    """``(storage type, key, location, elements, view)`` of a persistent id, checked."""
+    if not isinstance(saved, tuple) or len(saved) not in (5, 6):
+        raise pickle.UnpicklingError(f"saved_id must be a tuple of 5 or 6, got {saved!r}")
+    tag, kind, key, location, numel, *view = saved
+    if _text(tag) != "storage":
+        raise RuntimeError(f"Unknown saved id type: {tag}")
+    if not isinstance(kind, StorageType):
+        raise pickle.UnpicklingError(f"expected a storage type, but got {kind!r}")
+    if type(numel) is not int or numel < 0:
+        raise pickle.UnpicklingError(f"a storage cannot have {numel!r} elements")
+    return kind, str(_text(key)), str(_text(location)), numel, (view or [None])[0]
+
+
+def as_named(storage: Storage, kind: StorageType) -> TypedStorage | UntypedStorage:
+    """A storage in the form in which the pickle asked for it."""
+    if kind.name == "storage.UntypedStorage":
+        return UntypedStorage(storage)
+    return TypedStorage(storage, kind.dtype)
+
+
+def _text(value: Any) -> Any:
+    return value.decode("ascii") if isinstance(value, bytes) else value
+
+
+def is_tar(f: Any) -> bool:
+    """Whether this is the still older form, a tar file."""
+    start = f.tell()
+    header = f.read(512)
+    f.seek(start)
+    return header[257:262] == b"ustar"
+
+
+def load(f: Any, restore: Restore, unpickler: Callable[[Any, Any], Any]) -> Any:
+    """Read a legacy file. ``unpickler(stream, persistent_load)`` makes one for each pickle."""
+    start = f.tell()
+    available = f.seek(0, os.SEEK_END) - start
+    f.seek(start)
+    if unpickler(f, None).load() != LEGACY_MAGIC:
+        raise RuntimeError("Invalid magic number; corrupt file?")
+    version = unpickler(f, None).load()
+    if version != LEGACY_PROTOCOL:
+        raise RuntimeError(f"Invalid protocol version: {version}")
+    system = unpickler(f, None).load()
+    storages: dict[str, tuple[Storage, StorageType, int]] = {}
+
+    def persistent_load(saved: Any) -> Any:
+        nonlocal available
+        if isinstance(saved, tuple) and len(saved) > 1 and _text(saved[0]) == "module":
+            return saved[1]  # a class whose source was saved along; we have ours
+        kind, key, location, numel, view = storage_id(saved)
+        if view is not None:
+            raise RuntimeError("storages that are views of other storages are not supported")
+        if key not in storages:
+            available -= numel * kind.dtype.itemsize
+            if available < 0:
+                raise RuntimeError(
+                    f"unexpected EOF, expected {-available} more bytes. The file might be "
+                    "corrupted."
+                )
+            empty = Storage(kind.dtype, numel, CPU, np.zeros(numel, kind.dtype.np))
+            storages[key] = (restore(UntypedStorage(empty), location)._storage, kind, numel)
+        return as_named(storages[key][0], kind)
+
+    result = unpickler(f, persistent_load).load()
+    swap = isinstance(system, dict) and not system.get("little_endian", True)
+    for key in unpickler(f, None).load():
+        key = str(_text(key))
+        if key not in storages:
+            raise RuntimeError(f"storage key {key!r} is not used by the object; corrupt file?")
+        storage, kind, numel = storages[key]
+        values = _read_storage(f, kind, numel, swap)
+        storage.buffer = backend(storage.device).from_host(values)
+    return result
+
+
+def _read_storage(f: Any, kind: StorageType, numel: int, swap: bool) -> np.ndarray:
+    (count,) = struct.unpack("<q", _read(f, 8))
+    if count != numel:
+        raise RuntimeError(f"storage has wrong size: expected {numel} got {count}")
+    stored = kind.dtype.np.newbyteorder(">" if swap else "<")
+    return np.frombuffer(_read(f, numel * kind.dtype.itemsize), stored).astype(kind.dtype.np)
+
+
+def _read(f: Any, count: int) -> bytes:
+    data = f.read(count)
+    if len(data) < count:
+        raise RuntimeError(
+            f"unexpected EOF, expected {count - len(data)} more bytes. The file might be corrupted."
+        )
+    return data
