@@ -15,6 +15,7 @@ from cresset import dtypes as _dtypes
 from cresset.autograd import backward as _backward  # noqa: F401  (attaches Tensor.backward)
 from cresset.device import device
 from cresset.dtypes import dtype, finfo, iinfo
+from cresset.printing import get_printoptions, set_printoptions
 from cresset.size import Size
 from cresset.tensor import Tensor
 

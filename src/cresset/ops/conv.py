@@ -1,0 +1,413 @@
+"""Convolution in one, two and three dimensions, and its transpose.
+
+Three primitives that are each other's derivatives, because convolution is linear in both operands:
+
+- ``CONV(x, w)``          y[n,o,p] = sum over c, k of x[n, c, p*stride + k*dilation - pad] w[o,c,k]
+- ``CONV_INPUT(g, w)``    the gradient with respect to x, which is also the transposed convolution
+- ``CONV_WEIGHT(g, x)``   the gradient with respect to w
+
+The reference kernels see patches of the padded input through strides (no copy), fold them into a
+matrix, and call matmul (Chellapilla et al., 2006).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from cresset.core.spec import Spec, dense
+from cresset.ops.pointwise import add
+from cresset.ops.reduce import SUM_DIM
+from cresset.ops.registry import Op, Result, Tensor, apply, common_device
+from cresset.ops.view import reshape, squeeze, unsqueeze
+
+
+class Geometry(NamedTuple):
+    """Static arguments of a convolution, one entry per spatial dimension."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+
+def _out_size(n: int, k: int, stride: int, pad: int, dilation: int) -> int:
+    return (n + 2 * pad - dilation * (k - 1) - 1) // stride + 1
+
+
+def _conv_infer(x: Spec, w: Spec, *rest: Any) -> Result:
+    bias = rest[0] if isinstance(rest[0], Spec) else None
+    geometry: Geometry = rest[-1]
+    _check(x, w, bias, geometry)
+    out = tuple(
+        _out_size(n, k, s, p, d)
+        for n, k, s, p, d in zip(
+            x.shape[2:], w.shape[2:], geometry.stride, geometry.padding, geometry.dilation,
+            strict=True,
+        )
+    )  # fmt: skip
+    where = common_device(x, w) if bias is None else common_device(x, w, bias)
+    return Result((dense(x.dtype, (x.shape[0], w.shape[0], *out), where),))
+
+
+def _by(sizes: Any) -> str:
+    return " x ".join(map(str, sizes))
+
+
+def _check(x: Spec, w: Spec, bias: Spec | None, geometry: Geometry) -> None:
+    stride, padding, dilation, groups = geometry
+    n = len(stride)
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
+    if w.ndim != n + 2:
+        raise RuntimeError(
+            f"weight should have {n + 2} dimensions, got weight of size {list(w.shape)}"
+        )
+    for values, name, low in ((padding, "padding", 0), (stride, "stride", 1)):
+        if any(v < low for v in values):
+            kind = "negative" if low == 0 else "non-positive"
+            raise RuntimeError(f"{kind} {name} is not supported")
+    if any(d <= 0 for d in dilation):
+        raise RuntimeError("dilation should be greater than zero")
+    if x.dtype is not w.dtype:
+        from cresset.ops.matmul import _c_name
+
+        raise RuntimeError(
+            f"Input type ({_c_name(x)}) and weight type ({_c_name(w)}) should be the same"
+        )
+    if bias is not None and bias.dtype is not x.dtype:
+        from cresset.ops.matmul import _c_name
+
+        raise RuntimeError(
+            f"Input type ({_c_name(x)}) and bias type ({_c_name(bias)}) should be the same"
+        )
+    if w.shape[0] < groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but "
+            f"got weight of size {list(w.shape)} instead"
+        )
+    if w.shape[0] % groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
+            f"but got weight of size {list(w.shape)} instead"
+        )
+    if x.shape[1] != w.shape[1] * groups:
+        raise RuntimeError(
+            f"Given groups={groups}, weight of size {list(w.shape)}, expected "
+            f"input{list(x.shape)} to have {w.shape[1] * groups} channels, but got {x.shape[1]} "
+            "channels instead"
+        )
+    if bias is not None and (bias.ndim != 1 or bias.shape[0] != w.shape[0]):
+        raise RuntimeError(
+            f"Given weight of size {list(w.shape)}, expected bias to be 1-dimensional with "
+            f"{w.shape[0]} elements, but got bias of size {list(bias.shape)} instead"
+        )
+    padded = [s + 2 * p for s, p in zip(x.shape[2:], padding, strict=True)]
+    reach = [d * (k - 1) + 1 for k, d in zip(w.shape[2:], dilation, strict=True)]
+    if any(a < b for a, b in zip(padded, reach, strict=True)):
+        raise RuntimeError(
+            f"Calculated padded input size per channel: ({_by(padded)}). Kernel size: "
+            f"({_by(reach)}). Kernel size can't be greater than actual input size"
+        )
+
+
+# -- reference kernels ------------------------------------------------------------------------------
+
+
+def _padded(xp: Any, x: Any, padding: tuple[int, ...]) -> Any:
+    if not any(padding):
+        return x
+    return xp.pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)))
+
+
+def _patches(xp: Any, x: Any, kernel: Any, out: Any, geometry: Geometry) -> Any:
+    """A view (n, c, *kernel, *out) of the padded input: element [k, p] is x[p*stride+k*dilation]."""
+    x = _padded(xp, x, geometry.padding)
+    spatial = x.strides[2:]
+    shape = (*x.shape[:2], *kernel, *out)
+    strides = (
+        *x.strides[:2],
+        *(s * d for s, d in zip(spatial, geometry.dilation, strict=True)),
+        *(s * t for s, t in zip(spatial, geometry.stride, strict=True)),
+    )
+    return xp.lib.stride_tricks.as_strided(x, shape, strides)
+
+
+def _conv_kernel(xp: Any, x: Any, w: Any, *rest: Any) -> Any:
+    geometry: Geometry = rest[-1]
+    groups = geometry.groups
+    n = x.shape[0]
+    kernel = w.shape[2:]
+    out = tuple(
+        _out_size(a, k, s, p, d)
+        for a, k, s, p, d in zip(x.shape[2:], kernel, *geometry[:3], strict=True)
+    )
+    patches = _patches(xp, x, kernel, out, geometry)
+    rows = w.shape[1] * math.prod(kernel)
+    columns = patches.reshape(n, groups, rows, math.prod(out))
+    result = xp.matmul(w.reshape(groups, w.shape[0] // groups, rows), columns)
+    result = result.reshape(n, w.shape[0], *out)
+    if len(rest) == 2:
+        result += rest[0].reshape(-1, *(1,) * len(out))
+    return result
+
+
+def _input_kernel(xp: Any, g: Any, w: Any, shape: tuple[int, ...], geometry: Geometry) -> Any:
+    """Scatter each output gradient, times the weights, back over the patch it came from."""
+    groups = geometry.groups
+    n, o = g.shape[:2]
+    out, kernel = g.shape[2:], w.shape[2:]
+    rows = w.shape[1] * math.prod(kernel)
+    weights = w.reshape(groups, o // groups, rows).transpose(0, 2, 1)
+    columns = xp.matmul(weights, g.reshape(n, groups, o // groups, math.prod(out)))
+    columns = columns.reshape(n, shape[1], *kernel, *out)
+    padded = [s + 2 * p for s, p in zip(shape[2:], geometry.padding, strict=True)]
+    result = xp.zeros((n, shape[1], *padded), g.dtype)
+    every = slice(None)
+    for k in _positions(kernel):
+        place = tuple(
+            slice(i * d, i * d + s * (m - 1) + 1, s)
+            for i, d, s, m in zip(k, geometry.dilation, geometry.stride, out, strict=True)
+        )
+        result[(every, every, *place)] += columns[(every, every, *k)]
+    if any(geometry.padding):
+        inside = tuple(
+            slice(p, p + s) for p, s in zip(geometry.padding, shape[2:], strict=True)
+        )
+        result = result[(every, every, *inside)]
+    return result
+
+
+def _positions(kernel: tuple[int, ...]) -> Any:
+    import itertools
+
+    return itertools.product(*map(range, kernel))
+
+
+def _weight_kernel(xp: Any, g: Any, x: Any, shape: tuple[int, ...], geometry: Geometry) -> Any:
+    groups = geometry.groups
+    n, o = g.shape[:2]
+    out, kernel = g.shape[2:], shape[2:]
+    rows = shape[1] * math.prod(kernel)
+    patches = _patches(xp, x, kernel, out, geometry)
+    columns = patches.reshape(n, groups, rows, math.prod(out)).swapaxes(2, 3)
+    gradients = g.reshape(n, groups, o // groups, math.prod(out))
+    return xp.matmul(gradients, columns).sum(0).reshape(shape)
+
+
+# -- ops and derivatives ----------------------------------------------------------------------------
+
+
+def _conv_grad(n: Any, g: Tensor, x: Tensor, w: Tensor) -> tuple:
+    needs = n.needs
+    geometry = n.call.params[0]
+    x_shape, w_shape = n.call.specs[0].shape, n.call.specs[1].shape
+    operands = (g, g if x is None else x, g if w is None else w)
+    parts = iter(apply(CONV_GRAD, operands, (needs, x_shape, w_shape, geometry)))
+    return tuple(next(parts) if needed else None for needed in needs)
+
+
+def _conv_grad_body(
+    g: Tensor, x: Tensor, w: Tensor, needs: tuple, x_shape: Any, w_shape: Any, geometry: Geometry
+) -> tuple:
+    results = []
+    if needs[0]:
+        results.append(apply(CONV_INPUT, (g, w), (tuple(x_shape), geometry)))
+    if needs[1]:
+        results.append(apply(CONV_WEIGHT, (g, x), (tuple(w_shape), geometry)))
+    if len(needs) == 3 and needs[2]:
+        dims = (0, *range(2, g.ndim))
+        results.append(apply(SUM_DIM, (g,), (dims, False, g._spec.dtype)))
+    return tuple(results)
+
+
+CONV_GRAD = Op("convolution_backward", None, body=_conv_grad_body, multi=True)  # type: ignore[arg-type]
+CONV = Op("convolution", _conv_infer, _conv_kernel, vjp=_conv_grad, save=(0, 1), save_if=(1, 0),
+          family="conv")  # fmt: skip
+CONV_INPUT = Op(
+    "convolution_input",
+    lambda g, w, shape, geometry: dense(g.dtype, shape, g.device),
+    _input_kernel,
+    vjp=(
+        lambda n, gg, g, w: apply(CONV, (gg, w), (n.call.params[1],)),
+        lambda n, gg, g, w: apply(CONV_WEIGHT, (g, gg), (n.call.specs[1].shape, n.call.params[1])),
+    ),
+    save=(0, 1), save_if=(1, 0), family="conv", grad_name="ConvolutionBackward0",
+)  # fmt: skip
+CONV_WEIGHT = Op(
+    "convolution_weight",
+    lambda g, x, shape, geometry: dense(g.dtype, shape, g.device),
+    _weight_kernel,
+    vjp=(
+        lambda n, gw, g, x: apply(CONV, (x, gw), (n.call.params[1],)),
+        lambda n, gw, g, x: apply(CONV_INPUT, (g, gw), (n.call.specs[1].shape, n.call.params[1])),
+    ),
+    save=(0, 1), save_if=(1, 0), family="conv", grad_name="ConvolutionBackward0",
+)  # fmt: skip
+
+
+def _each(value: Any, n: int, name: str) -> tuple[int, ...]:
+    """A number for every spatial dimension, or one number for all."""
+    if value.__class__ is int:
+        return (value,) * n
+    values = tuple(value)
+    if len(values) == 1:
+        return values * n
+    if len(values) != n:
+        raise RuntimeError(
+            f"expected {name} to be a single integer value or a list of {n} values to match the "
+            f"convolution dimensions, but got {name}={list(values)}"
+        )
+    return values
+
+
+def _convolve(
+    n: int, x: Tensor, w: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any,
+    groups: int,
+) -> Tensor:  # fmt: skip
+    ndim = len(x._spec.shape)
+    if ndim not in (n + 1, n + 2):
+        raise RuntimeError(
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to conv{n}d, but got input "
+            f"of size: {list(x.shape)}"
+        )
+    stride, dilation = _each(stride, n, "stride"), _each(dilation, n, "dilation")
+    if isinstance(padding, str):
+        x, padding = _named_padding(n, x, w, stride, dilation, padding)
+    geometry = Geometry(stride, _each(padding, n, "padding"), dilation, groups)
+    if ndim == n + 1:
+        x = unsqueeze(x, 0)
+    y = apply(CONV, (x, w) if bias is None else (x, w, bias), (geometry,))
+    return squeeze(y, 0) if ndim == n + 1 else y
+
+
+def _named_padding(
+    n: int, x: Tensor, w: Tensor, stride: Any, dilation: Any, padding: str
+) -> tuple[Tensor, tuple[int, ...]]:
+    if padding == "valid":
+        return x, (0,) * n
+    if padding != "same":
+        raise RuntimeError(
+            f"Invalid padding string {padding!r}, should be one of 'valid', 'same'"
+        )
+    if any(s != 1 for s in stride):
+        raise RuntimeError("padding='same' is not supported for strided convolutions")
+    total = [d * (k - 1) for k, d in zip(w._spec.shape[2:], dilation, strict=True)]
+    if any(p % 2 for p in total):
+        from cresset.ops.join import pad
+
+        extra = [v for p in reversed(total) for v in (0, p % 2)]
+        x = pad(x, extra)
+    return x, tuple(p // 2 for p in total)
+
+
+def conv1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """Cross-correlation along one dimension.
+
+    Shapes: input (n, c, l) or (c, l), weight (o, c / groups, k), bias (o).
+
+    >>> import cresset as torch
+    >>> x, w = torch.arange(5.).view(1, 1, 5), torch.ones(1, 1, 3)
+    >>> torch.nn.functional.conv1d(x, w)
+    tensor([[[3., 6., 9.]]])
+    """
+    return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """Cross-correlation over images.
+
+    Shapes: input (n, c, h, w) or (c, h, w), weight (o, c / groups, kh, kw), bias (o).
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2))
+    tensor([[[[4., 4.],
+              [4., 4.]]]])
+    """
+    return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """Cross-correlation over volumes: input (n, c, d, h, w), weight (o, c / groups, kd, kh, kw)."""
+    return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _convolve_transposed(
+    n: int, x: Tensor, w: Tensor, bias: Tensor | None, stride: Any, padding: Any,
+    output_padding: Any, groups: int, dilation: Any,
+) -> Tensor:  # fmt: skip
+    ndim = len(x._spec.shape)
+    if ndim not in (n + 1, n + 2):
+        raise RuntimeError(
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to conv_transpose{n}d, but "
+            f"got input of size: {list(x.shape)}"
+        )
+    if ndim == n + 1:
+        x = unsqueeze(x, 0)
+    stride, dilation = _each(stride, n, "stride"), _each(dilation, n, "dilation")
+    pads, extra = _each(padding, n, "padding"), _each(output_padding, n, "output_padding")
+    for e, s, d in zip(extra, stride, dilation, strict=True):
+        if e >= s and e >= d:
+            raise RuntimeError(
+                "output padding must be smaller than either stride or dilation, but got "
+                f"output_padding: {list(extra)} stride: {list(stride)} dilation: {list(dilation)}"
+            )
+    shape = x._spec.shape
+    if shape[1] != w._spec.shape[0]:
+        raise RuntimeError(
+            f"Given transposed=1, weight of size {list(w.shape)}, expected input{list(shape)} to "
+            f"have {w.shape[0]} channels, but got {shape[1]} channels instead"
+        )
+    out = tuple(
+        (m - 1) * s - 2 * p + d * (k - 1) + e + 1
+        for m, s, p, d, k, e in zip(
+            shape[2:], stride, pads, dilation, w._spec.shape[2:], extra, strict=True
+        )
+    )
+    geometry = Geometry(stride, pads, dilation, groups)
+    whole = (shape[0], w._spec.shape[1] * groups, *out)
+    y = apply(CONV_INPUT, (x, w), (whole, geometry))
+    if bias is not None:
+        y = add(y, reshape(bias, (-1, *(1,) * n)))
+    return squeeze(y, 0) if ndim == n + 1 else y
+
+
+def conv_transpose1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Tensor:  # fmt: skip
+    """The transpose of ``conv1d``: weight (c, o / groups, k)."""
+    return _convolve_transposed(1, input, weight, bias, stride, padding, output_padding, groups,
+                                dilation)  # fmt: skip
+
+
+def conv_transpose2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Tensor:  # fmt: skip
+    """The transpose of ``conv2d``: weight (c, o / groups, kh, kw)."""
+    return _convolve_transposed(2, input, weight, bias, stride, padding, output_padding, groups,
+                                dilation)  # fmt: skip
+
+
+def conv_transpose3d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Tensor:  # fmt: skip
+    """The transpose of ``conv3d``."""
+    return _convolve_transposed(3, input, weight, bias, stride, padding, output_padding, groups,
+                                dilation)  # fmt: skip
+
+
+TORCH = (
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+)  # fmt: skip
