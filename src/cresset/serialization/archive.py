@@ -69,7 +69,6 @@ class ArchiveWriter:
     def abandon(self) -> None:
         """Let go of the file without finishing it (an error is on its way to the user)."""
         self._zip.fp = None  # else ZipFile's finalizer would write a table of contents
-        self._zip._filePassed = 1
 
 
 def is_archive(f: BinaryIO) -> bool:

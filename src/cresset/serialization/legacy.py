@@ -2,8 +2,8 @@
 
 The order in the file: magic number, protocol version, facts about the system, the object, the list
 of storage keys; then per key its number of elements (8 bytes) and its raw memory. The object comes
-before the numbers, so storages are made empty and filled afterwards. Their sizes are the pickle's
-claim: together they may not exceed the file.
+before the numbers, so storages are made empty and filled afterwards; until then they hold an error
+for whoever looks. Their sizes are the pickle's claim: together they may not exceed the file.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def load(f: Any, restore: Restore, unpickler: Callable[[Any, Any], Any]) -> Any:
                     "corrupted."
                 )
             empty = Storage(kind.dtype, numel, CPU, np.zeros(numel, kind.dtype.np))
-            storages[key] = (restore(UntypedStorage(empty), location)._storage, kind, numel)
+            storage = restore(UntypedStorage(empty), location)._storage
+            storage.error = RuntimeError("a value is looked at before the file is read to its end")
+            storages[key] = (storage, kind, numel)
         return as_named(storages[key][0], kind)
 
     result = unpickler(f, persistent_load).load()
@@ -98,6 +100,7 @@ def load(f: Any, restore: Restore, unpickler: Callable[[Any, Any], Any]) -> Any:
         storage, kind, numel = storages[key]
         values = _read_storage(f, kind, numel, swap)
         storage.buffer = backend(storage.device).from_host(values)
+        storage.error = None
     return result
 
 

@@ -149,7 +149,8 @@ def _unpickler(stream: Any, persistent_load: Any, trusted: tuple[Any, dict] | No
             return super().find_class(module_name, name)
 
     unpickler = Unpickler(stream, **arguments)
-    unpickler.persistent_load = persistent_load
+    if persistent_load is not None:
+        unpickler.persistent_load = persistent_load
     return unpickler
 
 

@@ -13,6 +13,7 @@ import codecs
 import pickle
 import warnings
 from collections import OrderedDict
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,8 @@ class _PyTorchNames:
     write: Any
     memoize: Any
     table: StorageTable
+    #: Functions and classes made inside functions have no name to be found by.
+    local_is_error: bool
 
     def persistent_id(self, obj: Any) -> Any:
         return self.table.persistent_id(obj)
@@ -98,6 +101,9 @@ class _PyTorchNames:
             return codecs.encode, (obj.decode("latin1"), "latin1")
         if (isinstance(obj, type) or callable(obj)) and names.pytorch_name(obj) is not None:
             return obj.__qualname__
+        if self.local_is_error and isinstance(obj, (type, FunctionType)):
+            if "<locals>" in obj.__qualname__:
+                raise AttributeError(f"Can't pickle local object {obj.__qualname__!r}")
         return NotImplemented
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
@@ -153,4 +159,5 @@ def make_pickler(f: Any, protocol: int, pickle_module: Any, table: StorageTable)
         )
     pickler = type("Pickler", (_PyTorchNames, base), {})(f, protocol=protocol)
     pickler.table = table
+    pickler.local_is_error = pickle_module is pickle  # dill, for one, can save them
     return pickler

@@ -27,7 +27,7 @@ from cresset.device import device
 from cresset.dtypes import dtype
 from cresset.runtime import backend
 from cresset.size import Size
-from cresset.tensor import Tensor, layout, strided, wrap
+from cresset.tensor import Tensor, from_array, layout, strided, wrap
 
 
 class TypedStorage(NamedTuple):
@@ -82,13 +82,13 @@ def rebuild_tensor_v2(
     metadata: dict | None = None,
 ) -> Tensor:
     """A tensor that views a storage (``torch._utils._rebuild_tensor_v2``)."""
-    tensor: Any = rebuild_tensor_v1(storage, offset, size, stride)
+    tensor = rebuild_tensor_v1(storage, offset, size, stride)
     if metadata:
         # PyTorch saves lazily conjugated or negated views as their base and a flag.
-        if metadata.get("conj"):
-            tensor = tensor.conj().resolve_conj()
-        if metadata.get("neg"):
-            tensor = tensor.neg()
+        values = tensor._array()
+        values = values.conj() if metadata.get("conj") else values
+        values = -values if metadata.get("neg") else values
+        tensor = from_array(values, storage.dtype, storage.storage.device)
     if requires_grad:
         tensor.requires_grad_()
     return tensor
@@ -96,7 +96,7 @@ def rebuild_tensor_v2(
 
 def rebuild_parameter(data: Tensor, requires_grad: bool, backward_hooks: Any = None) -> Any:
     """An ``nn.Parameter`` (``torch._utils._rebuild_parameter``)."""
-    from cresset.nn import Parameter
+    from cresset.nn.parameter import Parameter
 
     return Parameter(data, bool(requires_grad))
 
@@ -251,7 +251,7 @@ def deepcopy_tensor(tensor: Tensor, memo: dict[int, Any]) -> Any:
 
 
 def _parameter_class() -> type:
-    from cresset.nn import Parameter
+    from cresset.nn.parameter import Parameter
 
     return Parameter
 
