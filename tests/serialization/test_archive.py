@@ -34,6 +34,19 @@ def test_what_is_written_is_read():
     assert "a" in reader and "b" not in reader and reader.size("numbers") == 32
 
 
+def test_large_records_are_aligned_too(monkeypatch):
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 300)
+    large = cresset.tensor([1.0] * 400)
+    data = saved([large, cresset.tensor([2.0])])
+    with zipfile.ZipFile(io.BytesIO(data)) as records:
+        entry = records.getinfo("archive/data/0")
+    name_length, extra_length = struct.unpack_from("<26x2H", data, entry.header_offset)
+    assert (entry.header_offset + 30 + name_length + extra_length) % 64 == 0
+    assert loaded(data)[0].tolist() == [1.0] * 400
+    torch = pytest.importorskip("torch")
+    assert torch.load(io.BytesIO(data))[1].tolist() == [2.0]
+
+
 def test_the_magic_number_tells_an_archive(data):
     f = io.BytesIO(data)
     assert is_archive(f) and f.tell() == 0

@@ -67,6 +67,14 @@ def test_a_storage_of_another_size_than_claimed_is_refused():
         loaded(bytes(data))
 
 
+def test_a_storage_without_numbers_is_refused():
+    data = old(cresset.tensor([1.0]))
+    start = data.rindex(b"\x80\x02]q")
+    assert data[start:].startswith(b"\x80\x02]q\x00X\x01\x00\x00\x000q\x01a.")
+    with pytest.raises(RuntimeError, match="the list of storages is not that of the object"):
+        loaded(data[:start] + b"\x80\x02]." + data[start:])
+
+
 def test_the_tar_form_is_refused(tmp_path):
     with tarfile.open(tmp_path / "x.pth", "w") as tar:
         tar.add(__file__, "storages")

@@ -177,7 +177,7 @@ class ArchiveReader:
     def read_into(self, name: str, out: np.ndarray) -> None:
         """Fill ``out``, an array of exactly the record's size, with its bytes."""
         entry = self._entry(name)
-        target = memoryview(out).cast("B") if out.size else memoryview(bytearray())
+        target = out.data.cast("B") if out.size else memoryview(bytearray())
         if len(target) != entry.file_size:
             raise ValueError(f"record {name} has {entry.file_size} bytes, not {len(target)}")
         if entry.compress_type == zipfile.ZIP_STORED:
@@ -209,6 +209,8 @@ class ArchiveReader:
     def offset(self, name: str) -> int:
         """Where a stored record's bytes begin in the file."""
         entry = self._entry(name)
+        if not 0 <= entry.header_offset < self._length:
+            self._bad(name, "it lies outside of the file")
         self._file.seek(entry.header_offset)
         header = self._file.read(_LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size:

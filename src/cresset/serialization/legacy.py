@@ -93,10 +93,10 @@ def load(f: Any, restore: Restore, unpickler: Callable[[Any, Any], Any]) -> Any:
 
     result = unpickler(f, persistent_load).load()
     swap = isinstance(system, dict) and not system.get("little_endian", True)
-    for key in unpickler(f, None).load():
-        key = str(_text(key))
-        if key not in storages:
-            raise RuntimeError(f"storage key {key!r} is not used by the object; corrupt file?")
+    keys = unpickler(f, None).load()
+    if not isinstance(keys, list) or sorted(map(_text, keys), key=str) != sorted(storages):
+        raise RuntimeError("the list of storages is not that of the object; corrupt file?")
+    for key in map(_text, keys):
         storage, kind, numel = storages[key]
         values = _read_storage(f, kind, numel, swap)
         storage.buffer = backend(storage.device).from_host(values)

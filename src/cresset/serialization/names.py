@@ -89,7 +89,7 @@ def pytorch_name(obj: Any) -> tuple[str, str] | None:
         module, _, name = found.rpartition(".")
         return module, name
     home = getattr(obj, "__module__", None)
-    name = getattr(obj, "__qualname__", None)
+    name = getattr(obj, "__qualname__", "")
     if not isinstance(home, str) or not name or not (home + ".").startswith(_PACKAGE + "."):
         return None
     for place in _PUBLIC:

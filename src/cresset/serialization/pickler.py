@@ -128,12 +128,12 @@ def reduce_by_storage(tensor: Any) -> tuple[Any, tuple]:
             )
     state = rebuild.user_state(tensor)
     if rebuild.is_parameter(tensor):
-        parts = (tensor._alias(), tensor.requires_grad, OrderedDict())
+        parts: tuple = (tensor._alias(), tensor.requires_grad, OrderedDict())
         if state:
             return rebuild.rebuild_parameter_with_state, (*parts, state)
         return rebuild.rebuild_parameter, parts
     spec = tensor._spec
-    args = (
+    args: tuple = (
         TypedStorage(tensor._storage, spec.dtype),
         spec.offset,
         tuple(spec.shape),

@@ -140,7 +140,8 @@ def _own_fields(cls: type) -> frozenset[str]:
 
 def user_state(tensor: Tensor) -> dict[str, Any]:
     """The attributes that a user gave a tensor (those with a leading underscore are ours)."""
-    own = _own_fields(type(tensor))
+    cls: Any = type(tensor)
+    own = _own_fields(cls)
     return {k: v for k, v in tensor.__dict__.items() if not k.startswith("_") and k not in own}
 
 

@@ -95,7 +95,7 @@ def _write_legacy(f: Any, root: str, pickled: bytes, table: StorageTable) -> Non
     f.write(pickle.dumps([str(key) for key in range(len(table.storages))], 2))
     for typed in table.storages:
         f.write(struct.pack("<q", typed.numel))
-        f.write(memoryview(storage_bytes(typed.storage)))
+        f.write(storage_bytes(typed.storage).data)
 
 
 @contextlib.contextmanager
