@@ -110,6 +110,23 @@ def test_parameters_are_parameters_on_both_sides(torch):
         assert [p.tolist() for p in parts] == [[1], [2], [3]] and parts[2].note == 5
 
 
+def test_a_buffer_is_a_plain_tensor_in_the_file(torch):
+    nn = pytest.importorskip("cresset.nn.parameter")
+    data = saved(nn.Buffer(cresset.tensor([1.0]), persistent=False))
+    for result, kind in ((torch.load(io.BytesIO(data)), torch), (loaded(data), cresset)):
+        assert type(result) is kind.Tensor and result.tolist() == [1]
+
+
+def test_pytorch_loads_our_whole_modules_when_trusted(torch):
+    nn = pytest.importorskip("cresset.nn")
+    ours = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.ReLU()).eval()
+    theirs = torch.load(io.BytesIO(saved(ours)), weights_only=False)
+    assert type(theirs[0]) is torch.nn.Linear and repr(theirs) == repr(ours)
+    x = [[0.5, -1.0]]
+    expected = ours(cresset.tensor(x)).tolist()[0]
+    assert theirs(torch.tensor(x)).tolist()[0] == pytest.approx(expected)
+
+
 def test_a_whole_module_loads_when_trusted():
     nn = pytest.importorskip("cresset.nn")
     model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())

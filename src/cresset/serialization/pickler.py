@@ -141,10 +141,10 @@ def reduce_by_storage(tensor: Any) -> tuple[Any, tuple]:
         tensor.requires_grad,
         OrderedDict(),
     )
-    if type(tensor) is Tensor and not state:
+    cls: type = Tensor if rebuild.is_buffer(tensor) else type(tensor)
+    if cls is Tensor and not state:
         return rebuild.rebuild_tensor_v2, args
-    whole = (rebuild.rebuild_tensor_v2, type(tensor), args, state)
-    return rebuild.rebuild_from_type_v2, whole
+    return rebuild.rebuild_from_type_v2, (rebuild.rebuild_tensor_v2, cls, args, state)
 
 
 def make_pickler(f: Any, protocol: int, pickle_module: Any, table: StorageTable) -> Any:

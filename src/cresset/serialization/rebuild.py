@@ -258,8 +258,18 @@ def _parameter_class() -> type:
 
 
 def is_parameter(tensor: Any) -> bool:
-    """Whether this is an ``nn.Parameter`` (no need to import ``nn``: its class would exist)."""
+    """Whether this is an ``nn.Parameter``."""
+    return _is_of_nn(tensor, "Parameter")
+
+
+def is_buffer(tensor: Any) -> bool:
+    """Whether this is an ``nn.Buffer``; in files these are plain tensors."""
+    return _is_of_nn(tensor, "Buffer")
+
+
+def _is_of_nn(tensor: Any, name: str) -> bool:
+    """Told by name: whoever made one has imported ``nn``, so there is no need to do it here."""
     return any(
-        base.__name__ == "Parameter" and base.__module__.startswith(_PACKAGE)
+        base.__name__ == name and base.__module__.startswith(_PACKAGE)
         for base in type(tensor).__mro__
     )
