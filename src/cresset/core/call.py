@@ -41,7 +41,7 @@ class Op:
     def __init__(
         self,
         name: str,
-        infer: Callable[..., Any],
+        infer: Callable[..., Any] | None,
         kernel: Callable[..., Any] | None = None,
         *,
         body: Callable[..., Any] | None = None,
@@ -57,8 +57,8 @@ class Op:
         broadcasts: bool = False,
     ) -> None:
         self.name = name
-        #: ``infer(*specs, *params)`` -> Spec, tuple of Specs, or Result.
-        self.infer = infer
+        #: ``infer(*specs, *params)`` -> Spec, tuple of Specs, or Result (a body needs none).
+        self.infer: Any = infer
         self.kernel = kernel
         self.body = body
         #: A tuple with one function per operand (None: no derivative), or one function for all.

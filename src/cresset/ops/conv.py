@@ -221,7 +221,7 @@ def _conv_grad_body(
     return tuple(results)
 
 
-CONV_GRAD = Op("convolution_backward", None, body=_conv_grad_body, multi=True)  # type: ignore[arg-type]
+CONV_GRAD = Op("convolution_backward", None, body=_conv_grad_body, multi=True)
 CONV = Op("convolution", _conv_infer, _conv_kernel, vjp=_conv_grad, save=(0, 1), save_if=(1, 0),
           family="conv")  # fmt: skip
 CONV_INPUT = Op(

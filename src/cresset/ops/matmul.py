@@ -360,7 +360,7 @@ def _linear_grad_body(g: Tensor, x: Tensor, weight: Tensor, needs: tuple) -> tup
     return tuple(results)
 
 
-LINEAR_GRAD = Op("linear_backward", None, body=_linear_grad_body, multi=True)  # type: ignore[arg-type]
+LINEAR_GRAD = Op("linear_backward", None, body=_linear_grad_body, multi=True)
 #: ``x @ weight.T + bias`` with operands (bias, x, weight), in PyTorch's order of next_functions.
 LINEAR = Op(
     "linear", _linear_infer, _linear_kernel, vjp=_linear_grad, save=(1, 2), save_if=(2, 1),

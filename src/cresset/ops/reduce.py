@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from cresset import dtypes
+from cresset.core.call import OUT
 from cresset.core.spec import Spec, dense
 from cresset.dtypes import dtype
 from cresset.ops.cast import cast
-from cresset.ops.inplace import into
+from cresset.ops.inplace import into, scalar_name
+from cresset.ops.pointwise import div, mul, sub, where_zero
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
 from cresset.ops.view import expand, reshape
 
@@ -97,5 +100,171 @@ def to_operand_dtype(g: Tensor, d: dtype) -> Tensor:
     return g if g._spec.dtype is d else cast(g, d)
 
 
-TORCH = ("sum",)
-METHODS = ("sum", "_reduce_to=reduce_to")
+
+def float_dtype(input: Tensor, d: dtype | None, name: str) -> dtype:
+    """The dtype a floating-point reduction works in; integers are refused as in PyTorch."""
+    d = d or input._spec.dtype
+    if d.category < dtypes.FLOAT:
+        kind = "Input dtype" if d is input._spec.dtype else "Optional dtype"
+        raise RuntimeError(
+            f"{name}(): could not infer output dtype. {kind} must be either a floating point or "
+            f"complex dtype. Got: {scalar_name(d)}"
+        )
+    return d
+
+
+def count_of(shape: Any, dims: tuple[int, ...]) -> int:
+    """How many elements are reduced into one."""
+    return math.prod(shape[i] for i in dims)
+
+
+# -- mean -------------------------------------------------------------------------------------------
+
+
+def _mean_kernel(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, d: dtype) -> Any:
+    count = count_of(x.shape, dims)
+    if count == 0:
+        return xp.full(reduced_shape(x.shape, dims, keepdim), xp.nan)
+    return xp.sum(x, axis=dims, keepdims=keepdim) / x.dtype.type(count)
+
+
+def _mean_grad(n: Any, g: Tensor) -> Tensor:
+    dims, keepdim, _ = n.call.params
+    whole = n.call.specs[0]
+    g = cast(g, whole.dtype)
+    return unreduce(div(g, count_of(whole.shape, dims)), whole, dims, keepdim)
+
+
+MEAN = Op("mean", _sum_infer, _mean_kernel, vjp=(_mean_grad,), family="reduce")
+MEAN_DIM = Op("mean", _sum_infer, _mean_kernel, vjp=(_mean_grad,), family="reduce",
+              grad_name="MeanBackward1")  # fmt: skip
+
+
+def mean(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None,
+    out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """The mean over all elements, or over ``dim``.
+
+    >>> import cresset as torch
+    >>> torch.mean(torch.tensor([[1., 2.], [3., 4.]]), 1)
+    tensor([1.5000, 3.5000])
+    """
+    dim = axis if dim is None else dim
+    keepdim = keepdim if keepdims is None else keepdims
+    d = float_dtype(input, dtype, "mean")
+    dims = reduced_dims(dim, len(input._spec.shape))
+    result = apply(MEAN if dim is None else MEAN_DIM, (input,), (dims, keepdim, d))
+    return result if out is None else into(out, result)
+
+
+# -- variance ---------------------------------------------------------------------------------------
+
+
+def _var_infer(s: Spec, dims: tuple[int, ...], keepdim: bool, correction: float) -> Result:
+    d = s.dtype.to_real()
+    return Result((dense(d, reduced_shape(s.shape, dims, keepdim), s.device),), s.dtype)
+
+
+def _var_kernel(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, correction: float) -> Any:
+    count = count_of(x.shape, dims)
+    wide = x.astype(xp.float64) if x.dtype.kind == "f" else x.astype(xp.complex128)
+    if count == 0:
+        return xp.full(reduced_shape(x.shape, dims, keepdim), xp.nan)
+    centred = wide - wide.mean(axis=dims, keepdims=True)
+    total = (centred * centred.conj()).real.sum(axis=dims, keepdims=keepdim)
+    return total / max(count - correction, 0)
+
+
+def _var_grad(n: Any, g: Tensor, x: Tensor) -> Tensor:
+    dims, keepdim, correction = n.call.params
+    whole = n.call.specs[0]
+    left = max(count_of(whole.shape, dims) - correction, 0)
+    scale = 2.0 / left if left else math.inf
+    centred = sub(x, mean(x, dims, True)) if dims else sub(x, x)
+    return mul(mul(unreduce(g, whole, dims, keepdim), scale), centred)
+
+
+VAR = Op("var", _var_infer, _var_kernel, vjp=(_var_grad,), save=(0,), family="reduce")
+
+
+def _correction(unbiased: Any, correction: Any) -> float:
+    if correction is not None:
+        return correction
+    return 1 if unbiased is None or unbiased else 0
+
+
+def _var_args(input: Tensor, dim: Any, unbiased: Any, name: str) -> tuple[Any, Any]:
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if input._spec.dtype.category < dtypes.FLOAT:
+        raise RuntimeError(f"{name} only support floating point and complex dtypes")
+    return dim, unbiased
+
+
+def var(
+    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    correction: Any = None, out: Tensor | None = None, axis: Any = None,
+) -> Tensor:  # fmt: skip
+    """The variance over all elements or over ``dim``: squares of deviations over n - correction.
+
+    >>> import cresset as torch
+    >>> torch.var(torch.tensor([1., 2., 3., 4.])), torch.var(torch.tensor([1., 3.]), correction=0)
+    (tensor(1.6667), tensor(1.))
+    """
+    dim, unbiased = _var_args(input, axis if dim is None else dim, unbiased, "std and var")
+    dims = reduced_dims(dim, len(input._spec.shape))
+    result = apply(VAR, (input,), (dims, keepdim, _correction(unbiased, correction)))
+    return result if out is None else into(out, result)
+
+
+def _std_kernel(xp: Any, x: Any, *params: Any) -> Any:
+    return xp.sqrt(_var_kernel(xp, x, *params))
+
+
+def _std_grad(n: Any, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
+    halved = div(g, mul(out, 2.0))
+    return _var_grad(n, where_zero(out, halved), x)
+
+
+STD = Op("std", _var_infer, _std_kernel, vjp=(_std_grad,), save=(0, OUT), family="reduce")
+
+
+def std(
+    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    correction: Any = None, out: Tensor | None = None, axis: Any = None,
+) -> Tensor:  # fmt: skip
+    """The standard deviation: the root of ``var``.
+
+    >>> import cresset as torch
+    >>> torch.std(torch.tensor([1., 2., 3., 4.]))
+    tensor(1.2910)
+    """
+    dim, unbiased = _var_args(input, axis if dim is None else dim, unbiased, "std and var")
+    dims = reduced_dims(dim, len(input._spec.shape))
+    result = apply(STD, (input,), (dims, keepdim, _correction(unbiased, correction)))
+    return result if out is None else into(out, result)
+
+
+def var_mean(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False,
+             *, correction: Any = None) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """``(var, mean)``."""
+    dim, unbiased = _var_args(input, dim, unbiased, "var_mean")
+    return (
+        var(input, dim, unbiased, keepdim, correction=correction),
+        mean(input, dim, keepdim),
+    )
+
+
+def std_mean(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False,
+             *, correction: Any = None) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """``(std, mean)``."""
+    dim, unbiased = _var_args(input, dim, unbiased, "std_mean")
+    return (
+        std(input, dim, unbiased, keepdim, correction=correction),
+        mean(input, dim, keepdim),
+    )
+
+
+TORCH = ("sum", "mean", "var", "std", "var_mean", "std_mean")
+METHODS = ("sum", "mean", "var", "std", "_reduce_to=reduce_to")

@@ -1,0 +1,678 @@
+"""Losses. Each takes ``reduction`` 'mean', 'sum' or 'none', and the old ``size_average``/``reduce``.
+
+``nll_loss`` and ``mse_loss`` have backward nodes of their own, because every training step ends in
+one of them; the others are formulas over ops.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+from cresset import dtypes
+from cresset.core.call import OUT
+from cresset.core.spec import Spec, dense
+from cresset.ops.activation import log_softmax
+from cresset.ops.inplace import scalar_name
+from cresset.ops.math import abs as abs_
+from cresset.ops.pointwise import add, div, mul, neg, pow, sub
+from cresset.ops.reduce import mean
+from cresset.ops.reduce import sum as sum_
+from cresset.ops.registry import Op, Result, Tensor, apply, broadcast_shapes
+from cresset.ops.view import expand, reshape
+
+
+def reduction_of(reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:
+    """The reduction meant by the new argument or by the deprecated pair."""
+    if size_average is None and reduce is None:
+        if reduction not in ("none", "mean", "sum"):
+            raise ValueError(f"{reduction} is not a valid value for reduction")
+        return reduction
+    found = "none" if reduce is False else "sum" if size_average is False else "mean"
+    warnings.warn(
+        f"size_average and reduce args will be deprecated, please use reduction='{found}' instead.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return found
+
+
+def reduced(values: Tensor, reduction: str) -> Tensor:
+    """Elementwise losses, reduced."""
+    if reduction == "mean":
+        return mean(values)
+    return sum_(values) if reduction == "sum" else values
+
+
+# -- mean squared error -----------------------------------------------------------------------------
+
+
+def _mse_infer(x: Spec, y: Spec, reduction: str) -> Result:
+    from cresset.ops.registry import broadcast_out, result_dtype
+
+    d = result_dtype(x, y)
+    if d.category < dtypes.FLOAT:
+        raise RuntimeError(f"\"mse_cpu\" not implemented for '{scalar_name(d)}'")
+    out = broadcast_out((x, y), d)
+    return Result((out if reduction == "none" else dense(d, (), out.device),), d)
+
+
+def _mse_kernel(xp: Any, x: Any, y: Any, reduction: str) -> Any:
+    difference = x - y
+    squares = difference * difference
+    if reduction == "none":
+        return squares
+    total = squares.sum()
+    return total / squares.dtype.type(squares.size) if reduction == "mean" else total
+
+
+def _mse_slope(n: Any, g: Tensor, x: Tensor, y: Tensor, sign: float) -> Tensor:
+    reduction = n.call.params[0]
+    shape = broadcast_shapes(x._spec.shape, y._spec.shape)
+    scale = 2.0 * sign / (math.prod(shape) if reduction == "mean" else 1)
+    return mul(mul(sub(x, y), scale), g)
+
+
+def _mse_grad(n: Any, g: Tensor, x: Tensor, y: Tensor) -> tuple:
+    needs = n.needs
+    return tuple(
+        _mse_slope(n, g, x, y, sign)._reduce_to(spec.shape, spec.dtype) if needed else None
+        for needed, sign, spec in zip(needs, (1.0, -1.0), n.call.specs, strict=True)
+    )
+
+
+MSE = Op("mse_loss", _mse_infer, _mse_kernel, vjp=_mse_grad, save=(0, 1), family="loss")
+
+
+def _warn_sizes(input: Tensor, target: Tensor) -> None:
+    if target._spec.shape != input._spec.shape:
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
+            "Please ensure they have the same size.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """``(input - target) ** 2``.
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.mse_loss(torch.tensor([1., 2.]), torch.tensor([0., 4.]))
+    tensor(2.5000)
+    """
+    reduction = reduction_of(reduction, size_average, reduce)
+    _warn_sizes(input, target)
+    if weight is not None:
+        squares = mul(pow(sub(input, target), 2), weight)
+        if reduction == "mean":
+            return div(sum_(squares), sum_(expand(weight, squares._spec.shape)))
+        return reduced(squares, reduction)
+    return apply(MSE, (input, target), (reduction,))
+
+
+# -- negative log likelihood ------------------------------------------------------------------------
+
+
+def _nll_infer(x: Spec, target: Spec, *rest: Any) -> Result:
+    weight = rest[0] if isinstance(rest[0], Spec) else None
+    reduction = rest[-2]
+    classes = x.shape[1]
+    if target.dtype not in (dtypes.int64, dtypes.uint8):
+        raise RuntimeError(
+            f"expected scalar type Long but found {scalar_name(target.dtype)}"
+        )
+    if x.dtype.category < dtypes.FLOAT:
+        raise RuntimeError(
+            f"\"nll_loss_out_frame\" not implemented for '{scalar_name(x.dtype)}'"
+        )
+    if weight is not None:
+        if weight.shape != (classes,):
+            raise RuntimeError(
+                f"weight tensor should be defined either for all {classes} classes or no classes "
+                f"but got weight tensor of shape: {list(weight.shape)}"
+            )
+        if weight.dtype is not x.dtype:
+            raise RuntimeError(
+                f"expected scalar type {scalar_name(x.dtype)} but found {scalar_name(weight.dtype)}"
+            )
+    shape = target.shape if reduction == "none" else ()
+    return Result((dense(x.dtype, shape, x.device), dense(x.dtype, (), x.device)))
+
+
+def _weights_of(xp: Any, x: Any, target: Any, weight: Any, ignore: int) -> tuple[Any, Any]:
+    """The class of each sample (0 where ignored) and what it counts."""
+    counted = target != ignore
+    safe = xp.where(counted, target, 0)
+    if safe.size and (int(safe.min()) < 0 or int(safe.max()) >= x.shape[1]):
+        bad = safe[(safe < 0) | (safe >= x.shape[1])].reshape(-1)[0]
+        raise IndexError(f"Target {int(bad)} is out of bounds.")
+    w = counted.astype(x.dtype) if weight is None else weight[safe] * counted
+    return safe, w
+
+
+def _nll_kernel(xp: Any, x: Any, target: Any, *rest: Any) -> tuple:
+    *weight, reduction, ignore = rest
+    target = target.astype(xp.int64)
+    safe, w = _weights_of(xp, x, target, weight[0] if weight else None, ignore)
+    picked = xp.take_along_axis(x, safe[:, None], 1)[:, 0]
+    losses = -picked * w
+    losses = xp.where(w != 0, losses, xp.zeros_like(losses))
+    total = w.sum()
+    if reduction == "none":
+        return losses, total
+    summed = losses.sum()
+    return (summed / total if reduction == "mean" else summed), total
+
+
+def _nll_grad(n: Any, g: Tensor, gt: Any, target: Tensor, *rest: Tensor) -> tuple:
+    *weight, total = rest
+    if g is None:
+        return (None,) * len(n.needs)
+    classes = n.call.specs[0].shape[1]
+    dx = apply(NLL_BACKWARD[bool(weight)], (g, target, total, *weight), (classes, *n.call.params))
+    return (dx, *(None,) * (len(n.needs) - 1))
+
+
+def _nll_backward_infer(g: Spec, target: Spec, *rest: Any) -> Result:
+    classes = rest[-3]
+    return Result((dense(g.dtype, (target.shape[0], classes, *target.shape[1:]), g.device),))
+
+
+def _nll_backward_kernel(xp: Any, g: Any, target: Any, total: Any, *rest: Any) -> Any:
+    *weight, classes, reduction, ignore = rest
+    shape = (target.shape[0], classes, *target.shape[1:])
+    result = xp.zeros(shape, g.dtype)
+    target = target.astype(xp.int64)
+    safe, w = _weights_of(xp, result, target, weight[0] if weight else None, ignore)
+    value = -w * (g / total if reduction == "mean" else g)
+    value = xp.where(w != 0, value, xp.zeros_like(value)).astype(g.dtype)
+    xp.put_along_axis(result, safe[:, None], value[:, None], 1)
+    return result
+
+
+def _nll_backward_grad(n: Any, gg: Tensor, target: Tensor, total: Tensor, *weight: Tensor) -> tuple:
+    """Linear in g: the same selection of gg, weighted alike."""
+    classes, reduction, ignore = n.call.params
+    picked = apply(
+        NLL[bool(weight)], (gg, target, *weight), ("none" if reduction == "none" else reduction, ignore)
+    )[0]
+    return (picked, *(None,) * (len(n.needs) - 1))
+
+
+NLL_BACKWARD = {
+    weighted: Op("nll_loss_backward", _nll_backward_infer, _nll_backward_kernel,
+                 vjp=_nll_backward_grad, save=(1, 2, 3) if weighted else (1, 2), family="loss")
+    for weighted in (False, True)
+}  # fmt: skip
+NLL = {
+    weighted: Op(
+        "nll_loss", _nll_infer, _nll_kernel, vjp=_nll_grad, checks_values=True, family="loss",
+        save=(1, 2, OUT - 1) if weighted else (1, OUT - 1), multi=True,
+        grad_name="NllLossBackward0",
+    )
+    for weighted in (False, True)
+}  # fmt: skip
+NLL_2D = {
+    weighted: Op(
+        "nll_loss2d", _nll_infer, _nll_kernel, vjp=_nll_grad, checks_values=True, family="loss",
+        save=(1, 2, OUT - 1) if weighted else (1, OUT - 1), multi=True,
+        grad_name="NllLoss2DBackward0",
+    )
+    for weighted in (False, True)
+}  # fmt: skip
+
+
+def nll_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``-weight[target] * input[target]`` for log-probabilities ``input``.
+
+    Shapes: input (c), (n, c) or (n, c, ...); target without the class dimension. 'mean' divides by
+    the sum of the weights of the targets that count.
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.nll_loss(torch.tensor([[-1., -2.]]), torch.tensor([1]))
+    tensor(2.)
+    """
+    reduction = reduction_of(reduction, size_average, reduce)
+    return _nll(input, target, weight, ignore_index, reduction)
+
+
+def _nll(x: Tensor, target: Tensor, weight: Tensor | None, ignore: int, reduction: str) -> Tensor:
+    shape, t_shape = x._spec.shape, target._spec.shape
+    ndim = len(shape)
+    if ndim < 1:
+        raise ValueError(f"Expected 1 or more dimensions (got {ndim})")
+    if ndim == 1:
+        y = _nll(reshape(x, (1, -1)), reshape(target, (1,)), weight, ignore, reduction)
+        return reshape(y, ()) if reduction == "none" else y
+    if ndim == 2 and len(t_shape) != 1:
+        if len(t_shape) > 1:
+            raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    if shape[0] != t_shape[0] if t_shape else True:
+        if ndim == 2:
+            raise ValueError(
+                f"Expected input batch_size ({shape[0]}) to match target batch_size "
+                f"({t_shape[0] if t_shape else 1})."
+            )
+    if shape[:1] + shape[2:] != t_shape:
+        raise ValueError(
+            f"Expected target size {list(shape[:1] + shape[2:])}, got {list(t_shape)}"
+        )
+    table = NLL_2D if ndim == 4 else NLL
+    weights = () if weight is None else (weight,)
+    return apply(table[bool(weights)], (x, target, *weights), (reduction, ignore))[0]
+
+
+def cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """Log-softmax over classes, then the negative log likelihood of ``target``.
+
+    ``target`` holds class numbers (shape without the class dimension) or probabilities (shape of
+    ``input``). ``label_smoothing`` mixes the target with the uniform distribution
+    (Szegedy et al., 2016).
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.cross_entropy(torch.tensor([[0., 0.]]), torch.tensor([1]))
+    tensor(0.6931)
+    """
+    reduction = reduction_of(reduction, size_average, reduce)
+    axis = 0 if len(input._spec.shape) == 1 else 1
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(
+            f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
+        )
+    if target._spec.shape == input._spec.shape and target._spec.dtype.is_floating_point:
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
+    if (
+        len(target._spec.shape) + 1 == len(input._spec.shape)
+        and target._spec.shape[:1] != input._spec.shape[:1]
+        and len(input._spec.shape) > 1
+    ):
+        raise ValueError(
+            f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
+            f"({target.shape[0]})."
+        )
+    logp = log_softmax(input, axis)
+    if label_smoothing == 0.0:
+        return _nll(logp, target, weight, ignore_index, reduction)
+    return _smoothed(logp, target, weight, ignore_index, reduction, label_smoothing, axis)
+
+
+def _soft_cross_entropy(
+    x: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float, axis: int
+) -> Tensor:
+    classes = x._spec.shape[axis]
+    if smoothing > 0:
+        target = add(mul(target, 1 - smoothing), smoothing / classes)
+    terms = mul(log_softmax(x, axis), target)
+    if weight is not None:
+        terms = mul(terms, reshape(weight, (-1,) + (1,) * (len(x._spec.shape) - axis - 1)))
+    if reduction == "none":
+        return neg(sum_(terms, axis))
+    total = neg(sum_(terms))
+    if reduction == "sum":
+        return total
+    return div(total, x._spec.numel // classes)
+
+
+def _smoothed(
+    logp: Tensor, target: Tensor, weight: Tensor | None, ignore: int, reduction: str,
+    smoothing: float, axis: int,
+) -> Tensor:  # fmt: skip
+    """(1 - s) * nll + s / classes * (sum over classes of -w logp), the ignored left out."""
+    classes = logp._spec.shape[axis]
+    plain = _nll(logp, target, weight, ignore, reduction)
+    spread = logp
+    if weight is not None:
+        spread = mul(spread, reshape(weight, (-1,) + (1,) * (len(logp._spec.shape) - axis - 1)))
+    smooth = neg(sum_(spread, axis))
+    ignored = target.eq(ignore)  # type: ignore[attr-defined]
+    smooth = smooth.masked_fill(ignored, 0.0)  # type: ignore[attr-defined]
+    if reduction == "mean":
+        if weight is None:
+            count = sum_(ignored.logical_not().to(logp.dtype))  # type: ignore[attr-defined]
+        else:
+            safe = target.masked_fill(ignored, 0)  # type: ignore[attr-defined]
+            picked = weight.index_select(0, reshape(safe, (-1,)))  # type: ignore[attr-defined]
+            count = sum_(reshape(picked, target._spec.shape).masked_fill(ignored, 0.0))  # type: ignore[attr-defined]
+        smooth = div(sum_(smooth), count)
+    elif reduction == "sum":
+        smooth = sum_(smooth)
+    return add(mul(plain, 1 - smoothing), mul(smooth, smoothing / classes))
+
+
+# -- elementwise losses -----------------------------------------------------------------------------
+
+
+def l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """``|input - target|``.
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.l1_loss(torch.tensor([1., 2.]), torch.tensor([0., 4.]))
+    tensor(1.5000)
+    """
+    reduction = reduction_of(reduction, size_average, reduce)
+    _warn_sizes(input, target)
+    values = abs_(sub(input, target))
+    if weight is not None:
+        values = mul(values, weight)
+        if reduction == "mean":
+            return div(sum_(values), sum_(expand(weight, values._spec.shape)))
+    return reduced(values, reduction)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """``d ** 2 / 2`` below ``delta``, ``delta * (d - delta / 2)`` above, for d = |input - target|."""
+    reduction = reduction_of(reduction)
+    if delta <= 0:
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    _warn_sizes(input, target)
+    d = abs_(sub(input, target))
+    values = _choose(d.le(delta), mul(mul(d, d), 0.5), mul(sub(d, 0.5 * delta), delta))  # type: ignore[attr-defined]
+    if weight is not None:
+        values = mul(values, weight)
+    return reduced(values, reduction)
+
+
+def _choose(condition: Tensor, a: Any, b: Any) -> Tensor:
+    from cresset.ops.select import where
+
+    return where(condition, a, b)
+
+
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", beta: float = 1.0,
+) -> Tensor:  # fmt: skip
+    """``d ** 2 / (2 beta)`` below ``beta``, ``d - beta / 2`` above, for d = |input - target|."""
+    reduction = reduction_of(reduction, size_average, reduce)
+    if beta < 0:
+        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    _warn_sizes(input, target)
+    d = abs_(sub(input, target))
+    if beta == 0:
+        return reduced(d, reduction)
+    values = _choose(d.lt(beta), mul(mul(d, d), 0.5 / beta), sub(d, 0.5 * beta))  # type: ignore[attr-defined]
+    return reduced(values, reduction)
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``-(t log p + (1 - t) log(1 - p))`` with logs clamped at -100."""
+    reduction = reduction_of(reduction, size_average, reduce)
+    if target._spec.shape != input._spec.shape:
+        raise ValueError(
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}) is deprecated. Please ensure they have the same size."
+        )
+    values = apply(BCE, (input, target))
+    if weight is not None:
+        values = mul(values, weight)
+    return reduced(values, reduction)
+
+
+def _bce_infer(p: Spec, t: Spec) -> Result:
+    if p.dtype is not t.dtype:
+        raise RuntimeError(
+            f"Found dtype {scalar_name(t.dtype)} but expected {scalar_name(p.dtype)}"
+        )
+    return Result((dense(p.dtype, p.shape, p.device),))
+
+
+def _bce_kernel(xp: Any, p: Any, t: Any) -> Any:
+    if p.size and not (float(p.min()) >= 0 and float(p.max()) <= 1):
+        raise RuntimeError("all elements of input should be between 0 and 1")
+    low = xp.maximum(xp.log(p), -100)
+    high = xp.maximum(xp.log1p(-p), -100)
+    return (t - 1) * high - t * low
+
+
+def _bce_slope(n: Any, g: Tensor, p: Tensor, t: Tensor) -> Tensor:
+    spread = mul(sub(1.0, p), p)
+    return mul(g, div(sub(p, t), spread.clamp_min(1e-12)))  # type: ignore[attr-defined]
+
+
+def _bce_slope_target(n: Any, g: Tensor, p: Tensor, t: Tensor) -> Tensor:
+    return mul(g, sub(neg(p).log1p(), p.log()))  # type: ignore[attr-defined]
+
+
+BCE = Op("binary_cross_entropy", _bce_infer, _bce_kernel, vjp=(_bce_slope, _bce_slope_target),
+         save=(0, 1), checks_values=True, family="loss")  # fmt: skip
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean", pos_weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """Binary cross entropy of ``sigmoid(input)``, computed without overflow."""
+    from cresset.ops.activation import logsigmoid
+
+    reduction = reduction_of(reduction, size_average, reduce)
+    if target._spec.shape != input._spec.shape:
+        raise ValueError(
+            f"Target size ({target.shape}) must be the same as input size ({input.shape})"
+        )
+    log_p = logsigmoid(input)
+    rest = mul(sub(1.0, target), input)
+    if pos_weight is None:
+        values = sub(rest, log_p)
+    else:
+        factor = add(mul(sub(pos_weight, 1.0), target), 1.0)
+        values = sub(rest, mul(factor, log_p))
+    if weight is not None:
+        values = mul(values, weight)
+    return reduced(values, reduction)
+
+
+def kl_div(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", log_target: bool = False,
+) -> Tensor:  # fmt: skip
+    """``target * (log target - input)`` for log-probabilities ``input``; 'batchmean' divides by n."""
+    batch = reduction == "batchmean"
+    if reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size."
+            "'batchmean' divides only by the batch size, and aligns with the KL div math "
+            "definition.'mean' will be changed to behave the same as 'batchmean' in the next major "
+            "release.",
+            UserWarning,
+            stacklevel=2,
+        )
+    reduction = "sum" if batch else reduction_of(reduction, size_average, reduce)
+    if log_target:
+        values = mul(target.exp(), sub(target, input))  # type: ignore[attr-defined]
+    else:
+        values = sub(target.xlogy(target), mul(target, input))  # type: ignore[attr-defined]
+    total = reduced(values, reduction)
+    return div(total, input._spec.shape[0]) if batch and input._spec.shape else total
+
+
+def poisson_nll_loss(
+    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
+    size_average: bool | None = None, eps: float = 1e-8, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``exp(input) - target * input`` (or ``input - target * log(input + eps)``)."""
+    reduction = reduction_of(reduction, size_average, reduce)
+    if log_input:
+        values = sub(input.exp(), mul(target, input))  # type: ignore[attr-defined]
+    else:
+        values = sub(input, mul(target, add(input, eps).log()))  # type: ignore[attr-defined]
+    if full:
+        stirling = add(
+            sub(mul(target, target.log()), target),  # type: ignore[attr-defined]
+            mul(mul(target, 2 * math.pi).log(), 0.5),  # type: ignore[attr-defined]
+        )
+        values = add(values, stirling.masked_fill(target.le(1), 0))  # type: ignore[attr-defined]
+    return reduced(values, reduction)
+
+
+def gaussian_nll_loss(
+    input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``(log var + (input - target) ** 2 / var) / 2``."""
+    reduction = reduction_of(reduction)
+    if not isinstance(var, Tensor):
+        var = input.new_full(input.shape, var)  # type: ignore[attr-defined]
+    var = var.clone()  # type: ignore[attr-defined]
+    var = var.clamp_min(eps)  # type: ignore[attr-defined]
+    values = mul(add(var.log(), div(pow(sub(input, target), 2), var)), 0.5)
+    if full:
+        values = add(values, 0.5 * math.log(2 * math.pi))
+    return reduced(values, reduction)
+
+
+# -- margins and embeddings -------------------------------------------------------------------------
+
+
+def _relu(x: Tensor) -> Tensor:
+    return x.clamp_min(0)  # type: ignore[attr-defined]
+
+
+def hinge_embedding_loss(
+    input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``input`` where target is 1, ``max(0, margin - input)`` where it is -1."""
+    reduction = reduction_of(reduction, size_average, reduce)
+    zeros = mul(input, 0.0)
+    positive = _choose(target.eq(-1), zeros, input)  # type: ignore[attr-defined]
+    negative = _choose(target.eq(1), zeros, _relu(sub(margin, input)))  # type: ignore[attr-defined]
+    return reduced(add(positive, negative), reduction)
+
+
+def margin_ranking_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``max(0, -target * (input1 - input2) + margin)``."""
+    reduction = reduction_of(reduction, size_average, reduce)
+    return reduced(_relu(add(mul(neg(target), sub(input1, input2)), margin)), reduction)
+
+
+def soft_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``log(1 + exp(-target * input))``."""
+    reduction = reduction_of(reduction, size_average, reduce)
+    return reduced(mul(neg(target), input).exp().log1p(), reduction)  # type: ignore[attr-defined]
+
+
+def multilabel_soft_margin_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """The mean over classes of the binary cross entropy of ``sigmoid(input)``."""
+    from cresset.ops.activation import logsigmoid
+
+    reduction = reduction_of(reduction, size_average, reduce)
+    values = neg(add(
+        mul(target, logsigmoid(input)), mul(sub(1.0, target), logsigmoid(neg(input)))
+    ))  # fmt: skip
+    if weight is not None:
+        values = mul(values, weight)
+    return reduced(mean(values, -1), reduction)
+
+
+def multi_margin_loss(
+    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``sum over the wrong classes of max(0, margin - x[target] + x[i]) ** p / classes``."""
+    reduction = reduction_of(reduction, size_average, reduce)
+    single = len(input._spec.shape) == 1
+    x = reshape(input, (1, -1)) if single else input
+    index = reshape(target, (-1, 1))
+    right = x.gather(1, index)  # type: ignore[attr-defined]
+    terms = _relu(add(sub(x, right), margin))
+    if p == 2:
+        terms = mul(terms, terms)
+    if weight is not None:
+        terms = mul(terms, weight.index_select(0, reshape(index, (-1,))).unsqueeze(1))  # type: ignore[attr-defined]
+    terms = terms.scatter(1, index, 0.0)  # type: ignore[attr-defined]
+    values = div(sum_(terms, 1), x._spec.shape[1])
+    return reduced(reshape(values, ()) if single else values, reduction)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """``x1 . x2 / (max(|x1|, eps) max(|x2|, eps))`` over ``dim``.
+
+    >>> import cresset as torch
+    >>> torch.cosine_similarity(torch.tensor([[1., 0.]]), torch.tensor([[2., 0.]]))
+    tensor([1.])
+    """
+    product = sum_(mul(x1, x2), dim)
+    a = pow(sum_(mul(x1, x1), dim), 0.5).clamp_min(eps)  # type: ignore[attr-defined]
+    b = pow(sum_(mul(x2, x2), dim), 0.5).clamp_min(eps)  # type: ignore[attr-defined]
+    return div(product, mul(a, b))
+
+
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``1 - cos`` where target is 1, ``max(0, cos - margin)`` where it is -1."""
+    reduction = reduction_of(reduction, size_average, reduce)
+    tiny = 1e-12
+    product = sum_(mul(input1, input2), -1)
+    a = add(sum_(mul(input1, input1), -1), tiny)
+    b = add(sum_(mul(input2, input2), -1), tiny)
+    cos = div(product, pow(mul(a, b), 0.5))
+    zeros = mul(cos, 0.0)
+    values = add(
+        _choose(target.eq(1), sub(1.0, cos), zeros),  # type: ignore[attr-defined]
+        _choose(target.eq(-1), _relu(sub(cos, margin)), zeros),  # type: ignore[attr-defined]
+    )
+    return reduced(values, reduction)
+
+
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
+    """The p-norm of ``x1 - x2 + eps`` over the last dimension."""
+    from cresset.ops.linalg import norm
+
+    return norm(add(sub(x1, x2), eps), p, -1, keepdim)
+
+
+def triplet_margin_loss(
+    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2,
+    eps: float = 1e-6, swap: bool = False, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``."""
+    reduction = reduction_of(reduction, size_average, reduce)
+    near = pairwise_distance(anchor, positive, p, eps)
+    far = pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = far.minimum(pairwise_distance(positive, negative, p, eps))  # type: ignore[attr-defined]
+    return reduced(_relu(add(sub(near, far), margin)), reduction)
+
+
+TORCH = (
+    "cosine_similarity", "pairwise_distance", "binary_cross_entropy_with_logits", "kl_div",
+    "hinge_embedding_loss", "margin_ranking_loss", "cosine_embedding_loss", "triplet_margin_loss",
+    "poisson_nll_loss",
+)  # fmt: skip

@@ -1,0 +1,350 @@
+"""Normalisation: batch, layer, group, instance, local response, and vector normalisation.
+
+Each of the first three is one composite node with one composite backward node; their bodies are the
+formulas. With x' = (x - mean) * rstd over the normalised dimensions D (m elements), y = x' w + b:
+
+    dx = rstd * (gw - mean_D(gw) - x' * mean_D(gw * x')),   gw = g * w
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from cresset.core.call import OUT
+from cresset.core.modes import THREAD
+from cresset.ops.inplace import assign
+from cresset.ops.pointwise import add, div, mul, pow, sub
+from cresset.ops.reduce import mean, var
+from cresset.ops.reduce import sum as sum_
+from cresset.ops.registry import Op, Tensor, apply
+from cresset.ops.view import reshape
+
+
+def rsqrt(x: Tensor) -> Tensor:
+    return pow(x, -0.5)
+
+
+# -- batch ------------------------------------------------------------------------------------------
+
+
+def _per_channel(v: Tensor, ndim: int) -> Tensor:
+    """A vector of channels, shaped to broadcast over (n, c, ...)."""
+    return reshape(v, (1, -1) + (1,) * (ndim - 2))
+
+
+def _batch_norm_body(x: Tensor, *rest: Any) -> tuple:
+    """Operands: x, [weight, bias], eps. Outputs: y, batch mean, reciprocal deviation."""
+    *affine, eps, _ = rest
+    ndim = len(x._spec.shape)
+    dims = (0, *range(2, ndim))
+    centre = mean(x, dims, True)
+    centred = sub(x, centre)
+    rstd = rsqrt(add(mean(mul(centred, centred), dims, True), eps))
+    y = mul(centred, rstd)
+    if affine:
+        y = add(mul(y, _per_channel(affine[0], ndim)), _per_channel(affine[1], ndim))
+    return y, reshape(centre, (-1,)), reshape(rstd, (-1,))
+
+
+def _batch_norm_grad(n: Any, g: Tensor, gm: Any, gr: Any, x: Tensor, *saved: Any) -> tuple:
+    *weights, centre, rstd = saved
+    needs = n.needs
+    if g is None:
+        return (None,) * len(needs)
+    if THREAD.grad:
+        # Differentiable in x: the statistics are recomputed from it.
+        ndim = len(x._spec.shape)
+        dims = (0, *range(2, ndim))
+        centre = mean(x, dims, True)
+        moved = sub(x, centre)
+        eps = n.numbers[-1]
+        rstd = rsqrt(add(mean(mul(moved, moved), dims, True), eps))
+        parts = _norm_grad_body(
+            g, x, reshape(centre, (-1,)), reshape(rstd, (-1,)), *weights, (True,) * 3
+        )
+    else:
+        parts = apply(BATCH_NORM_GRAD, (g, x, centre, rstd, *weights), ((True,) * 3,))
+    if len(needs) == 2:
+        return parts[0], None
+    return parts[0], parts[1], parts[2], None
+
+
+def _norm_grad_body(g: Tensor, x: Tensor, centre: Tensor, rstd: Tensor, *rest: Any) -> tuple:
+    *weight, _ = rest
+    ndim = len(x._spec.shape)
+    dims = (0, *range(2, ndim))
+    rstd = _per_channel(rstd, ndim)
+    normal = mul(sub(x, _per_channel(centre, ndim)), rstd)
+    gw = mul(g, _per_channel(weight[0], ndim)) if weight else g
+    inner = sub(sub(gw, mean(gw, dims, True)), mul(normal, mean(mul(gw, normal), dims, True)))
+    dx = mul(inner, rstd)
+    if not weight:
+        return (dx,)
+    return dx, sum_(mul(g, normal), dims), sum_(g, dims)
+
+
+BATCH_NORM_GRAD = Op("native_batch_norm_backward", None, body=_norm_grad_body, multi=True)
+BATCH_NORM = Op("native_batch_norm", None, body=_batch_norm_body, vjp=_batch_norm_grad,
+                save=(0, OUT - 1, OUT - 2), multi=True)  # fmt: skip
+BATCH_NORM_AFFINE = Op("native_batch_norm", None, body=_batch_norm_body, vjp=_batch_norm_grad,
+                       save=(0, 1, OUT - 1, OUT - 2), multi=True)  # fmt: skip
+
+
+def _eval_norm_body(x: Tensor, centre: Tensor, variance: Tensor, *rest: Any) -> Tensor:
+    *affine, eps = rest
+    ndim = len(x._spec.shape)
+    y = mul(sub(x, _per_channel(centre, ndim)), rsqrt(add(_per_channel(variance, ndim), eps)))
+    if affine:
+        y = add(mul(y, _per_channel(affine[0], ndim)), _per_channel(affine[1], ndim))
+    return y
+
+
+#: Normalisation by given statistics; its derivative is that of its body.
+BATCH_NORM_EVAL = Op("batch_norm_eval", None, body=_eval_norm_body)
+
+
+def batch_norm(
+    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
+    weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
+    momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Normalise each channel by the batch's statistics (training) or the running ones.
+
+    ``y = (x - mean) / sqrt(var + eps) * weight + bias``; the running statistics move by
+    ``momentum`` towards the batch's mean and unbiased variance (Ioffe and Szegedy, 2015).
+
+    Shapes: input (n, c, ...); the others (c).
+    """
+    shape = input._spec.shape
+    if training and math.prod(shape[:1] + shape[2:]) == 1:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {input.shape}"
+        )
+    for v, name in ((running_mean, "running_mean"), (running_var, "running_var"),
+                    (weight, "weight"), (bias, "bias")):  # fmt: skip
+        if v is not None and v._spec.numel != shape[1]:
+            raise RuntimeError(
+                f"{name} should contain {shape[1]} elements not {v._spec.numel}"
+            )
+    if (weight is None) != (bias is None):
+        like = weight if weight is not None else bias
+        assert like is not None
+        weight = like.new_ones(like.shape) if weight is None else weight  # type: ignore[attr-defined]
+        bias = like.new_zeros(like.shape) if bias is None else bias  # type: ignore[attr-defined]
+    affine = () if weight is None else (weight, bias)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("running_mean and running_var must be defined in evaluation mode")
+        return apply(BATCH_NORM_EVAL, (input, running_mean, running_var, *affine, eps))
+    op = BATCH_NORM_AFFINE if affine else BATCH_NORM
+    y, centre, rstd = apply(op, (input, *affine, eps), ("batch",))
+    if running_mean is not None and running_var is not None:
+        count = math.prod(shape) // shape[1]
+        grad, THREAD.grad = THREAD.grad, False
+        try:
+            moved = apply(RUNNING, (running_mean, running_var, centre.detach(), rstd.detach(), eps,
+                                    momentum, count / max(count - 1, 1)))  # fmt: skip
+            assign(running_mean, moved[0])
+            assign(running_var, moved[1])
+        finally:
+            THREAD.grad = grad
+    return y
+
+
+def _running_body(
+    old_mean: Tensor, old_var: Tensor, centre: Tensor, rstd: Tensor, eps: Any, momentum: Any,
+    unbias: Any,
+) -> tuple:  # fmt: skip
+    variance = mul(sub(div(1.0, mul(rstd, rstd)), eps), unbias)
+    new_mean = add(old_mean, mul(sub(centre, old_mean), momentum))
+    return new_mean, add(old_var, mul(sub(variance, old_var), momentum))
+
+
+RUNNING = Op("batch_norm_running", None, body=_running_body, multi=True)
+
+
+# -- layer ------------------------------------------------------------------------------------------
+
+
+def _layer_norm_body(x: Tensor, *rest: Any) -> tuple:
+    """Operands: x, [weight, [bias]], eps; param: how many trailing dimensions."""
+    *affine, eps, count = rest
+    dims = tuple(range(-count, 0))
+    centre = mean(x, dims, True)
+    centred = sub(x, centre)
+    rstd = rsqrt(add(mean(mul(centred, centred), dims, True), eps))
+    y = mul(centred, rstd)
+    if affine:
+        y = mul(y, affine[0])
+    if len(affine) > 1:
+        y = add(y, affine[1])
+    return y, centre, rstd
+
+
+def _layer_norm_grad(n: Any, g: Tensor, gm: Any, gr: Any, x: Tensor, *saved: Any) -> tuple:
+    *weights, centre, rstd = saved
+    count = n.call.params[0]
+    affine = len(n.needs) - 2
+    if g is None:
+        return (None,) * len(n.needs)
+    if THREAD.grad:
+        dims = tuple(range(-count, 0))
+        centre = mean(x, dims, True)
+        moved = sub(x, centre)
+        rstd = rsqrt(add(mean(mul(moved, moved), dims, True), n.numbers[-1]))
+        parts = _layer_norm_grad_body(g, x, centre, rstd, *weights, count, affine)
+    else:
+        parts = apply(LAYER_NORM_GRAD, (g, x, centre, rstd, *weights), (count, affine))
+    return (*parts, None)
+
+
+def _layer_norm_grad_body(g: Tensor, x: Tensor, centre: Tensor, rstd: Tensor, *rest: Any) -> tuple:
+    *weight, count, affine = rest
+    dims = tuple(range(-count, 0))
+    normal = mul(sub(x, centre), rstd)
+    gw = mul(g, weight[0]) if weight else g
+    inner = sub(sub(gw, mean(gw, dims, True)), mul(normal, mean(mul(gw, normal), dims, True)))
+    parts = [mul(inner, rstd)]
+    outer = tuple(range(len(x._spec.shape) - count))
+    if affine:
+        gx = mul(g, normal)
+        parts.append(sum_(gx, outer) if outer else gx)
+    if affine > 1:
+        parts.append(sum_(g, outer) if outer else mul(g, 1.0))
+    return tuple(parts)
+
+
+LAYER_NORM_GRAD = Op("native_layer_norm_backward", None, body=_layer_norm_grad_body, multi=True)
+LAYER_NORM = {
+    affine: Op(
+        "native_layer_norm", None, body=_layer_norm_body, vjp=_layer_norm_grad, multi=True,
+        save=(0, OUT - 1, OUT - 2) if affine == 0 else (0, 1, OUT - 1, OUT - 2),
+    )
+    for affine in (0, 1, 2)
+}  # fmt: skip
+
+
+def layer_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Normalise over the trailing dimensions ``normalized_shape`` (Ba, Kiros and Hinton, 2016).
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.layer_norm(torch.tensor([[1., 3.]]), (2,))
+    tensor([[-1.0000,  1.0000]])
+    """
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    have = tuple(input._spec.shape)
+    if have[len(have) - len(shape) :] != shape or not shape:
+        inner = "".join(f", {n}" for n in shape)
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape [*{inner}], but got "
+            f"input of size{list(have)}"
+        )
+    for v, name in ((weight, "weight"), (bias, "bias")):
+        if v is not None and tuple(v._spec.shape) != shape:
+            raise RuntimeError(
+                f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
+                f"{list(v.shape)} and normalized_shape = {list(shape)}"
+            )
+    if weight is None and bias is not None:
+        weight = bias.new_ones(bias.shape)  # type: ignore[attr-defined]
+    affine = tuple(v for v in (weight, bias) if v is not None)
+    return apply(LAYER_NORM[len(affine)], (input, *affine, eps), (len(shape),))[0]
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """``x / sqrt(mean(x ** 2) + eps) * weight`` over the trailing dimensions."""
+    from cresset import dtypes
+
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    dims = tuple(range(-len(shape), 0))
+    tiny = dtypes.finfo(input.dtype).eps if eps is None else eps
+    y = mul(input, rsqrt(add(mean(mul(input, input), dims, True), tiny)))
+    return y if weight is None else mul(y, weight)
+
+
+# -- group and instance -----------------------------------------------------------------------------
+
+
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Normalise each sample over groups of channels (Wu and He, 2018): input (n, c, ...)."""
+    shape = input._spec.shape
+    if len(shape) < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {len(shape)}")
+    n, c = shape[:2]
+    if num_groups <= 0:
+        raise RuntimeError(f"num groups should be greater than 0, but got {num_groups}")
+    if c % num_groups:
+        raise RuntimeError(
+            f"Expected number of channels in input to be divisible by num_groups, but got input of "
+            f"shape {list(shape)} and num_groups={num_groups}"
+        )
+    flat = reshape(input, (n, num_groups, math.prod(shape[1:]) // num_groups))
+    y = reshape(apply(LAYER_NORM[0], (flat, eps), (1,))[0], shape)
+    if weight is not None:
+        y = mul(y, _per_channel(weight, len(shape)))
+    if bias is not None:
+        y = add(y, _per_channel(bias, len(shape)))
+    return y
+
+
+def instance_norm(
+    input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
+    weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
+    momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Normalise each channel of each sample by its own statistics: input (n, c, ...)."""
+    shape = input._spec.shape
+    n, c = shape[:2]
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if math.prod(shape[2:]) == 1:
+        raise ValueError(
+            f"Expected more than 1 spatial element when training, got input size {input.shape}"
+        )
+    flat = reshape(input, (n * c, math.prod(shape[2:])))
+    y = reshape(apply(LAYER_NORM[0], (flat, eps), (1,))[0], shape)
+    if running_mean is not None and running_var is not None:
+        grad, THREAD.grad = THREAD.grad, False
+        try:
+            spatial = tuple(range(2, len(shape)))
+            batch_mean = mean(mean(input, spatial), 0)
+            batch_var = mean(var(input, spatial), 0)
+            assign(running_mean, add(mul(running_mean, 1 - momentum), mul(batch_mean, momentum)))
+            assign(running_var, add(mul(running_var, 1 - momentum), mul(batch_var, momentum)))
+        finally:
+            THREAD.grad = grad
+    if weight is not None:
+        y = mul(y, _per_channel(weight, len(shape)))
+    if bias is not None:
+        y = add(y, _per_channel(bias, len(shape)))
+    return y
+
+
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """``x / (k + alpha * mean of squares over size neighbouring channels) ** beta``."""
+    from cresset.ops.join import pad
+    from cresset.ops.pool import avg_pool2d
+
+    shape = input._spec.shape
+    if len(shape) < 3:
+        raise ValueError(
+            f"Expected 3D or higher dimensionality input (got {len(shape)} dimensions)"
+        )
+    squares = reshape(mul(input, input), (shape[0], 1, shape[1], -1))
+    squares = pad(squares, (0, 0, size // 2, (size - 1) // 2))
+    means = reshape(avg_pool2d(squares, (size, 1), 1), shape)
+    return div(input, pow(add(mul(means, alpha), k), beta))
+
+
+TORCH = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
