@@ -1,0 +1,261 @@
+"""Comparison, logic and bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cresset import dtypes
+from cresset.core.spec import Spec
+from cresset.ops.inplace import scalar_name
+from cresset.ops.pointwise import _takes, binary, pointwise, promote_rule, unary
+from cresset.ops.registry import Result, Tensor, apply, broadcast_out, result_dtype
+
+_C = (dtypes.COMPLEX,)
+
+
+def _compare_rule(*specs: Spec) -> Result:
+    d = result_dtype(*specs)
+    for s in specs:
+        # A number that the tensor's integer type cannot hold is compared in a wider type.
+        if s.number is not None and s.number > d.category:
+            d = dtypes.of_number(s.number)
+    return Result((broadcast_out(specs, dtypes.bool_),), d)
+
+
+def _comparison(name: str, kernel: Any, sign: str, ordered: bool) -> Any:
+    op = pointwise(name, kernel, rule=_compare_rule, refuse=_C if ordered else ())
+    return binary(
+        op,
+        f"""Whether ``input {sign} other``, elementwise.
+
+    >>> import cresset as torch
+    >>> torch.{name}(torch.tensor([1, 2, 3]), 2)
+    tensor([{", ".join(str(eval(f"{v} {sign} 2")).rjust(5) for v in (1, 2, 3))}])
+    """,
+    )
+
+
+eq = _comparison("eq", lambda xp, a, b: xp.equal(a, b), "==", False)
+ne = _comparison("ne", lambda xp, a, b: xp.not_equal(a, b), "!=", False)
+lt = _comparison("lt", lambda xp, a, b: xp.less(a, b), "<", True)
+le = _comparison("le", lambda xp, a, b: xp.less_equal(a, b), "<=", True)
+gt = _comparison("gt", lambda xp, a, b: xp.greater(a, b), ">", True)
+ge = _comparison("ge", lambda xp, a, b: xp.greater_equal(a, b), ">=", True)
+not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
+
+
+def _operator(function: Any) -> Any:
+    def method(self: Tensor, other: Any) -> Any:
+        if other is None or not _takes(other):
+            return NotImplemented
+        return function(self, other)
+
+    return method
+
+
+__eq__, __ne__ = _operator(eq), _operator(ne)
+__lt__, __le__, __gt__, __ge__ = (_operator(f) for f in (lt, le, gt, ge))
+
+
+# -- kinds of numbers -------------------------------------------------------------------------------
+
+
+def _test(name: str, kernel: Any, doc: str, refuse: tuple = ()) -> Any:
+    return unary(pointwise(name, kernel, rule="bool", refuse=refuse), doc)
+
+
+isnan = _test("isnan", lambda xp, x: xp.isnan(x), "Whether each element is NaN.")
+isinf = _test("isinf", lambda xp, x: xp.isinf(x), "Whether each element is infinite.")
+isfinite = _test("isfinite", lambda xp, x: xp.isfinite(x), "Neither infinite nor NaN.")
+isposinf = _test("isposinf", lambda xp, x: x == xp.inf, "Whether each element is +inf.", _C)
+isneginf = _test("isneginf", lambda xp, x: x == -xp.inf, "Whether each element is -inf.", _C)
+isreal = _test("isreal", lambda xp, x: xp.isreal(x), "Whether the imaginary part is zero.")
+
+
+def isclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
+    """``|input - other| <= atol + rtol * |other|``, elementwise.
+
+    >>> import cresset as torch
+    >>> torch.isclose(torch.tensor([1., 2.]), torch.tensor([1., 3.]))
+    tensor([ True, False])
+    """
+    if input.dtype is not other.dtype:
+        raise RuntimeError(
+            f"{scalar_name(input.dtype)} did not match {scalar_name(other.dtype)}"
+        )
+    return apply(ISCLOSE, (input, other, rtol, atol), (equal_nan,))
+
+
+def _isclose_infer(a: Spec, b: Spec, rtol: Spec, atol: Spec, equal_nan: bool) -> Result:
+    return Result((broadcast_out((a, b), dtypes.bool_),))
+
+
+def _isclose_kernel(xp: Any, a: Any, b: Any, rtol: Any, atol: Any, equal_nan: bool) -> Any:
+    if a.dtype.kind in "iub":
+        a, b = a.astype(xp.float64), b.astype(xp.float64)
+    close = (a == b) | (
+        xp.isfinite(a) & xp.isfinite(b) & (xp.abs(a - b) <= atol + rtol * xp.abs(b))
+    )
+    return close | (xp.isnan(a) & xp.isnan(b)) if equal_nan else close
+
+
+ISCLOSE = pointwise("isclose", _isclose_kernel, rule=_isclose_infer)
+
+
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
+    """Whether all elements are close.
+
+    >>> import cresset as torch
+    >>> torch.allclose(torch.tensor([1.]), torch.tensor([1. + 1e-9]))
+    True
+    """
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())  # type: ignore[attr-defined]
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape and elements.
+
+    >>> import cresset as torch
+    >>> torch.equal(torch.tensor([1, 2]), torch.tensor([1, 2]))
+    True
+    """
+    if not isinstance(other, Tensor):
+        raise TypeError(
+            f"equal(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}"
+        )
+    if input.shape != other.shape:
+        return False
+    return bool(eq(input, other).all())
+
+
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False,
+         invert: bool = False) -> Tensor:  # fmt: skip
+    """Whether each element is among ``test_elements``."""
+    if not isinstance(elements, Tensor):
+        elements = test_elements.new_tensor(elements)
+    if not isinstance(test_elements, Tensor):
+        test_elements = elements.new_tensor(test_elements)
+    return apply(ISIN, (elements, test_elements), (invert,))
+
+
+ISIN = pointwise(
+    "isin", lambda xp, a, b, invert: xp.isin(a, b, invert=invert),
+    rule=lambda a, b, invert: Result((broadcast_out((a,), dtypes.bool_),)),
+)  # fmt: skip
+
+
+# -- logic ------------------------------------------------------------------------------------------
+
+
+def _logical(name: str) -> Any:
+    op = pointwise(name, lambda xp, a, b: getattr(xp, name)(a, b), rule="bool")
+    return binary(op, f"``{name}`` of the truth (non-zero) of the elements.")
+
+
+logical_and, logical_or, logical_xor = (
+    _logical(n) for n in ("logical_and", "logical_or", "logical_xor")
+)
+logical_not = unary(
+    pointwise("logical_not", lambda xp, x: xp.logical_not(x), rule="bool"),
+    "True where the element is zero.",
+)
+
+
+def _bitwise_rule(name: str) -> Any:
+    def rule(*specs: Spec) -> Result:
+        result = promote_rule(*specs)
+        if result.compute is not None and result.compute.category >= dtypes.FLOAT:
+            raise RuntimeError(f"\"{name}_cpu\" not implemented for '{scalar_name(result.compute)}'")
+        return result
+
+    return rule
+
+
+def _bitwise(name: str, doc: str, bool_name: str) -> Any:
+    op = pointwise(
+        name, lambda xp, a, b: getattr(xp, name)(a, b), rule=_bitwise_rule(bool_name),
+    )  # fmt: skip
+    return binary(op, doc)
+
+
+bitwise_and = _bitwise("bitwise_and", "``input & other`` of integers or bools.", "bitwise_and")
+bitwise_or = _bitwise("bitwise_or", "``input | other`` of integers or bools.", "bitwise_or")
+bitwise_xor = _bitwise("bitwise_xor", "``input ^ other`` of integers or bools.", "bitwise_xor")
+bitwise_not = unary(
+    pointwise("bitwise_not", lambda xp, x: xp.invert(x), rule=_bitwise_rule("bitwise_not")),
+    "``~input``: logical not of bools, complement of integers.",
+)
+
+
+def _left_kernel(xp: Any, a: Any, b: Any) -> Any:
+    array = a if hasattr(a, "dtype") else b
+    bits = array.dtype.itemsize * 8
+    bad = (xp.asarray(b) < 0) | (xp.asarray(b) >= bits)
+    return xp.where(bad, 0, xp.left_shift(a, xp.where(bad, 0, b))).astype(array.dtype)
+
+
+def _right_kernel(xp: Any, a: Any, b: Any) -> Any:
+    array = a if hasattr(a, "dtype") else b
+    bits = array.dtype.itemsize * 8
+    last = bits - 1 if array.dtype.kind == "i" else bits - 1
+    bad = (xp.asarray(b) < 0) | (xp.asarray(b) >= bits)
+    return xp.right_shift(a, xp.where(bad, last, b)).astype(array.dtype)
+
+
+bitwise_left_shift = binary(
+    pointwise("bitwise_left_shift", _left_kernel, rule=_bitwise_rule("lshift")),
+    "``input << other``.",
+)
+bitwise_right_shift = binary(
+    pointwise("bitwise_right_shift", _right_kernel, rule=_bitwise_rule("rshift")),
+    "``input >> other``, keeping the sign.",
+)
+_and, _or, _xor = (_operator(f) for f in (bitwise_and, bitwise_or, bitwise_xor))
+_lshift, _rshift = _operator(bitwise_left_shift), _operator(bitwise_right_shift)
+
+
+def _turned(function: Any) -> Any:
+    def method(self: Tensor, other: Any) -> Any:
+        return function(other, self) if _takes(other) else NotImplemented
+
+    return method
+
+
+_rlshift, _rrshift = _turned(bitwise_left_shift), _turned(bitwise_right_shift)
+
+
+def _assigning(function: Any) -> Any:
+    from cresset.ops.inplace import in_place
+
+    return in_place(function)
+
+
+_iand, _ior, _ixor, _ilshift, _irshift = (
+    _assigning(f)
+    for f in (bitwise_and, bitwise_or, bitwise_xor, bitwise_left_shift, bitwise_right_shift)
+)
+
+_COMPARE = (
+    "eq", "ne", "lt", "le", "gt", "ge", "not_equal", "less", "less_equal", "greater",
+    "greater_equal",
+)  # fmt: skip
+_LOGIC = (
+    "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or",
+    "bitwise_xor", "bitwise_not", "bitwise_left_shift", "bitwise_right_shift",
+)  # fmt: skip
+TORCH = (
+    *_COMPARE, *_LOGIC, "isnan", "isinf", "isfinite", "isposinf", "isneginf", "isreal", "isclose",
+    "allclose", "equal", "isin",
+)  # fmt: skip
+METHODS = (
+    *TORCH[:-1], "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__and__=_and",
+    "__rand__=_and", "__or__=_or", "__ror__=_or", "__xor__=_xor", "__rxor__=_xor",
+    "__lshift__=_lshift", "__rshift__=_rshift", "__rlshift__=_rlshift", "__rrshift__=_rrshift",
+    "__invert__=bitwise_not", "__iand__=_iand", "__ior__=_ior", "__ixor__=_ixor",
+    "__ilshift__=_ilshift", "__irshift__=_irshift",
+)  # fmt: skip
+IN_PLACE = (*_COMPARE, *_LOGIC)
