@@ -161,6 +161,8 @@ def _module(name: str) -> _Source:
                 )
         if spec is None:
             raise _CannotStart(f"No module named {name}", 1)
+        if spec.origin is not None:
+            sys.argv[0] = spec.origin
         return _code_of(spec, module)
 
     return source
@@ -199,8 +201,6 @@ def _code_of(spec: ModuleSpec, module: ModuleType) -> CodeType:
         __package__=spec.parent,
         __spec__=spec,
     )
-    if spec.origin is not None:
-        sys.argv[0] = spec.origin
     return code
 
 

@@ -1,0 +1,32 @@
+"""What all tests share: quiet machines, repeatable examples, and no state from test to test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+# Before anything imports NumPy or torch. Parallel test workers that each start a thread per core
+# slow one another down several times over.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(_variable, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import pytest
+
+# A slow machine is no failure, and a red run must be red again.
+hypothesis.settings.register_profile("cresset", deadline=None, derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "cresset"))
+
+
+@pytest.fixture(autouse=True)
+def _global_state_is_put_back() -> Iterator[None]:
+    """A test may change process-wide settings; the next one finds PyTorch's defaults."""
+    yield
+    import cresset
+
+    cresset.set_default_dtype(cresset.float32)
+    cresset.set_default_device(None)
+    cresset.set_grad_enabled(True)
+    cresset.set_printoptions(profile="default")

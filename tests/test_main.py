@@ -1,0 +1,52 @@
+"""The command line of ``python -m cresset`` itself (programs: tests/compat/test_runner.py)."""
+
+from __future__ import annotations
+
+import pytest
+
+from cresset.compat import info
+from cresset.compat.runner import USAGE, main
+
+
+def test_help_goes_to_stdout_and_succeeds(capsys) -> None:
+    assert main(["--help"]) == 0
+    assert capsys.readouterr() == (USAGE, "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--legacy"], ["--no-such-option"], ["-m"], ["-c"]])
+def test_a_command_line_that_says_nothing_to_run_is_refused_with_status_2(
+    arguments, capsys
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.endswith(USAGE)
+
+
+def test_version_names_cresset(capsys) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"cresset {info.own_version()}\n"
+
+
+def test_info_prints_what_a_bug_report_needs(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("CRESSET_SIMULATE_CUDA", "2")
+    assert main(["info"]) == 0
+    rows = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
+    assert list(rows) == [
+        *["cresset", "python", "platform", "numpy", "scipy", "llvmlite", "optional"],
+        *["cpu", "cpu features", "cores", "threads", "devices", "mode", "tiers", "cache"],
+        "environment",
+    ]
+    assert rows["devices"].strip() == "cpu, cuda:0 (simulated), cuda:1 (simulated)"
+    assert rows["mode"].strip() in ("lazy", "eager")
+    assert "CRESSET_SIMULATE_CUDA=2" in rows["environment"]
+    assert all(value.strip() for value in rows.values())
+
+
+def test_the_cache_is_where_the_environment_says_and_its_size_is_counted(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("CRESSET_CACHE_DIR", str(tmp_path / "plans"))
+    assert info.cache_directory() == f"{tmp_path / 'plans'} (empty)"
+    (tmp_path / "plans" / "a").mkdir(parents=True)
+    (tmp_path / "plans" / "a" / "plan").write_bytes(bytes(3 * 2**19))
+    assert info.cache_directory() == f"{tmp_path / 'plans'} (1 files, 1.5 MiB)"
