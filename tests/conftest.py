@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 # Before anything imports NumPy or torch. Parallel test workers that each start a thread per core
@@ -24,9 +25,14 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "cresset")
 def _global_state_is_put_back() -> Iterator[None]:
     """A test may change process-wide settings; the next one finds PyTorch's defaults."""
     yield
-    import cresset
+    if "cresset" not in sys.modules:
+        return
+    from cresset.core.modes import THREAD
+    from cresset.device import set_default_device
+    from cresset.dtypes import float32, set_default_dtype_unchecked
+    from cresset.printing import set_printoptions
 
-    cresset.set_default_dtype(cresset.float32)
-    cresset.set_default_device(None)
-    cresset.set_grad_enabled(True)
-    cresset.set_printoptions(profile="default")
+    set_default_dtype_unchecked(float32)
+    set_default_device(None)
+    THREAD.grad, THREAD.inference = True, False
+    set_printoptions(profile="default")

@@ -8,6 +8,8 @@ import os
 import platform
 import sys
 
+# The package around this file: it is above this layer, and there before any part of it.
+_PACKAGE = sys.modules["cresset"]
 OPTIONAL = ("Pillow", "matplotlib", "tqdm", "safetensors", "tensorboard", "cupy", "mpi4py")
 
 
@@ -16,9 +18,7 @@ def own_version() -> str:
     try:
         return importlib.metadata.version("cresset")
     except importlib.metadata.PackageNotFoundError:
-        import cresset
-
-        return str(getattr(cresset, "__version__", "unknown (not installed)"))
+        return str(getattr(_PACKAGE, "__version__", "unknown (not installed)"))
 
 
 def report() -> str:
@@ -33,10 +33,8 @@ def report() -> str:
 
 
 def _versions() -> list[tuple[str, str]]:
-    import cresset
-
     rows = [
-        ("cresset", f"{own_version()} ({os.path.dirname(cresset.__file__)})"),
+        ("cresset", f"{own_version()} ({_PACKAGE.__path__[0]})"),
         ("python", f"{platform.python_version()} ({sys.executable})"),
         ("platform", platform.platform()),
     ]
@@ -91,15 +89,15 @@ def _quota() -> str:
 
 
 def _settings() -> list[tuple[str, str]]:
-    import cresset
     from cresset.core.modes import PROCESS
     from cresset.runtime.simulated import simulated_count
 
-    threads = getattr(cresset, "get_num_threads", None)
+    threads = getattr(_PACKAGE, "get_num_threads", None)
     simulated = simulated_count()
     devices = ["cpu"] + [f"cuda:{index} (simulated)" for index in range(simulated)]
     tiers = ["reference (NumPy, SciPy)"]
-    if importlib.util.find_spec("cresset.compiler") is not None:
+    compiler = importlib.util.find_spec("cresset.compiler")
+    if compiler is not None and compiler.origin is not None:
         tiers.append("compiled (LLVM)")
     chosen = {name: value for name, value in os.environ.items() if name.startswith("CRESSET_")}
     return [
