@@ -1,0 +1,327 @@
+"""``nn.functional``: layers as plain functions.
+
+Most of them are ops and live in ``cresset/ops``; this module is their table of contents, plus the
+ones that need the random generator or combine several ops: dropout, attention, interpolation.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+from cresset import dtypes
+from cresset.ops.activation import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    log_softmax,
+    logsigmoid,
+    mish,
+    normalize,
+    prelu,
+    relu,
+    relu6,
+    rrelu,
+    selu,
+    silu,
+    softmax,
+    softmin,
+    softplus,
+    softshrink,
+    softsign,
+    tanhshrink,
+)
+from cresset.ops.conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
+from cresset.ops.embedding import embedding, embedding_bag, one_hot
+from cresset.ops.inplace import assign
+from cresset.ops.join import pad, pixel_shuffle, pixel_unshuffle
+from cresset.ops.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_embedding_loss,
+    cosine_similarity,
+    cross_entropy,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    margin_ranking_loss,
+    mse_loss,
+    multi_margin_loss,
+    multilabel_soft_margin_loss,
+    nll_loss,
+    pairwise_distance,
+    poisson_nll_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+)
+from cresset.ops.math import sigmoid as _sigmoid
+from cresset.ops.math import tanh as _tanh
+from cresset.ops.matmul import bilinear, linear
+from cresset.ops.norm import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    rms_norm,
+)
+from cresset.ops.pointwise import mul
+from cresset.ops.pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from cresset.ops.resize import fold, grid_sample, interpolate, unfold, upsample
+from cresset.ops.select import threshold
+from cresset.tensor import Tensor
+
+__all__ = [
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "adaptive_max_pool3d", "alpha_dropout", "avg_pool1d", "avg_pool2d",
+    "avg_pool3d", "batch_norm", "bilinear", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "cosine_embedding_loss", "cosine_similarity",
+    "cross_entropy", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "embedding",
+    "embedding_bag", "feature_alpha_dropout", "fold", "gaussian_nll_loss", "gelu", "glu",
+    "grid_sample", "group_norm", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate", "kl_div",
+    "l1_loss", "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_softmax",
+    "logsigmoid", "lp_pool1d", "lp_pool2d", "margin_ranking_loss", "max_pool1d", "max_pool2d",
+    "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d", "mish", "mse_loss",
+    "multi_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
+    "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "relu",
+    "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu", "sigmoid", "silu",
+    "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign",
+    "tanh", "tanhshrink", "threshold", "triplet_margin_loss", "unfold", "upsample",
+]  # fmt: skip
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """``1 / (1 + exp(-input))``."""
+    return _sigmoid(input)
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
+    return _tanh(input)
+
+
+def _inplace(function: Any) -> Any:
+    def with_underscore(input: Tensor, *args: Any) -> Tensor:
+        return assign(input, function(input, *args))
+
+    with_underscore.__name__ = function.__name__ + "_"
+    with_underscore.__doc__ = f"In-place ``{function.__name__}``."
+    return with_underscore
+
+
+relu_, elu_, leaky_relu_, celu_, selu_, hardtanh_, threshold_, rrelu_ = (
+    _inplace(f) for f in (relu, elu, leaky_relu, celu, selu, hardtanh, threshold, rrelu)
+)
+
+# -- dropout ----------------------------------------------------------------------------------------
+
+
+def _check_p(p: float) -> None:
+    if p < 0.0 or p > 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+
+
+def _noise(x: Tensor, shape: tuple[int, ...], keep: float) -> Tensor:
+    """Bernoulli(keep) / keep: the mask that dropout multiplies by."""
+    noise = x.detach().new_empty(shape).bernoulli_(keep)  # type: ignore[attr-defined]
+    return noise if keep == 0 else noise.div_(keep)
+
+
+def _drop(x: Tensor, shape: Any, p: float, inplace: bool) -> Tensor:
+    if p == 0 or x.numel() == 0:
+        return x if inplace else mul(x, 1.0) if x._requires_grad else x.clone()  # type: ignore[attr-defined]
+    result = mul(x, _noise(x, tuple(shape), 1 - p) if p < 1 else 0.0)
+    return assign(x, result) if inplace else result
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Elements set to zero with probability ``p``, the others divided by 1 - p (in training).
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.dropout(torch.ones(3), training=False)
+    tensor([1., 1., 1.])
+    """
+    _check_p(p)
+    return _drop(input, input._spec.shape, p, inplace) if training else input
+
+
+def _feature_dropout(
+    x: Tensor, p: float, training: bool, inplace: bool, dims: tuple[int, int], name: str
+) -> Tensor:
+    """Whole channels dropped; an input of the smaller dimension is a single sample."""
+    _check_p(p)
+    ndim = x.ndim
+    if ndim not in dims:
+        warnings.warn(
+            f"{name}: Received a {ndim}-D input to {name}, which is deprecated and will result in "
+            f"an error in a future release. To retain the behavior and silence this warning, please "
+            f"use dropout instead.",
+            UserWarning,
+            stacklevel=3,
+        )
+    if not training:
+        return x
+    shape = x._spec.shape
+    if ndim == dims[0]:
+        return _drop(x, (shape[0],) + (1,) * (ndim - 1), p, inplace)
+    return _drop(x, tuple(shape[:2]) + (1,) * (ndim - 2), p, inplace)
+
+
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Whole channels of (n, c, l) or (c, l) inputs dropped."""
+    return _feature_dropout(input, p, training, inplace, (2, 3), "dropout1d")
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Whole channels of (n, c, h, w) inputs dropped (Tompson et al., 2015)."""
+    _check_p(p)
+    if input.ndim == 3:
+        warnings.warn(
+            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout "
+            "behavior is desired - input is interpreted as shape (N, C, L), where C is the channel "
+            "dim. This behavior will change in a future release to interpret the input as one "
+            "without a batch dimension, i.e. shape (C, H, W). To maintain the 1D channel-wise "
+            "dropout behavior, please switch to using dropout1d instead.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return _feature_dropout(input, p, training, inplace, (2, 3), "dropout2d")
+    return _feature_dropout(input, p, training, inplace, (3, 4), "dropout2d")
+
+
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Whole channels of (n, c, d, h, w) inputs dropped."""
+    return _feature_dropout(input, p, training, inplace, (4, 5), "dropout3d")
+
+
+def _alpha_drop(x: Tensor, shape: Any, p: float, inplace: bool) -> Tensor:
+    """Dropout that keeps mean 0 and variance 1 of self-normalising activations."""
+    alpha = 1.7580993408473766
+    keep = 1 - p
+    a = 1.0 / math.sqrt((alpha * alpha * p + 1) * keep) if keep else 0.0
+    noise = x.detach().new_empty(tuple(shape)).bernoulli_(keep)  # type: ignore[attr-defined]
+    shift = noise.sub(1).mul_(alpha * a).add_(alpha * a * p)
+    result = mul(x, noise.mul(a)) + shift  # type: ignore[operator]
+    return assign(x, result) if inplace else result
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
+                  inplace: bool = False) -> Tensor:  # fmt: skip
+    """Dropout for self-normalising networks (Klambauer et al., 2017)."""
+    _check_p(p)
+    if not training or p == 0:
+        return input
+    return _alpha_drop(input, input._spec.shape, p, inplace)
+
+
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
+                          inplace: bool = False) -> Tensor:  # fmt: skip
+    """``alpha_dropout`` of whole channels."""
+    _check_p(p)
+    if not training or p == 0:
+        return input
+    shape = tuple(input._spec.shape[:2]) + (1,) * (input.ndim - 2)
+    return _alpha_drop(input, shape, p, inplace)
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10,
+                   dim: int = -1) -> Tensor:  # fmt: skip
+    """A sample of the Gumbel-softmax distribution (Jang et al., 2016); ``hard`` makes it one-hot."""
+    exponential = logits.detach().new_empty(logits.shape).exponential_()  # type: ignore[attr-defined]
+    soft = softmax((logits - exponential.log()) / tau, dim)
+    if not hard:
+        return soft
+    index = soft.max(dim, keepdim=True)[1]  # type: ignore[attr-defined]
+    one = logits.detach().new_zeros(logits.shape).scatter_(dim, index, 1.0)  # type: ignore[attr-defined]
+    return one - soft.detach() + soft
+
+
+# -- attention --------------------------------------------------------------------------------------
+
+
+def scaled_dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:  # fmt: skip
+    """``softmax(q k^T * scale + mask) v`` over the last two dimensions (Vaswani et al., 2017).
+
+    Shapes: query (..., l, e), key (..., s, e), value (..., s, v). ``attn_mask`` is added, or where
+    it is bool, false positions are left out; ``is_causal`` leaves out keys after the query.
+
+    >>> import cresset as torch
+    >>> q = torch.ones(1, 2, 4)
+    >>> torch.nn.functional.scaled_dot_product_attention(q, q, q).shape
+    torch.Size([1, 2, 4])
+    """
+    if is_causal and attn_mask is not None:
+        raise RuntimeError(
+            "scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
+        )
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)  # type: ignore[attr-defined]
+        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)  # type: ignore[attr-defined]
+    root = math.sqrt(factor) if factor > 0 else factor
+    if factor > 0:
+        scores = mul(query, root) @ mul(key, root).transpose(-2, -1)  # type: ignore[operator, attr-defined]
+    else:
+        scores = mul(query @ key.transpose(-2, -1), factor)  # type: ignore[operator, attr-defined]
+    if is_causal:
+        rows, columns = scores.shape[-2:]
+        attn_mask = scores.detach().new_ones((rows, columns), dtype=dtypes.bool_).tril()
+    if attn_mask is not None:
+        if attn_mask.dtype is dtypes.bool_:
+            scores = scores.masked_fill(attn_mask.logical_not(), -math.inf)  # type: ignore[attr-defined]
+            weights = softmax(scores, -1)
+        else:
+            weights = softmax(scores + attn_mask, -1)
+    else:
+        weights = softmax(scores, -1)
+    if dropout_p > 0:
+        weights = dropout(weights, dropout_p)
+    return weights @ value  # type: ignore[operator]
+
+
+def multi_head_attention_forward(*args: Any, **kwargs: Any) -> Any:
+    """The computation inside ``nn.MultiheadAttention`` (see ``cresset/nn/attention.py``)."""
+    from cresset.nn.attention import multi_head_attention_forward as forward
+
+    return forward(*args, **kwargs)

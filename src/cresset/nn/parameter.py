@@ -1,0 +1,112 @@
+"""``Parameter`` and ``Buffer``: tensors that a module recognises when they become its attributes.
+
+A Parameter is a Tensor whose class says "train me": ``Module.__setattr__`` files it under the
+module's parameters. Results of operations on it are plain tensors. It shares memory (and its
+version counter) with the tensor it was made from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cresset.ops.creation import empty
+from cresset.tensor import Tensor
+
+#: Fields of Tensor itself; whatever else an instance holds was put there by its user.
+_OWN_FIELDS = frozenset(Tensor.__annotations__)
+
+
+class Parameter(Tensor):
+    """A tensor to be trained: it belongs to the module it is assigned to.
+
+    Args:
+        data: the values (an empty tensor by default); memory is shared.
+        requires_grad: whether gradients are computed for it.
+
+    Raises RuntimeError if ``requires_grad`` is asked of an integer tensor.
+
+    >>> import cresset as torch
+    >>> layer = torch.nn.Module()
+    >>> layer.scale = torch.nn.Parameter(torch.ones(2))
+    >>> layer.scale
+    Parameter containing:
+    tensor([1., 1.], requires_grad=True)
+    >>> [name for name, _ in layer.named_parameters()]
+    ['scale']
+    """
+
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
+        parameter = _sharing(cls, empty(0) if data is None else data)
+        if requires_grad:
+            if not (parameter.is_floating_point() or parameter.is_complex()):
+                raise RuntimeError(
+                    "Only Tensors of floating point and complex dtype can require gradients"
+                )
+            parameter._requires_grad = True
+        return parameter
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()
+
+    def __format__(self, spec: str) -> str:
+        return object.__format__(self, spec)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        known = memo.get(id(self))
+        if known is None:
+            # As in PyTorch, neither the gradient nor attributes go along.
+            known = memo[id(self)] = type(self)(self.data.clone(), self.requires_grad)
+        return known
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        state = {k: v for k, v in self.__dict__.items() if k not in _OWN_FIELDS}
+        return _rebuild_parameter, (type(self), self.data, self.requires_grad, state)
+
+
+class Buffer(Tensor):
+    """A tensor that belongs to a module without being trained, such as a running mean.
+
+    ``Buffer(data, persistent=True)`` makes a plain tensor that becomes a buffer when it is assigned
+    to a module; only persistent ones are part of ``state_dict``.
+
+    >>> import cresset as torch
+    >>> layer = torch.nn.Module()
+    >>> layer.count = torch.nn.Buffer(torch.zeros(1))
+    >>> list(layer.state_dict())
+    ['count']
+    """
+
+    persistent: bool
+
+    def __new__(cls, data: Any = None, *, persistent: bool = True) -> Buffer:
+        buffer = _sharing(cls, empty(0) if data is None else data)
+        buffer._requires_grad = data is not None and data.requires_grad
+        buffer.persistent = persistent
+        return buffer
+
+
+def _sharing(cls: type, data: Tensor) -> Any:
+    """An instance of ``cls`` without history on the memory of ``data``."""
+    alias = data.detach()
+    result = object.__new__(cls)
+    result.__dict__.update(alias.__dict__)
+    return result
+
+
+def _rebuild_parameter(cls: type, data: Tensor, requires_grad: bool, state: dict) -> Any:
+    parameter = cls(data, requires_grad)
+    parameter.__dict__.update(state)
+    return parameter
+
+
+def typename(value: Any) -> str:
+    """How PyTorch names a value's type in its messages: ``torch.FloatTensor``, ``int``."""
+    if isinstance(value, Tensor):
+        return value._type_name()
+    kind = type(value)
+    if kind.__module__ in ("builtins", ""):
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+__all__ = ["Buffer", "Parameter", "typename"]

@@ -1,0 +1,312 @@
+"""Resampling images: interpolation, patches (unfold and fold), sampling on a grid."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from cresset.core.spec import dense
+from cresset.ops.registry import Op, Tensor, apply
+from cresset.ops.view import reshape
+
+
+def _source_positions(out: int, size: int, scale: float | None, align: bool, cubic: bool) -> Any:
+    """Where each output pixel's centre lies in the input."""
+    index = np.arange(out, dtype=np.float64)
+    if align:
+        return index * ((size - 1) / (out - 1)) if out > 1 else index * 0.0
+    ratio = size / out if scale is None else 1.0 / scale
+    position = (index + 0.5) * ratio - 0.5
+    return position if cubic else np.maximum(position, 0.0)
+
+
+def _linear_matrix(out: int, size: int, scale: float | None, align: bool) -> np.ndarray:
+    """(out, size): each output pixel as a mix of two input pixels."""
+    position = _source_positions(out, size, scale, align, False)
+    low = np.minimum(np.floor(position).astype(int), size - 1)
+    high = np.minimum(low + 1, size - 1)
+    part = np.clip(position - low, 0.0, 1.0)
+    matrix = np.zeros((out, size))
+    np.add.at(matrix, (np.arange(out), low), 1 - part)
+    np.add.at(matrix, (np.arange(out), high), part)
+    return matrix
+
+
+def _cubic_matrix(out: int, size: int, scale: float | None, align: bool) -> np.ndarray:
+    """(out, size): each output pixel as a mix of four input pixels (Keys, 1981, a = -0.75)."""
+    a = -0.75
+    position = _source_positions(out, size, scale, align, True)
+    base = np.floor(position).astype(int)
+    t = position - base
+
+    def near(x: Any) -> Any:
+        return ((a + 2) * x - (a + 3)) * x * x + 1
+
+    def far(x: Any) -> Any:
+        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+
+    weights = (far(t + 1), near(t), near(1 - t), far(2 - t))
+    matrix = np.zeros((out, size))
+    for offset, w in zip((-1, 0, 1, 2), weights, strict=True):
+        np.add.at(matrix, (np.arange(out), np.clip(base + offset, 0, size - 1)), w)
+    return matrix
+
+
+def _nearest_matrix(out: int, size: int, scale: float | None, exact: bool) -> np.ndarray:
+    ratio = size / out if scale is None else 1.0 / scale
+    index = np.arange(out, dtype=np.float64)
+    source = np.floor((index + 0.5) * ratio) if exact else np.floor(index * np.float32(ratio))
+    matrix = np.zeros((out, size))
+    matrix[np.arange(out), np.minimum(source.astype(int), size - 1)] = 1
+    return matrix
+
+
+def _matrix(mode: str, out: int, size: int, scale: float | None, align: bool) -> np.ndarray:
+    if mode in ("nearest", "nearest-exact"):
+        return _nearest_matrix(out, size, scale, mode == "nearest-exact")
+    make = _cubic_matrix if mode == "bicubic" else _linear_matrix
+    return make(out, size, scale, align)
+
+
+def _apply_matrices(xp: Any, x: Any, matrices: list) -> Any:
+    for i, matrix in enumerate(matrices):
+        kernel = xp.asarray(matrix, x.dtype)
+        x = xp.moveaxis(xp.tensordot(x, kernel, ([2 + i], [1])), -1, 2 + i)
+    return x
+
+
+def _resize_kernel(xp: Any, x: Any, out: Any, mode: str, scales: Any, align: bool) -> Any:
+    return _apply_matrices(xp, x, [
+        _matrix(mode, m, n, s, align) for m, n, s in zip(out, x.shape[2:], scales, strict=True)
+    ])  # fmt: skip
+
+
+def _resize_backward_kernel(
+    xp: Any, g: Any, size: Any, mode: str, scales: Any, align: bool
+) -> Any:
+    return _apply_matrices(xp, g, [
+        _matrix(mode, m, n, s, align).T for m, n, s in zip(g.shape[2:], size, scales, strict=True)
+    ])  # fmt: skip
+
+
+def _resized(s: Any, size: Any, *rest: Any) -> Any:
+    return dense(s.dtype, (*s.shape[:2], *size), s.device)
+
+
+RESIZE_BACKWARD = Op(
+    "upsample_backward", _resized, _resize_backward_kernel,
+    vjp=(lambda n, h: apply(RESIZE, (h,), (tuple(n.call.specs[0].shape[2:]), *n.call.params[1:])),),
+)  # fmt: skip
+RESIZE = Op(
+    "upsample", _resized, _resize_kernel, grad_name="UpsampleBilinear2DBackward0",
+    vjp=(
+        lambda n, g: apply(
+            RESIZE_BACKWARD, (g,), (tuple(n.call.specs[0].shape[2:]), *n.call.params[1:])
+        ),
+    ),
+)  # fmt: skip
+
+
+def interpolate(
+    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+    align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor:  # fmt: skip
+    """Resize (n, c, ...) to ``size`` or by ``scale_factor``.
+
+    ``mode``: nearest, nearest-exact, linear (3D input), bilinear and bicubic (4D), trilinear (5D),
+    area.
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.interpolate(torch.tensor([[[1., 2.]]]), scale_factor=2)
+    tensor([[[1., 1., 2., 2.]]])
+    """
+    n = input.ndim - 2
+    if align_corners is not None and mode in ("nearest", "area", "nearest-exact"):
+        raise ValueError(
+            "align_corners option can only be set with the interpolating modes: linear | bilinear "
+            "| bicubic | trilinear"
+        )
+    if (size is None) == (scale_factor is None):
+        raise ValueError(
+            "either size or scale_factor should be defined"
+            if size is None
+            else "only one of size or scale_factor should be defined"
+        )
+    if antialias:
+        raise NotImplementedError("interpolate: antialias=True is not implemented by Cresset")
+    wanted = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}.get(mode)
+    if wanted is not None and wanted != n:
+        raise NotImplementedError(
+            f"Got {input.ndim}D input, but {mode} mode needs {wanted + 2}D input"
+        )
+    if mode not in ("nearest", "nearest-exact", "area") and wanted is None:
+        raise NotImplementedError(
+            "Input Error: Only 3D, 4D and 5D input Tensors supported (got "
+            f"{input.ndim}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | "
+            f"area | nearest-exact (got {mode})"
+        )
+    if size is not None:
+        out = (size,) * n if isinstance(size, int) else tuple(size)
+        scales: tuple = (None,) * n
+    else:
+        factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * n
+        out = tuple(
+            math.floor(m * f) for m, f in zip(input.shape[2:], factors, strict=True)
+        )
+        scales = (None,) * n if recompute_scale_factor else tuple(float(f) for f in factors)
+    if mode == "area":
+        from cresset.ops import pool
+
+        return getattr(pool, f"adaptive_avg_pool{n}d")(input, out)
+    return apply(RESIZE, (input,), (tuple(map(int, out)), mode, scales, bool(align_corners)))
+
+
+def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+             align_corners: bool | None = None) -> Tensor:  # fmt: skip
+    """``interpolate`` under its old name."""
+    warnings.warn(
+        "`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+# -- patches ----------------------------------------------------------------------------------------
+
+
+def _pair(v: Any) -> tuple[int, int]:
+    return (v, v) if isinstance(v, int) else (v[0], v[-1])
+
+
+def _counts(size: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> tuple[int, int]:
+    return tuple(  # type: ignore[return-value]
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, d, p, s in zip(size, kernel, dilation, padding, stride, strict=True)
+    )
+
+
+def _patches_kernel(xp: Any, x: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Any:
+    from cresset.ops.conv import Geometry, _patches
+
+    out = _counts(x.shape[2:], kernel, dilation, padding, stride)
+    patches = _patches(xp, x, kernel, out, Geometry(stride, padding, dilation, 1))
+    return patches.reshape(x.shape[0], x.shape[1] * math.prod(kernel), math.prod(out)).copy()
+
+
+def _fold_kernel(
+    xp: Any, columns: Any, size: Any, kernel: Any, dilation: Any, padding: Any, stride: Any
+) -> Any:
+    out = _counts(size, kernel, dilation, padding, stride)
+    n = columns.shape[0]
+    channels = columns.shape[1] // math.prod(kernel)
+    patches = columns.reshape(n, channels, *kernel, *out)
+    padded = xp.zeros((n, channels, *(s + 2 * p for s, p in zip(size, padding, strict=True))),
+                      columns.dtype)  # fmt: skip
+    for k in itertools.product(*map(range, kernel)):
+        place = tuple(
+            slice(i * d, i * d + s * (m - 1) + 1, s)
+            for i, d, s, m in zip(k, dilation, stride, out, strict=True)
+        )
+        padded[(slice(None), slice(None), *place)] += patches[(slice(None), slice(None), *k)]
+    inside = tuple(slice(p, p + s) for p, s in zip(padding, size, strict=True))
+    return padded[(slice(None), slice(None), *inside)]
+
+
+UNFOLD = Op(
+    "im2col",
+    lambda x, kernel, dilation, padding, stride: dense(
+        x.dtype,
+        (x.shape[0], x.shape[1] * math.prod(kernel),
+         math.prod(_counts(x.shape[2:], kernel, dilation, padding, stride))),
+        x.device,
+    ),
+    _patches_kernel,
+    vjp=(lambda n, g: apply(FOLD, (g,), (tuple(n.call.specs[0].shape[2:]), *n.call.params)),),
+    grad_name="Im2ColBackward0",
+)  # fmt: skip
+FOLD = Op(
+    "col2im",
+    lambda c, size, kernel, *rest: dense(
+        c.dtype, (c.shape[0], c.shape[1] // math.prod(kernel), *size), c.device
+    ),
+    _fold_kernel,
+    vjp=(lambda n, g: apply(UNFOLD, (g,), n.call.params[1:]),),
+    grad_name="Col2ImBackward0",
+)
+
+
+def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
+           stride: Any = 1) -> Tensor:  # fmt: skip
+    """Sliding patches of images as columns: (n, c * kernel elements, patches)."""
+    single = input.ndim == 3
+    x = input.unsqueeze(0) if single else input  # type: ignore[attr-defined]
+    y = apply(UNFOLD, (x,), (_pair(kernel_size), _pair(dilation), _pair(padding), _pair(stride)))
+    return reshape(y, y.shape[1:]) if single else y
+
+
+def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
+         stride: Any = 1) -> Tensor:  # fmt: skip
+    """Columns added back into images: the transpose of ``unfold``."""
+    single = input.ndim == 2
+    x = input.unsqueeze(0) if single else input  # type: ignore[attr-defined]
+    params = (_pair(output_size), _pair(kernel_size), _pair(dilation), _pair(padding), _pair(stride))
+    if x.shape[1] % math.prod(params[1]):
+        raise RuntimeError(
+            "Expected size of input's dimension 1 to be divisible by the product of kernel_size, "
+            f"but got input.size(1)={x.shape[1]} and kernel_size={params[1]}."
+        )
+    if x.shape[2] != math.prod(_counts(*params)):
+        raise RuntimeError(
+            f"Given output_size={params[0]}, kernel_size={params[1]}, dilation={params[2]}, "
+            f"padding={params[3]}, stride={params[4]}, expected size of input's dimension 2 to "
+            f"match the calculated number of sliding blocks, but got input.size(2)={x.shape[2]}."
+        )
+    y = apply(FOLD, (x,), params)
+    return reshape(y, y.shape[1:]) if single else y
+
+
+def grid_sample(
+    input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
+    align_corners: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """Values of images (n, c, h, w) at positions ``grid`` (n, h', w', 2) in [-1, 1]."""
+    if mode not in ("bilinear", "nearest") or padding_mode not in ("zeros", "border"):
+        raise NotImplementedError(
+            f"grid_sample: mode={mode!r} with padding_mode={padding_mode!r} is not implemented by "
+            "Cresset"
+        )
+    n, c, h, w = input.shape
+    x, y = grid.unbind(-1)  # type: ignore[attr-defined]
+    if align_corners:
+        x, y = (x + 1) * ((w - 1) / 2), (y + 1) * ((h - 1) / 2)
+    else:
+        x, y = ((x + 1) * w - 1) / 2, ((y + 1) * h - 1) / 2
+    if padding_mode == "border":
+        x, y = x.clamp(0, w - 1), y.clamp(0, h - 1)
+    flat = reshape(input, (n, c, h * w))
+
+    def pick(ix: Tensor, iy: Tensor) -> Tensor:
+        inside = ix.ge(0) & ix.lt(w) & iy.ge(0) & iy.lt(h)  # type: ignore[attr-defined]
+        index = (iy.clamp(0, h - 1) * w + ix.clamp(0, w - 1)).long()  # type: ignore[attr-defined]
+        index = reshape(index, (n, 1, -1)).expand(n, c, -1)
+        values = reshape(flat.gather(2, index), (n, c, *x.shape[1:]))  # type: ignore[attr-defined]
+        return values * inside.unsqueeze(1).to(input.dtype)
+
+    if mode == "nearest":
+        return pick(x.detach().round(), y.detach().round())
+    x0, y0 = x.detach().floor(), y.detach().floor()
+    total = None
+    for dx in (0, 1):
+        for dy in (0, 1):
+            wx = (x - x0) if dx else (1 - (x - x0))
+            wy = (y - y0) if dy else (1 - (y - y0))
+            part = pick(x0 + dx, y0 + dy) * (wx * wy).unsqueeze(1)
+            total = part if total is None else total + part
+    assert total is not None
+    return total

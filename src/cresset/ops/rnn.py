@@ -1,0 +1,133 @@
+"""Steps of recurrent networks: each cell's elementwise part is one node each way.
+
+The gate sums come in as matrices: for LSTM (n, 4h) in the order input, forget, cell, output; for
+GRU the parts of the input and of the state, (n, 3h) each, in the order reset, update, new.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cresset.core.call import OUT
+from cresset.core.spec import Spec, dense
+from cresset.ops.join import cat
+from cresset.ops.math import special, tanh
+from cresset.ops.pointwise import add, mul, sub
+from cresset.ops.registry import Op, Result, Tensor, apply
+
+
+def _lstm_infer(gates: Spec, c: Spec) -> Result:
+    s = dense(c.dtype, c.shape, c.device)
+    return Result((s, s, dense(gates.dtype, gates.shape, gates.device)))
+
+
+def _lstm_kernel(xp: Any, gates: Any, c: Any) -> tuple:
+    h = c.shape[-1]
+    active = special(xp).expit(gates)
+    active[..., 2 * h : 3 * h] = xp.tanh(gates[..., 2 * h : 3 * h])
+    i, f, g, o = (active[..., k * h : (k + 1) * h] for k in range(4))
+    cell = f * c + i * g
+    return o * xp.tanh(cell), cell, active
+
+
+def _lstm_grad(n: Any, gh: Any, gc: Any, ga: Any, c: Tensor, cell: Tensor, active: Tensor) -> tuple:
+    zeros = None
+    if gh is None or gc is None:
+        zeros = cell.detach().new_zeros(cell.shape)  # type: ignore[attr-defined]
+    operands = (zeros if gh is None else gh, zeros if gc is None else gc, c, cell, active)
+    d_gates, d_c = apply(LSTM_BACKWARD, operands)
+    if ga is not None:  # second derivatives also come through the saved activations
+        h = c.shape[-1]
+        bell = mul(active, sub(1, active))
+        flat = sub(1, mul(active, active))
+        slope = cat([bell[..., : 2 * h], flat[..., 2 * h : 3 * h], bell[..., 3 * h :]], -1)  # type: ignore[index]
+        d_gates = add(d_gates, mul(ga, slope))
+    return d_gates, d_c
+
+
+def _lstm_backward_body(gh: Tensor, gc: Tensor, c: Tensor, cell: Tensor, active: Tensor) -> tuple:
+    i, f, g, o = active.chunk(4, -1)  # type: ignore[attr-defined]
+    t = tanh(cell)
+    d_cell = add(gc, mul(mul(gh, o), sub(1, mul(t, t))))
+    parts = (
+        mul(mul(d_cell, g), mul(i, sub(1, i))),
+        mul(mul(d_cell, c), mul(f, sub(1, f))),
+        mul(mul(d_cell, i), sub(1, mul(g, g))),
+        mul(mul(gh, t), mul(o, sub(1, o))),
+    )
+    return cat(list(parts), -1), mul(d_cell, f)
+
+
+LSTM_BACKWARD = Op("lstm_cell_backward", None, body=_lstm_backward_body, multi=True)
+LSTM_CELL = Op(
+    "lstm_cell", _lstm_infer, _lstm_kernel, vjp=_lstm_grad, save=(1, OUT - 1, OUT - 2),
+    multi=True, family="rnn", grad_name="ThnnFusedLstmCellBackward0",
+)  # fmt: skip
+
+
+def lstm_step(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """The new hidden and cell state from the gate sums and the old cell state."""
+    h, cell, _ = apply(LSTM_CELL, (gates, c))
+    return h, cell
+
+
+def gru_step(from_input: Tensor, from_state: Tensor, h: Tensor) -> Tensor:
+    """The new hidden state from both parts of the gate sums and the old state."""
+    return apply(GRU_CELL, (from_input, from_state, h))[0]
+
+
+def _gru_infer(a: Spec, b: Spec, h: Spec) -> Result:
+    s = dense(h.dtype, h.shape, h.device)
+    return Result((s, dense(a.dtype, a.shape, a.device)))
+
+
+def _gru_kernel(xp: Any, a: Any, b: Any, h: Any) -> tuple:
+    n = h.shape[-1]
+    expit = special(xp).expit
+    r = expit(a[..., :n] + b[..., :n])
+    z = expit(a[..., n : 2 * n] + b[..., n : 2 * n])
+    new = xp.tanh(a[..., 2 * n :] + r * b[..., 2 * n :])
+    return (1 - z) * new + z * h, xp.concatenate([r, z, new], -1)
+
+
+def _gru_grad(n: Any, g: Any, ga: Any, b: Tensor, h: Tensor, active: Tensor) -> tuple:
+    if g is None:
+        g = h.detach().new_zeros(h.shape)  # type: ignore[attr-defined]
+    d_a, d_b, d_h = apply(GRU_BACKWARD, (g, b, h, active))
+    if ga is not None:  # second derivatives also come through the saved activations
+        r, z, new = active.chunk(3, -1)  # type: ignore[attr-defined]
+        g_r, g_z, g_new = ga.chunk(3, -1)
+        b_new = b.chunk(3, -1)[2]  # type: ignore[attr-defined]
+        d_new = mul(g_new, sub(1, mul(new, new)))
+        d_r = mul(add(g_r, mul(d_new, b_new)), mul(r, sub(1, r)))
+        d_z = mul(g_z, mul(z, sub(1, z)))
+        d_a = add(d_a, cat([d_r, d_z, d_new], -1))
+        d_b = add(d_b, cat([d_r, d_z, mul(d_new, r)], -1))
+    return d_a, d_b, d_h
+
+
+def _gru_backward_body(g: Tensor, b: Tensor, h: Tensor, active: Tensor) -> tuple:
+    r, z, new = active.chunk(3, -1)  # type: ignore[attr-defined]
+    b_new = b.chunk(3, -1)[2]  # type: ignore[attr-defined]
+    d_new = mul(mul(g, sub(1, z)), sub(1, mul(new, new)))
+    d_z = mul(mul(g, sub(h, new)), mul(z, sub(1, z)))
+    d_r = mul(mul(d_new, b_new), mul(r, sub(1, r)))
+    return (
+        cat([d_r, d_z, d_new], -1),
+        cat([d_r, d_z, mul(d_new, r)], -1),
+        mul(g, z),
+    )
+
+
+GRU_BACKWARD = Op("gru_cell_backward", None, body=_gru_backward_body, multi=True)
+GRU_CELL = Op("gru_cell", _gru_infer, _gru_kernel, vjp=_gru_grad, save=(1, 2, OUT - 1), multi=True,
+              family="rnn", grad_name="ThnnFusedGruCellBackward0")  # fmt: skip
+
+
+def rnn_step(total: Tensor, nonlinearity: str) -> Tensor:
+    """``tanh`` or ``relu`` of the gate sums."""
+    from cresset.ops.activation import relu
+
+    return tanh(total) if nonlinearity == "tanh" else relu(total)
+
+
