@@ -125,7 +125,7 @@ def _importing() -> str | None:
     later Python, None is what remains, and with it importlib's own message.
     """
     frame: FrameType | None = sys._getframe(3)  # past this, the finder, importlib's _find_spec
-    names = []
+    names: list[str] = []
     while frame is not None and len(names) < 4:
         names.append(frame.f_code.co_name)
         frame = frame.f_back
