@@ -210,3 +210,18 @@ def test_a_program_from_standard_input_is_bound(run) -> None:
         timeout=60,
     )
     assert (done.stdout, done.stderr) == ("['-', 'a'] cresset\n", "")
+
+
+def test_legacy_is_switched_on_before_the_program_and_for_its_children(run) -> None:
+    done = run(
+        "-c",
+        """
+import sys, types
+from cresset.compat.runner import main
+stand_in = types.ModuleType('cresset.compat.legacy')
+stand_in.enable = lambda: print('enabled')
+sys.modules[stand_in.__name__] = stand_in
+main(['--legacy', '-c', 'import os, sys; print(os.environ["CRESSET_LEGACY"], sys.argv)', '--legacy'])
+""",
+    )
+    assert (done.stdout, done.stderr) == ("enabled\n1 ['-c', '--legacy']\n", "")
