@@ -1,0 +1,164 @@
+"""``Generator``: a Mersenne Twister (MT19937) with PyTorch's seeding and state format.
+
+PyTorch draws 32 bits at a time; a 64-bit draw is two of them, the first one high. Small normal
+samples come in pairs, so a generator also remembers the second one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import numpy as np
+
+from cresset.device import CPU, device
+
+_STATE_BYTES = 5056
+_WORDS = 624
+_MASK32 = np.uint64(0xFFFFFFFF)
+
+
+class Generator:
+    """A stream of random numbers with a state that can be saved and set.
+
+    >>> import cresset as torch
+    >>> g = torch.Generator().manual_seed(0)
+    >>> torch.rand(1, generator=g)
+    tensor([0.4963])
+    """
+
+    def __init__(self, device: Any = "cpu") -> None:
+        from cresset.device import device as make
+
+        self.device: device = make(device) if device is not None else CPU
+        self._twister = np.random.MT19937()
+        self.next_double: float | None = None
+        self.next_float: float | None = None
+        self.manual_seed(67280421310721)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start over from ``seed`` (negative seeds count from 2**64)."""
+        seed = int(seed)
+        if not -(2**63) <= seed < 2**64:
+            raise RuntimeError(
+                "Overflow when unpacking long long"
+                if seed >= 2**64
+                else "Overflow when unpacking long"
+            )
+        self._seed = seed % 2**64
+        self._twister._legacy_seeding(self._seed & 0xFFFFFFFF)  # type: ignore[attr-defined]
+        self._fresh = True
+        self.next_double = self.next_float = None
+        return self
+
+    def seed(self) -> int:
+        """Start over from a random seed and return it."""
+        seed = secrets.randbits(64)
+        self.manual_seed(seed)
+        return seed
+
+    def initial_seed(self) -> int:
+        """The seed of the last ``manual_seed``."""
+        return self._seed
+
+    # -- draws --------------------------------------------------------------------------------------
+
+    def draw32(self, count: int) -> np.ndarray:
+        """``count`` draws of 32 bits, as uint64."""
+        if count:
+            self._fresh = False
+        return self._twister.random_raw(count)
+
+    def draw64(self, count: int) -> np.ndarray:
+        """``count`` draws of 64 bits: two of 32 each, the first one high."""
+        pairs = self.draw32(2 * count)
+        return (pairs[0::2] << np.uint64(32)) | pairs[1::2]
+
+    def doubles(self, count: int) -> np.ndarray:
+        """Uniform float64 in [0, 1) of 53 bits."""
+        return (self.draw64(count) & np.uint64((1 << 53) - 1)).astype(np.float64) * 2.0**-53
+
+    def floats(self, count: int) -> np.ndarray:
+        """Uniform float32 in [0, 1) of 24 bits."""
+        bits = (self.draw32(count) & np.uint64(0xFFFFFF)).astype(np.float32)
+        bits *= np.float32(2.0**-24)
+        return bits
+
+    # -- state --------------------------------------------------------------------------------------
+
+    def _get_state_array(self) -> np.ndarray:
+        """The state as PyTorch's 5056 bytes."""
+        state = self._twister.state["state"]
+        words, position = state["key"], int(state["pos"])
+        blob = np.zeros(_STATE_BYTES, np.uint8)
+        blob[0:8].view(np.uint64)[0] = self._seed
+        blob[8:12].view(np.int32)[0] = _WORDS - position + 1
+        blob[12:16].view(np.int32)[0] = 1
+        blob[16:24].view(np.uint64)[0] = 0 if self._fresh else position
+        blob[24 : 24 + 8 * _WORDS].view(np.uint64)[:] = words
+        if self.next_double is not None:
+            blob[5024:5032].view(np.float64)[0] = self.next_double
+            blob[5040:5044].view(np.int32)[0] = 1
+        if self.next_float is not None:
+            blob[5048:5052].view(np.float32)[0] = self.next_float
+            blob[5052] = 1
+        return blob
+
+    def _set_state_array(self, blob: np.ndarray) -> None:
+        """Take over a state in PyTorch's format."""
+        if blob.dtype != np.uint8:
+            raise TypeError("RNG state must be a torch.ByteTensor")
+        if blob.size != _STATE_BYTES:
+            raise RuntimeError(
+                f"Expected either a CPUGeneratorImplStateLegacy of size 5048 or a "
+                f"CPUGeneratorImplState of size {_STATE_BYTES} but found the input RNG state size "
+                f"to be {blob.size}"
+            )
+        blob = np.ascontiguousarray(blob)
+        left = int(blob[8:12].view(np.int32)[0])
+        if not 0 < left <= _WORDS:
+            raise RuntimeError("Invalid mt19937 state")
+        position = int(blob[16:24].view(np.uint64)[0])
+        self._seed = int(blob[0:8].view(np.uint64)[0])
+        self._fresh = position == 0
+        words = (blob[24 : 24 + 8 * _WORDS].view(np.uint64) & _MASK32).astype(np.uint32)
+        pos = _WORDS if left == 1 else position
+        self._twister.state = {
+            "bit_generator": "MT19937", "state": {"key": words, "pos": pos},
+        }  # fmt: skip
+        valid = int(blob[5040:5044].view(np.int32)[0])
+        self.next_double = float(blob[5024:5032].view(np.float64)[0]) if valid else None
+        self.next_float = float(blob[5048:5052].view(np.float32)[0]) if blob[5052] else None
+
+    def clone_state(self) -> Generator:
+        """A new generator that continues from the same state."""
+        twin = Generator(self.device)
+        twin._set_state_array(self._get_state_array())
+        return twin
+
+    def __reduce__(self) -> tuple:
+        return (_restore, (str(self.device), self._get_state_array()))
+
+
+def _restore(where: str, blob: np.ndarray) -> Generator:
+    generator = Generator(where)
+    generator._set_state_array(blob)
+    return generator
+
+
+default_generator = Generator()
+_of_device: dict[device, Generator] = {CPU: default_generator}
+
+
+def generator_of(where: device) -> Generator:
+    """The default generator of a device."""
+    found = _of_device.get(where)
+    if found is None:
+        found = _of_device[where] = Generator(where)
+        found.manual_seed(default_generator.initial_seed())
+    return found
+
+
+def every_generator() -> list[Generator]:
+    """The default generators made so far."""
+    return list(_of_device.values())
