@@ -35,6 +35,7 @@ import numpy as np
 import pytest
 
 import cresset
+import cresset.nn.functional
 from cresset.core import graph
 from cresset.core.modes import PROCESS
 
@@ -204,9 +205,7 @@ def _numpy(x: Any) -> np.ndarray:
     x = x.detach()
     if _dtype_name(x.dtype) == "bfloat16":
         x = x.float()
-    if hasattr(x, "resolve_conj"):
-        x = x.resolve_conj()
-    return np.array(x.numpy())
+    return np.array(x.numpy(force=True))
 
 
 def same(ours: Any, theirs: Any, where: str, slack: float = 1.0, strides: bool = False) -> None:
@@ -348,8 +347,9 @@ def _derivatives(row: OpRow, torch: Any, given: list) -> tuple[list, list, list]
             smooth, [*wanted, *weights], [_weight(torch, rng, g).detach() for g in smooth],
             allow_unused=True,
         )  # fmt: skip
-    return names, _zeros_for_none(torch, first, wanted), _zeros_for_none(
-        torch, second, [*wanted, *weights] if second else [])  # fmt: skip
+    every = [*wanted, *weights]
+    second = second or [None] * len(every)
+    return names, _zeros_for_none(torch, first, wanted), _zeros_for_none(torch, second, every)
 
 
 def _weight(torch: Any, rng: np.random.Generator, like: Any) -> Any:
