@@ -1,0 +1,409 @@
+"""``Optimizer``: parameter groups, state, and one recorded node per step.
+
+A concrete optimiser gives three things: its default options, ``_state(p)`` which makes a parameter's
+state, and ``_update``, the formula for one parameter written on arrays. ``step`` records a single
+node that updates all parameters of a group: its operands are parameters, gradients and state
+tensors, then the numbers (learning rate, momentum, step count ...) as run-time values.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from itertools import chain
+from typing import Any
+
+from cresset.autograd.grad_mode import enable_grad
+from cresset.core import graph
+from cresset.core.call import Op, Result
+from cresset.core.modes import THREAD
+from cresset.core.spec import Spec
+from cresset.core.tape import RemovableHandle
+from cresset.ops.inplace import write
+from cresset.ops.registry import apply
+from cresset.tensor import Tensor
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _Required()
+
+
+class Optimizer:
+    """Base of all optimisers: ``Optimizer(params, defaults)``.
+
+    ``params`` is an iterable of tensors, of (name, tensor) pairs, or of dictionaries with ``params``
+    and options of their own.
+    """
+
+    #: Names of the state tensors of a parameter, in the order ``_update`` takes and returns them.
+    state_names: tuple[str, ...] = ()
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.state: defaultdict[Tensor, Any] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        self._optimizer_step_pre_hooks: dict = OrderedDict()
+        self._optimizer_step_post_hooks: dict = OrderedDict()
+        self._optimizer_state_dict_pre_hooks: dict = OrderedDict()
+        self._optimizer_state_dict_post_hooks: dict = OrderedDict()
+        self._optimizer_load_state_dict_pre_hooks: dict = OrderedDict()
+        self._optimizer_load_state_dict_post_hooks: dict = OrderedDict()
+        self._ops: dict[Any, Op] = {}
+        if isinstance(params, Tensor):
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                f"but got {params._type_name()}"
+            )
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(dict(group))
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with options of their own."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+        params = param_group["params"]
+        if isinstance(params, Tensor):
+            params = [params]
+        elif isinstance(params, set):
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the ordering "
+                "of tensors in sets will change between runs. Please use a list instead."
+            )
+        params = list(params)
+        if params and isinstance(params[0], tuple):
+            param_group["param_names"] = [name for name, _ in params]
+            params = [p for _, p in params]
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(
+                    "optimizer can only optimize Tensors, but one of the params is "
+                    f"{type(p).__module__}.{type(p).__name__}"
+                    if type(p).__module__ != "builtins"
+                    else f"optimizer can only optimize Tensors, but one of the params is "
+                    f"{type(p).__name__}"
+                )
+            if not p.is_leaf and not p._retains:
+                raise ValueError("can't optimize a non-leaf Tensor")
+        param_group["params"] = params
+        for name, default in self.defaults.items():
+            if default is required and name not in param_group:
+                raise ValueError(
+                    f"parameter group didn't specify a value of required optimization parameter "
+                    f"{name}"
+                )
+            param_group.setdefault(name, default)
+        if len(params) != len({id(p) for p in params}):
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this "
+                "will cause an error; see github.com/pytorch/pytorch/issues/40967 for more "
+                "information",
+                stacklevel=3,
+            )
+        taken = {id(p) for group in self.param_groups for p in group["params"]}
+        if not taken.isdisjoint(id(p) for p in params):
+            raise ValueError("some parameters appear in more than one parameter group")
+        self.param_groups.append(param_group)
+
+    # -- a step ---------------------------------------------------------------------------------------
+
+    def _static(self, group: dict[str, Any]) -> tuple:
+        """Options that select an algorithm: part of the plan's structure."""
+        return ()
+
+    def _numbers(self, group: dict[str, Any], step: int) -> tuple:
+        """Run-time numbers of a group at a step."""
+        return ()
+
+    def _new_state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """The state of a parameter before its first step."""
+        return {}
+
+    def _counts_steps(self) -> bool:
+        return False
+
+    @staticmethod
+    def _update(xp: Any, p: Any, g: Any, state: tuple, numbers: tuple, static: tuple) -> tuple:
+        """The new (p, *state) of one parameter, as arrays."""
+        raise NotImplementedError
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient.
+
+        ``closure``, if given, recomputes the loss first and is returned.
+        """
+        for hook in self._optimizer_step_pre_hooks.values():
+            hook(self, (closure,), {})
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        grad, THREAD.grad = THREAD.grad, False
+        try:
+            for group in self.param_groups:
+                self._step_group(group)
+        finally:
+            THREAD.grad = grad
+        for hook in self._optimizer_step_post_hooks.values():
+            hook(self, (closure,), {})
+        graph.flush("optimizer step")
+        return loss
+
+    def _step_group(self, group: dict[str, Any]) -> None:
+        """One node per (device, dtype, step count) found in the group; nearly always one."""
+        static = self._static(group)
+        names = self.state_names
+        batches: dict[Any, list] = {}
+        for p in group["params"]:
+            g = p._grad
+            if g is None:
+                continue
+            state = self.state[p]
+            if not state and names:
+                state.update(self._new_state(p, group))
+            count = 0
+            if self._counts_steps():
+                count = state["_count"] = state.get("_count", None) or _step_of(state)
+                count = state["_count"] = count + 1
+            fresh = tuple(state.get(name) is None for name in names)
+            key = (p._spec.dtype, p._spec.device, count, fresh)
+            batches.setdefault(key, []).append((p, g, state))
+        for (_, _, count, fresh), rows in batches.items():
+            self._record(rows, self._numbers(group, count), static, fresh)
+
+    def _record(self, rows: list, numbers: tuple, static: tuple, fresh: tuple) -> None:
+        names = [n for n, new in zip(self.state_names, fresh, strict=True) if not new]
+        operands: list[Any] = []
+        for p, g, state in rows:
+            operands.append(p)
+            operands.append(g)
+            operands.extend([state[n] for n in names])
+        results = iter(
+            apply(self._op(), (*operands, *numbers), (len(rows), len(names), fresh, static))
+        )
+        for p, _, state in rows:
+            write(p, next(results))
+            for name in self.state_names:
+                new = next(results)
+                held = state.get(name)
+                if held is None:
+                    state[name] = new
+                else:
+                    write(held, new)
+
+    def _op(self) -> Op:
+        kind = type(self)
+        op = _OPS.get(kind)
+        if op is None:
+            update = kind._update
+            count = len(self.state_names)
+            op = _OPS[kind] = Op(
+                f"{kind.__name__.lower()}_step", functools.partial(_infer, count),
+                functools.partial(_kernel, update), multi=True, family="optimizer",
+            )  # fmt: skip
+        return op
+
+    # -- bookkeeping ----------------------------------------------------------------------------------
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients (or set them to zero)."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                g = p._grad
+                if g is None:
+                    continue
+                if set_to_none:
+                    p._grad = None
+                else:
+                    if g.grad_fn is not None:
+                        g = p._grad = g.detach()
+                    g.zero_()
+
+    def _shown_state(self, p: Tensor, state: dict) -> dict[str, Any]:
+        """A parameter's state as PyTorch stores it: the step count as a 0-dim float tensor."""
+        shown = {}
+        if "_count" in state:
+            from cresset.ops.creation import tensor
+
+            shown["step"] = tensor(float(state["_count"]))
+        for name, value in state.items():
+            if name not in ("_count", "step"):
+                shown[name] = value
+        return shown
+
+    def state_dict(self) -> dict[str, Any]:
+        """Options and state with parameters numbered in order: what to save."""
+        for hook in self._optimizer_state_dict_pre_hooks.values():
+            hook(self)
+        numbers: dict[int, int] = {}
+
+        def pack(group: dict[str, Any]) -> dict[str, Any]:
+            packed = {k: v for k, v in group.items() if k != "params"}
+            for p in group["params"]:
+                numbers.setdefault(id(p), len(numbers))
+            packed["params"] = [numbers[id(p)] for p in group["params"]]
+            return packed
+
+        groups = [pack(g) for g in self.param_groups]
+        state = {
+            numbers[id(k)] if isinstance(k, Tensor) else k: (
+                self._shown_state(k, v) if isinstance(k, Tensor) else v
+            )
+            for k, v in self.state.items()
+            if v
+        }
+        result = {"state": state, "param_groups": groups}
+        for hook in self._optimizer_state_dict_post_hooks.values():
+            changed = hook(self, result)
+            if changed is not None:
+                result = changed
+        return result
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over options and state saved by ``state_dict`` (Cresset's or PyTorch's)."""
+        state_dict = dict(state_dict)
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
+            changed = hook(self, state_dict)
+            if changed is not None:
+                state_dict = changed
+        groups, saved = self.param_groups, deepcopy(state_dict["param_groups"])
+        if len(groups) != len(saved):
+            raise ValueError("loaded state dict has a different number of parameter groups")
+        if any(len(a["params"]) != len(b["params"]) for a, b in zip(groups, saved, strict=True)):
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of "
+                "optimizer's group"
+            )
+        by_number = dict(
+            zip(
+                chain.from_iterable(g["params"] for g in saved),
+                chain.from_iterable(g["params"] for g in groups),
+                strict=True,
+            )
+        )
+        state: defaultdict[Any, Any] = defaultdict(dict)
+        for key, value in state_dict["state"].items():
+            p = by_number.get(key)
+            if p is None:
+                state[key] = value
+                continue
+            state[p] = {}
+            for name, v in value.items():
+                if name == "step":
+                    state[p]["_count"] = int(v)
+                elif isinstance(v, Tensor):
+                    moved = v.to(p.dtype) if p.is_floating_point() else v  # type: ignore[attr-defined]
+                    state[p][name] = moved.to(p.device).clone()
+                else:
+                    state[p][name] = v
+        self.state = state
+        self.param_groups = []
+        for group, new in zip(groups, saved, strict=True):
+            new["params"] = group["params"]
+            for name, default in self.defaults.items():
+                new.setdefault(name, default)
+            self.param_groups.append(new)
+        for hook in self._optimizer_load_state_dict_post_hooks.values():
+            hook(self)
+
+    def register_step_pre_hook(self, hook: Any) -> RemovableHandle:
+        """Call ``hook(optimizer, args, kwargs)`` before each step."""
+        return RemovableHandle(self._optimizer_step_pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Any) -> RemovableHandle:
+        """Call ``hook(optimizer, args, kwargs)`` after each step."""
+        return RemovableHandle(self._optimizer_step_post_hooks, hook)
+
+    def register_state_dict_pre_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+        return RemovableHandle(self._optimizer_state_dict_pre_hooks, hook)
+
+    def register_state_dict_post_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+        return RemovableHandle(self._optimizer_state_dict_post_hooks, hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+        return RemovableHandle(self._optimizer_load_state_dict_pre_hooks, hook)
+
+    def register_load_state_dict_post_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+        return RemovableHandle(self._optimizer_load_state_dict_post_hooks, hook)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for name in (
+            "step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre",
+            "load_state_dict_post",
+        ):  # fmt: skip
+            self.__dict__.setdefault(f"_optimizer_{name}_hooks", OrderedDict())
+
+    def __repr__(self) -> str:
+        text = type(self).__name__ + " ("
+        for i, group in enumerate(self.param_groups):
+            text += f"\nParameter Group {i}\n"
+            for key in sorted(group):
+                if key != "params":
+                    text += f"    {key}: {group[key]}\n"
+        return text + ")"
+
+
+_OPS: dict[type, Op] = {}
+
+
+def _step_of(state: dict) -> int:
+    return int(state.get("step", 0))
+
+
+def number(value: Any) -> float:
+    """An option that may be a one-element tensor (a learning rate, say)."""
+    return float(value)
+
+
+def _infer(state_count: int, *args: Any) -> Result:
+    """Outputs per parameter: itself and each of its state tensors, shaped as the parameter."""
+    rows, held, _, _ = args[-4:]
+    outs: list[Spec] = []
+    for i in range(rows):
+        p = args[i * (2 + held)]
+        outs.extend([_plain(p)] * (1 + state_count))
+    return Result(tuple(outs))
+
+
+def _plain(s: Spec) -> Spec:
+    from cresset.core.spec import dense
+
+    return s if s.compact else dense(s.dtype, s.shape, s.device)
+
+
+def _kernel(update: Callable[..., tuple], xp: Any, *args: Any) -> tuple:
+    *operands, rows, held, fresh, static = args
+    width = 2 + held
+    numbers = tuple(operands[rows * width :])
+    outs: list[Any] = []
+    for i in range(rows):
+        p, g, *state = operands[i * width : (i + 1) * width]
+        given = iter(state)
+        full = tuple(None if new else next(given) for new in fresh)
+        outs.extend(update(xp, p, g, full, numbers, static))
+    return tuple(outs)
+
+
+def check(value: float, name: str, low: float = 0.0, high: float | None = None) -> None:
+    """Options must be at least ``low`` (and below ``high``)."""
+    if not low <= value or (high is not None and not value < high):
+        raise ValueError(f"Invalid {name}: {value}")
+
+
+def _use(*unused: Iterable) -> None:
+    """Accepts PyTorch's implementation switches (foreach, fused, capturable): all are one here."""
