@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import ref
 
 from cresset.core.call import Call
@@ -29,14 +29,10 @@ from cresset.core.storage import Storage
 MOST_NODES = 2_000
 MOST_BYTES = 256 << 20
 
+_new = object.__new__
+
 #: Guards the current graph; recording and flushing are short or release the GIL themselves.
 LOCK = threading.RLock()
-
-
-class Input(NamedTuple):
-    slot: int
-    value: Any
-    storage: Any  # weak reference to the Storage whose value this is, or None
 
 
 class Graph:
@@ -54,7 +50,8 @@ class Graph:
         self.operands: list[tuple[int, ...]] = []
         #: (slot, weak reference to the storage that was given it), in slot order.
         self.owners: list[tuple[int, Any]] = []
-        self.inputs: list[Input] = []
+        #: (slot, buffer or number, weak reference to the Storage it is the value of, or None).
+        self.inputs: list[tuple[int, Any, Any]] = []
         self.slots = 0
         self.nbytes = 0
         self.lines: dict[int, str] = {}
@@ -76,7 +73,7 @@ class _Recorder:
 RECORDER = _Recorder()
 
 
-def record(call: Call, args: tuple) -> tuple[Storage, ...]:
+def record(call: Call, args: list) -> list[Storage]:
     """Append a node. ``args`` holds, per operand, a Storage, a buffer (array) or a number.
 
     Returns the storages that own its outputs.
@@ -85,24 +82,26 @@ def record(call: Call, args: tuple) -> tuple[Storage, ...]:
         graph = RECORDER.graph
         epoch = graph.epoch
         slots = [0]
+        bind = slots.append
         for arg in args:
             if arg.__class__ is Storage:
-                if arg.epoch == epoch:
-                    slots.append(arg.slot)
-                else:
-                    slots.append(_bind_input(graph, arg))
+                bind(arg.slot if arg.epoch == epoch else _bind_input(graph, arg))
             else:
                 slot = graph.slots
                 graph.slots = slot + 1
-                graph.inputs.append(Input(slot, arg, None))
-                slots.append(slot)
+                graph.inputs.append((slot, arg, None))
+                bind(slot)
         slot = slots[0] = graph.slots
         storages = []
+        own = graph.owners.append
         for spec in call.outs:
-            storage = Storage(spec.dtype, spec.numel, spec.device)
+            storage = _new(Storage)
             storage.epoch = epoch
             storage.slot = slot
-            graph.owners.append((slot, ref(storage)))
+            storage.dtype = spec.dtype
+            storage.size = spec.numel
+            storage.device = spec.device
+            own((slot, ref(storage)))
             slot += 1
             storages.append(storage)
         graph.slots = slot
@@ -113,12 +112,12 @@ def record(call: Call, args: tuple) -> tuple[Storage, ...]:
         if call.op.checks_values or PROCESS.debug:
             graph.lines[len(calls) - 1] = _user_line()
         if graph.tracing:
-            return tuple(storages)
+            return storages
         if PROCESS.eager:
             flush("eager mode")
         elif len(calls) >= MOST_NODES or graph.nbytes >= MOST_BYTES:
             flush("cap on pending nodes or bytes")
-    return tuple(storages)
+    return storages
 
 
 def _bind_input(graph: Graph, storage: Storage) -> int:
@@ -127,7 +126,7 @@ def _bind_input(graph: Graph, storage: Storage) -> int:
         raise storage.error
     slot = graph.slots
     graph.slots = slot + 1
-    graph.inputs.append(Input(slot, storage.buffer, ref(storage)))
+    graph.inputs.append((slot, storage.buffer, ref(storage)))
     storage.epoch = graph.epoch
     storage.slot = slot
     return slot

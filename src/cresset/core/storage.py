@@ -24,41 +24,27 @@ from cresset.dtypes import dtype
 class Storage:
     """Memory of ``size`` elements of ``dtype`` on ``device``, versioned."""
 
-    __slots__ = (
-        "buffer", "epoch", "slot", "version", "dtype", "size", "device", "exported", "home",
-        "error", "__weakref__",
-    )  # fmt: skip
-    buffer: Any
-    epoch: int
-    slot: int
-    version: int
+    # Defaults live on the class: recording makes many storages, and most never change these.
+    buffer: Any = None
+    epoch: int = -1
+    slot: int = -1
+    version: int = 0
     dtype: dtype
     size: int
     device: device
     #: Outside memory may show this buffer: see ``shared``.
-    exported: bool
+    exported: bool = False
     #: The address was given out, so results must land in this very buffer.
-    home: bool
+    home: bool = False
     #: What went wrong when the pending value was computed.
-    error: BaseException | None
+    error: BaseException | None = None
 
     def __init__(self, dtype: dtype, size: int, device: device, buffer: Any = None) -> None:
-        self.buffer = buffer
-        self.epoch = -1
-        self.slot = -1
-        self.version = 0
         self.dtype = dtype
         self.size = size
         self.device = device
-        self.exported = False
-        self.home = False
-        self.error = None
-
-    def take(self, other: Storage) -> None:
-        """Hold what ``other`` holds; ``other`` is a temporary that nobody looks at again."""
-        self.epoch, self.slot, self.error = other.epoch, other.slot, other.error
-        if other.epoch == -1:
-            self.buffer = other.buffer
+        if buffer is not None:
+            self.buffer = buffer
 
     def export(self, forever: bool = False) -> None:
         """Note that memory outside shows this (concrete) buffer."""

@@ -27,6 +27,7 @@ from cresset.tensor import Tensor, wrap
 
 #: A read of memory shared with NumPy takes a copy up to this size, and runs at once above it.
 _SNAPSHOT_BYTES = 1 << 20
+_new = object.__new__
 
 
 def apply(op: Op, operands: tuple, params: tuple = ()) -> Any:
@@ -57,23 +58,23 @@ def apply(op: Op, operands: tuple, params: tuple = ()) -> Any:
         # No derivative of its own: the body's ops go on the tape instead.
         assert op.body is not None
         return op.body(*operands, *params)
-    storages = graph.record(call, tuple(args))
+    storages = graph.record(call, args)
     if run_now:
         graph.flush("an op read a large tensor that shares memory with NumPy")
-    outs = []
-    for storage, spec in zip(storages, call.outs, strict=True):
-        out = object.__new__(Tensor)
-        out._storage = storage
-        out._spec = spec
-        outs.append(out)
-    if grad and THREAD.grad and op.vjp is not None:
-        new_node(op, call, operands, tuple(outs))
+    many = op.multi or len(storages) != 1
+    if many:
+        outs = tuple([wrap(storage, spec) for storage, spec in zip(storages, call.outs)])  # noqa: B905
+    else:
+        out = _new(Tensor)
+        out._storage = storages[0]
+        out._spec = call.outs[0]
+        outs = (out,)
+    if grad and op.vjp is not None and THREAD.grad:
+        new_node(op, call, operands, outs)
     if THREAD.inference:
         for out in outs:
             out._inference = True
-    if len(outs) == 1 and not op.multi:
-        return outs[0]
-    return tuple(outs)
+    return outs if many else out
 
 
 def _new_call(op: Op, params: tuple, specs: tuple[Spec, ...]) -> Call:

@@ -1,0 +1,154 @@
+"""Functions of ``torch.*`` that are no operations: questions, settings, exchange."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from cresset import dtypes
+from cresset.core.call import forget_calls
+from cresset.core.spec import number_spec
+from cresset.device import set_default_device
+from cresset.dtypes import dtype
+from cresset.ops.creation import from_numpy
+from cresset.ops.registry import result_dtype
+from cresset.tensor import Tensor
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether ``obj`` is a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_storage(obj: Any) -> bool:
+    """Whether ``obj`` is a storage."""
+    from cresset.core.storage import Storage
+
+    return isinstance(obj, Storage)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the dtype is a floating-point type."""
+    return input.is_floating_point()
+
+
+def is_complex(input: Tensor) -> bool:
+    """Whether the dtype is complex."""
+    return input.is_complex()
+
+
+def is_nonzero(input: Tensor) -> bool:
+    """Whether a one-element tensor is not zero."""
+    return bool(input)
+
+
+def numel(input: Tensor) -> int:
+    """How many elements there are."""
+    return input.numel()
+
+
+def typename(obj: Any) -> str:
+    """The old type name of a tensor, or the qualified class name."""
+    if isinstance(obj, Tensor):
+        return obj._type_name()
+    kind = type(obj)
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Make ``d`` the type of new floating-point tensors.
+
+    >>> import cresset as torch
+    >>> torch.set_default_dtype(torch.float64); torch.tensor(1.).dtype
+    torch.float64
+    >>> torch.set_default_dtype(torch.float32)
+    """
+    if not isinstance(d, dtype):
+        raise TypeError("invalid dtype object")
+    if not d.is_floating_point:
+        raise TypeError(
+            "only floating-point types are supported as the default type"
+        )
+    dtypes.set_default_dtype_unchecked(d)
+    forget_calls()
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """Old way to set the default dtype (and device) by a tensor type or its name."""
+    name = t if isinstance(t, str) else f"{t.__module__}.{t.__name__}"
+    short = name.removeprefix("torch.")
+    set_default_device("cuda" if short.startswith("cuda.") else None)
+    short = short.removeprefix("cuda.")
+    found = next((d for d in dtypes.ALL if d.torch_type == short), None)
+    if found is None:
+        raise TypeError(f"invalid type object: {name}")
+    set_default_dtype(found)
+
+
+def promote_types(type1: dtype, type2: dtype) -> dtype:
+    """The smallest dtype that holds both."""
+    return dtypes.promote(type1, type2)
+
+
+def result_type(tensor1: Any, tensor2: Any) -> dtype:
+    """The dtype of an arithmetic result of two tensors or numbers."""
+    specs = [x._spec if isinstance(x, Tensor) else number_spec(x) for x in (tensor1, tensor2)]
+    return result_dtype(*specs)
+
+
+def can_cast(from_: dtype, to: dtype) -> bool:
+    """Whether PyTorch allows the conversion in place: never to a lower kind of number."""
+    return from_.category <= to.category
+
+
+class _Threads:
+    """How many threads NumPy's BLAS should use; set by the user or the environment."""
+
+    count = int(os.environ.get("CRESSET_NUM_THREADS", "0") or "0")
+    interop = 1
+
+
+def get_num_threads() -> int:
+    """How many threads operations may use."""
+    return _Threads.count or len(os.sched_getaffinity(0))
+
+
+def set_num_threads(int: int) -> None:  # noqa: A002
+    """Set how many threads operations may use (the compiled tier's; BLAS keeps its own)."""
+    if int <= 0:
+        raise RuntimeError("set_num_threads expects a positive integer")
+    _Threads.count = int
+
+
+def get_num_interop_threads() -> int:
+    return _Threads.interop
+
+
+def set_num_interop_threads(int: int) -> None:  # noqa: A002
+    _Threads.interop = int
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Everything is deterministic already."""
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Products are always computed in full precision."""
+
+
+def compile(model: Any = None, **options: Any) -> Any:
+    """Accepted everywhere: Cresset compiles what it runs without being asked."""
+    if model is None:
+        return lambda function: compile(function, **options)
+    return model
+
+
+def from_dlpack(ext_tensor: Any) -> Tensor:
+    """A tensor over memory that another library offers through DLPack."""
+    import numpy as np
+
+    array = np.from_dlpack(ext_tensor)
+    tensor = from_numpy(array)
+    tensor._storage.export(forever=True)
+    return tensor
+
