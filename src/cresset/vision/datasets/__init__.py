@@ -1,0 +1,11 @@
+"""Data sets of images in torchvision's file formats, and the digits that come with Cresset."""
+
+from cresset.vision.datasets.cifar import CIFAR10, CIFAR100
+from cresset.vision.datasets.digits import Digits
+from cresset.vision.datasets.fakedata import FakeData
+from cresset.vision.datasets.folder import DatasetFolder, ImageFolder
+from cresset.vision.datasets.mnist import KMNIST, MNIST, FashionMNIST
+from cresset.vision.datasets.vision import VisionDataset
+
+__all__ = ["CIFAR10", "CIFAR100", "DatasetFolder", "Digits", "FakeData", "FashionMNIST",
+           "ImageFolder", "KMNIST", "MNIST", "VisionDataset"]  # fmt: skip

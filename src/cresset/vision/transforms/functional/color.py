@@ -1,0 +1,134 @@
+"""What colours become: grey, brightness, contrast, saturation, hue, inversion, erasing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cresset import dtypes
+from cresset.ops.creation import zeros_like
+from cresset.tensor import Tensor
+from cresset.vision.pil import Image, ImageEnhance, ImageOps, image_from_array, is_pil_image
+from cresset.vision.transforms.functional.dimensions import (
+    assert_channels,
+    assert_image_tensor,
+    assert_pil_image,
+    get_dimensions,
+    max_value,
+)
+
+
+def to_grayscale(img: Any, num_output_channels: int = 1) -> Image.Image:
+    """A PIL image in grey, as one channel or as three equal ones."""
+    if not is_pil_image(img):
+        raise TypeError("Input should be PIL Image")
+    if num_output_channels not in (1, 3):
+        raise ValueError("num_output_channels should be either 1 or 3")
+    grey = img.convert("L")
+    return grey if num_output_channels == 1 else Image.merge("RGB", (grey, grey, grey))
+
+
+def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
+    """An image in grey: 0.2989 R + 0.587 G + 0.114 B for tensors, Pillow's integers otherwise."""
+    if not isinstance(img, Tensor):
+        assert_pil_image(img)
+        return to_grayscale(img, num_output_channels)
+    if img.ndim < 3:
+        raise TypeError(
+            f"Input image tensor should have at least 3 dimensions, but found {img.ndim}"
+        )
+    assert_channels(img, [1, 3])
+    if num_output_channels not in (1, 3):
+        raise ValueError("num_output_channels should be either 1 or 3")
+    if img.shape[-3] == 3:
+        r, g, b = img.unbind(dim=-3)
+        grey = (0.2989 * r + 0.587 * g + 0.114 * b).to(img.dtype).unsqueeze(dim=-3)
+    else:
+        grey = img.clone()
+    return grey.expand(img.shape) if num_output_channels == 3 else grey
+
+
+def _blend(img: Tensor, other: Tensor, ratio: float) -> Tensor:
+    ratio = float(ratio)
+    mixed = ratio * img + (1.0 - ratio) * other
+    return mixed.clamp(0, max_value(img.dtype)).to(img.dtype)
+
+
+def _check_factor(name: str, factor: float, img: Tensor) -> None:
+    if factor < 0:
+        raise ValueError(f"{name}_factor ({factor}) is not non-negative.")
+    assert_image_tensor(img)
+    assert_channels(img, [1, 3])
+
+
+def adjust_brightness(img: Any, brightness_factor: float) -> Any:
+    """Factor 0 gives black, 1 the image itself."""
+    if not isinstance(img, Tensor):
+        assert_pil_image(img)
+        return ImageEnhance.Brightness(img).enhance(brightness_factor)
+    _check_factor("brightness", brightness_factor, img)
+    return _blend(img, zeros_like(img), brightness_factor)
+
+
+def adjust_contrast(img: Any, contrast_factor: float) -> Any:
+    """Factor 0 gives the mean grey, 1 the image itself."""
+    if not isinstance(img, Tensor):
+        assert_pil_image(img)
+        return ImageEnhance.Contrast(img).enhance(contrast_factor)
+    _check_factor("contrast", contrast_factor, img)
+    grey = rgb_to_grayscale(img) if get_dimensions(img)[0] == 3 else img
+    dtype = img.dtype if img.is_floating_point() else dtypes.float32
+    return _blend(img, grey.to(dtype).mean(dim=(-3, -2, -1), keepdim=True), contrast_factor)
+
+
+def adjust_saturation(img: Any, saturation_factor: float) -> Any:
+    """Factor 0 gives grey, 1 the image itself."""
+    if not isinstance(img, Tensor):
+        assert_pil_image(img)
+        return ImageEnhance.Color(img).enhance(saturation_factor)
+    _check_factor("saturation", saturation_factor, img)
+    if get_dimensions(img)[0] == 1:
+        return img
+    return _blend(img, rgb_to_grayscale(img), saturation_factor)
+
+
+def adjust_hue(img: Any, hue_factor: float) -> Any:
+    """Turns the colour circle by ``hue_factor`` of a turn, -0.5 to 0.5. PIL images only so far."""
+    if not -0.5 <= hue_factor <= 0.5:
+        raise ValueError(f"hue_factor ({hue_factor}) is not in [-0.5, 0.5].")
+    if isinstance(img, Tensor):
+        raise NotImplementedError(
+            "adjust_hue of a tensor is not implemented by Cresset: use a PIL image (to_pil_image)"
+        )
+    assert_pil_image(img)
+    if img.mode in ("L", "1", "I", "F"):
+        return img
+    h, s, v = img.convert("HSV").split()
+    # The circle has 256 steps and closes: addition modulo 256 is what is wanted.
+    turned = np.array(h, dtype=np.uint8) + np.int32(hue_factor * 255).astype(np.uint8)
+    return Image.merge("HSV", (image_from_array(turned, "L"), s, v)).convert(img.mode)
+
+
+def invert(img: Any) -> Any:
+    """Dark becomes bright."""
+    if not isinstance(img, Tensor):
+        assert_pil_image(img)
+        return ImageOps.invert(img)
+    assert_image_tensor(img)
+    if img.ndim < 3:
+        raise TypeError(
+            f"Input image tensor should have at least 3 dimensions, but found {img.ndim}"
+        )
+    assert_channels(img, [1, 3])
+    return max_value(img.dtype) - img
+
+
+def erase(img: Any, i: int, j: int, h: int, w: int, v: Tensor, inplace: bool = False) -> Tensor:
+    """A tensor image whose part at row ``i``, column ``j`` of size (h, w) is ``v``."""
+    if not isinstance(img, Tensor):
+        raise TypeError(f"img should be Tensor Image. Got {type(img)}")
+    assert_image_tensor(img)
+    img = img if inplace else img.clone()
+    img[..., i : i + h, j : j + w] = v
+    return img

@@ -1,0 +1,428 @@
+"""Where pixels go: crop, pad, flip, resize, rotate. Each for PIL images and for tensors."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from numbers import Number
+from typing import Any
+
+import numpy as np
+
+from cresset import dtypes
+from cresset.ops.creation import from_numpy
+from cresset.ops.join import pad as pad_tensor
+from cresset.ops.matmul import matmul
+from cresset.ops.resize import interpolate
+from cresset.tensor import Tensor
+from cresset.vision.pil import Image, ImageOps, channels_of
+from cresset.vision.transforms.functional.dimensions import (
+    PIL_MODES,
+    InterpolationMode,
+    assert_image_tensor,
+    assert_pil_image,
+    get_dimensions,
+    interpolation_mode,
+)
+
+PADDING_MODES = ("constant", "edge", "reflect", "symmetric")
+
+
+def check_padding(padding: Any, fill: Any, padding_mode: str) -> None:
+    """The errors that ``pad`` and ``Pad`` share."""
+    if not isinstance(padding, (Number, tuple, list)):
+        raise TypeError("Got inappropriate padding arg")
+    if not isinstance(fill, (Number, tuple, list)):
+        raise TypeError("Got inappropriate fill arg")
+    if not isinstance(padding_mode, str):
+        raise TypeError("Got inappropriate padding_mode arg")
+    if isinstance(padding, (tuple, list)) and len(padding) not in (1, 2, 4):
+        raise ValueError(
+            "Padding must be an int or a 1, 2, or 4 element tuple, not a "
+            f"{len(padding)} element tuple"
+        )
+    if padding_mode not in PADDING_MODES:
+        raise ValueError("Padding mode should be either constant, edge, reflect or symmetric")
+
+
+def _borders(padding: Any) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of one, two (horizontal, vertical) or four numbers."""
+    numbers = [padding] if isinstance(padding, Number) else list(padding)
+    left, top, right, bottom = numbers * (4 // len(numbers))
+    return left, top, right, bottom
+
+
+def pad(img: Any, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> Any:
+    """Adds pixels at the borders.
+
+    Args:
+        img: a PIL image or a tensor (..., H, W).
+        padding: one width, (left and right, top and bottom), or (left, top, right, bottom).
+        fill: the new pixels' value, or one for each channel (PIL images).
+        padding_mode: ``constant``; ``edge`` repeats the last pixel; ``reflect`` mirrors without it
+            and ``symmetric`` with it.
+    """
+    fill = 0 if fill is None else fill
+    check_padding(padding, fill, padding_mode)
+    if isinstance(img, Tensor):
+        assert_image_tensor(img)
+        if not isinstance(fill, (int, float)):
+            raise TypeError("Got inappropriate fill arg")
+        return _pad_tensor(img, _borders(padding), fill, padding_mode)
+    assert_pil_image(img)
+    if padding_mode == "constant":
+        border = _borders(padding)
+        padded = ImageOps.expand(img, border=border, fill=_fill_for(fill, img))
+        if img.mode == "P":
+            padded.putpalette(img.getpalette())
+        return padded
+    return _pad_pil(img, _borders(padding), padding_mode)
+
+
+def _pad_pil(img: Image.Image, borders: Sequence[int], mode: Any) -> Image.Image:
+    left, top, right, bottom = np.maximum(borders, 0)
+    cut = [max(-width, 0) for width in borders]
+    if any(cut):
+        img = img.crop((cut[0], cut[1], img.width - cut[2], img.height - cut[3]))
+    pixels = np.asarray(img)
+    widths = [(top, bottom), (left, right), (0, 0)][: pixels.ndim]
+    padded = Image.fromarray(np.pad(pixels, widths, mode=mode))
+    if img.mode == "P":
+        padded.putpalette(img.getpalette())
+    return padded
+
+
+def _pad_tensor(img: Tensor, borders: Sequence[int], fill: float, mode: str) -> Tensor:
+    left, top, right, bottom = borders
+    if mode == "symmetric":
+        return _pad_symmetric(img, borders)
+    widths = [left, right, top, bottom]
+    if mode == "constant":
+        return pad_tensor(img, widths, mode="constant", value=float(fill))
+    batch = img.unsqueeze(0) if img.ndim < 4 else img
+    exact = img.dtype in (dtypes.float32, dtypes.float64)
+    batch = batch if exact else batch.to(dtypes.float32)
+    padded = pad_tensor(batch, widths, mode="replicate" if mode == "edge" else mode)
+    return (padded.squeeze(0) if img.ndim < 4 else padded).to(img.dtype)
+
+
+def _pad_symmetric(img: Tensor, borders: Sequence[int]) -> Tensor:
+    if img.ndim not in (3, 4):
+        raise RuntimeError("Symmetric padding of N-D tensors are not supported yet")
+    left, top, right, bottom = borders
+    height, width = img.shape[-2:]
+
+    def sources(before: int, after: int, size: int) -> np.ndarray:
+        inside = np.arange(max(-before, 0), size - max(-after, 0))
+        return np.pad(inside, (max(before, 0), max(after, 0)), mode="symmetric")
+
+    rows = from_numpy(sources(top, bottom, height))
+    columns = from_numpy(sources(left, right, width))
+    return img[..., rows[:, None], columns[None, :]]
+
+
+def _fill_for(fill: Any, img: Image.Image) -> Any:
+    """``fill`` as Pillow wants it: a number for one channel, a tuple for several."""
+    channels = channels_of(img)
+    fill = 0 if fill is None else fill
+    if isinstance(fill, (int, float)) and channels > 1:
+        fill = (fill,) * channels
+    if isinstance(fill, (list, tuple)):
+        if len(fill) == 1:
+            fill = tuple(fill) * channels
+        elif len(fill) != channels:
+            raise ValueError(
+                "The number of elements in 'fill' does not match the number of channels of the "
+                f"image ({len(fill)} != {channels})"
+            )
+        return tuple(fill) if img.mode == "F" else tuple(int(x) for x in fill)
+    return fill if img.mode == "F" else int(fill)
+
+
+def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
+    """The part of an image at (top, left) of this size; what lies outside of the image is 0."""
+    if not isinstance(img, Tensor):
+        assert_pil_image(img)
+        return img.crop((left, top, left + width, top + height))
+    _, h, w = get_dimensions(img)
+    right, bottom = left + width, top + height
+    part = img[..., max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    if left >= 0 and top >= 0 and right <= w and bottom <= h:
+        return part
+    borders = (
+        max(min(right, 0) - left, 0),
+        max(min(bottom, 0) - top, 0),
+        max(right - max(w, left), 0),
+        max(bottom - max(h, top), 0),
+    )
+    return pad(part, borders, fill=0)
+
+
+def _pair(size: Any) -> Any:
+    """(height, width) of one number, a sequence of one, or of two."""
+    if isinstance(size, Number):
+        return int(size), int(size)  # type: ignore[call-overload]
+    return (size[0], size[0]) if len(size) == 1 else size
+
+
+def _pair_or_error(size: Any) -> Any:
+    size = _pair(size)
+    if len(size) != 2:
+        raise ValueError("Please provide only two dimensions (h, w) for size.")
+    return size
+
+
+def center_crop(img: Any, output_size: Any) -> Any:
+    """The middle of an image, padded with 0 where the image is smaller."""
+    height, width = _pair(output_size)
+    _, h, w = get_dimensions(img)
+    if height > h or width > w:
+        extra_h, extra_w = max(height - h, 0), max(width - w, 0)
+        borders = (extra_w // 2, extra_h // 2, (extra_w + 1) // 2, (extra_h + 1) // 2)
+        img = pad(img, borders, fill=0)
+        _, h, w = get_dimensions(img)
+        if (height, width) == (h, w):
+            return img
+    return crop(img, round((h - height) / 2.0), round((w - width) / 2.0), height, width)
+
+
+def five_crop(img: Any, size: Any) -> tuple[Any, ...]:
+    """Top left, top right, bottom left, bottom right, centre."""
+    size = _pair_or_error(size)
+    height, width = size
+    _, h, w = get_dimensions(img)
+    if height > h or width > w:
+        raise ValueError(f"Requested crop size {size} is bigger than input size {(h, w)}")
+    corners = [(0, 0), (0, w - width), (h - height, 0), (h - height, w - width)]
+    crops = [crop(img, top, left, height, width) for top, left in corners]
+    return (*crops, center_crop(img, (height, width)))
+
+
+def ten_crop(img: Any, size: Any, vertical_flip: bool = False) -> tuple[Any, ...]:
+    """``five_crop`` of the image and of its mirror image."""
+    size = _pair_or_error(size)
+    mirrored = vflip(img) if vertical_flip else hflip(img)
+    return five_crop(img, size) + five_crop(mirrored, size)
+
+
+def hflip(img: Any) -> Any:
+    """Left becomes right."""
+    if isinstance(img, Tensor):
+        assert_image_tensor(img)
+        return img.flip(-1)
+    assert_pil_image(img)
+    return img.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def vflip(img: Any) -> Any:
+    """Top becomes bottom."""
+    if isinstance(img, Tensor):
+        assert_image_tensor(img)
+        return img.flip(-2)
+    assert_pil_image(img)
+    return img.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+
+
+def _resized(h: int, w: int, size: Sequence[int], max_size: int | None) -> tuple[int, int]:
+    """(height, width) after resizing: ``size`` is both, or the shorter edge alone."""
+    if len(size) == 2:
+        return size[0], size[1]
+    short, long = sorted((h, w))
+    new_short, new_long = size[0], int(size[0] * long / short)
+    if max_size is not None:
+        if max_size <= new_short:
+            raise ValueError(
+                f"max_size = {max_size} must be strictly greater than the requested "
+                f"size for the smaller edge size = {size}"
+            )
+        if new_long > max_size:
+            new_short, new_long = int(max_size * new_short / new_long), max_size
+    return (new_long, new_short) if w <= h else (new_short, new_long)
+
+
+def resize(
+    img: Any,
+    size: Any,
+    interpolation: Any = InterpolationMode.BILINEAR,
+    max_size: int | None = None,
+    antialias: bool | None = True,
+) -> Any:
+    """An image of another size.
+
+    Args:
+        img: a PIL image or a tensor (..., C, H, W).
+        size: (height, width), or the length of the shorter edge, the other keeping the shape.
+        interpolation: an ``InterpolationMode`` or Pillow's number.
+        max_size: the longer edge at most, where ``size`` is one number.
+        antialias: for tensors, widen the filter when shrinking. PIL images always do.
+    """
+    interpolation = interpolation_mode(interpolation)
+    if isinstance(size, (list, tuple)):
+        if len(size) not in (1, 2):
+            raise ValueError(
+                f"Size must be an int or a 1 or 2 element tuple/list, not a {len(size)} element "
+                "tuple/list"
+            )
+        if max_size is not None and len(size) != 1:
+            raise ValueError(
+                "max_size should only be passed if size specifies the length of the smaller edge, "
+                "i.e. size should be an int or a sequence of length 1 in torchscript mode."
+            )
+    _, h, w = get_dimensions(img)
+    height, width = _resized(h, w, [size] if isinstance(size, int) else size, max_size)
+    if (h, w) == (height, width):
+        return img
+    if isinstance(img, Tensor):
+        return _resize_tensor(img, height, width, interpolation.value, bool(antialias))
+    if antialias is False:
+        warnings.warn(
+            "Anti-alias option is always applied for PIL Image input. Argument antialias is "
+            "ignored."
+        )
+    return img.resize((width, height), PIL_MODES[interpolation])
+
+
+def _resize_tensor(img: Tensor, height: int, width: int, mode: str, antialias: bool) -> Tensor:
+    exact = img.dtype in (dtypes.float32, dtypes.float64)
+    x = img if exact else img.to(dtypes.float32)
+    if antialias and mode in ("bilinear", "bicubic"):
+        rows = _antialias_matrix(img.shape[-2], height, mode).astype(x.dtype.np)
+        columns = _antialias_matrix(img.shape[-1], width, mode).astype(x.dtype.np)
+        x = matmul(matmul(from_numpy(rows), x), from_numpy(columns.T.copy()))
+    else:
+        batch = x.unsqueeze(0) if x.ndim < 4 else x
+        align = False if mode in ("bilinear", "bicubic") else None
+        batch = interpolate(batch, size=(height, width), mode=mode, align_corners=align)
+        x = batch.squeeze(0) if x.ndim < 4 else batch
+    if mode == "bicubic" and img.dtype == dtypes.uint8:
+        x = x.clamp(0, 255)
+    return x if exact else x.round().to(img.dtype)
+
+
+def _antialias_matrix(size: int, out: int, mode: str) -> np.ndarray:
+    """(out, size): each output pixel's weights, with the filter as wide as an output pixel.
+
+    Triangle for ``bilinear``, Keys' cubic with a = -0.5 for ``bicubic``, as in Pillow.
+    """
+    scale = size / out
+    stretch = max(scale, 1.0)
+    centre = scale * (np.arange(out)[:, None] + 0.5)
+    x = np.abs((np.arange(size)[None, :] + 0.5 - centre) / stretch)
+    if mode == "bilinear":
+        weights = np.maximum(1 - x, 0)
+    else:
+        near = (1.5 * x - 2.5) * x * x + 1
+        far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+        weights = np.where(x < 1, near, np.where(x < 2, far, 0))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def resized_crop(
+    img: Any,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    size: Any,
+    interpolation: Any = InterpolationMode.BILINEAR,
+    antialias: bool | None = True,
+) -> Any:
+    """``crop``, then ``resize``."""
+    part = crop(img, top, left, height, width)
+    return resize(part, size, interpolation, antialias=antialias)
+
+
+def rotate(
+    img: Any,
+    angle: float,
+    interpolation: Any = InterpolationMode.NEAREST,
+    expand: bool = False,
+    center: Sequence[int] | None = None,
+    fill: Any = None,
+) -> Any:
+    """A PIL image turned by ``angle`` degrees counter-clockwise around ``center`` (x, y).
+
+    ``expand`` makes the result large enough for all of it. Tensors are not supported yet.
+    """
+    interpolation = interpolation_mode(interpolation)
+    if not isinstance(angle, (int, float)):
+        raise TypeError("Argument angle should be int or float")
+    if center is not None and not isinstance(center, (list, tuple)):
+        raise TypeError("Argument center should be a sequence")
+    _refuse_tensor(img, "rotate")
+    assert_pil_image(img)
+    return img.rotate(
+        angle, PIL_MODES[interpolation], expand, center, fillcolor=_fill_for(fill, img)
+    )
+
+
+def affine(
+    img: Any,
+    angle: float,
+    translate: Sequence[int],
+    scale: float,
+    shear: Any,
+    interpolation: Any = InterpolationMode.NEAREST,
+    fill: Any = None,
+    center: Sequence[int] | None = None,
+) -> Any:
+    """A PIL image rotated, shifted (x, y), scaled and sheared (degrees), in a frame of its size.
+
+    Tensors are not supported yet.
+    """
+    interpolation = interpolation_mode(interpolation)
+    if not isinstance(angle, (int, float)):
+        raise TypeError("Argument angle should be int or float")
+    if not isinstance(translate, (list, tuple)):
+        raise TypeError("Argument translate should be a sequence")
+    if len(translate) != 2:
+        raise ValueError("Argument translate should be a sequence of length 2")
+    if scale <= 0.0:
+        raise ValueError("Argument scale should be positive")
+    if not isinstance(shear, (Number, list, tuple)):
+        raise TypeError("Shear should be either a single value or a sequence of two values")
+    shear = [shear, 0.0] if isinstance(shear, Number) else [*shear] * (2 if len(shear) == 1 else 1)
+    if len(shear) != 2:
+        raise ValueError(f"Shear should be a sequence containing two values. Got {shear}")
+    if center is not None and not isinstance(center, (list, tuple)):
+        raise TypeError("Argument center should be a sequence")
+    _refuse_tensor(img, "affine")
+    assert_pil_image(img)
+    middle = [img.width * 0.5, img.height * 0.5] if center is None else center
+    matrix = _inverse_affine(middle, angle, translate, scale, shear)
+    return img.transform(
+        img.size,
+        Image.Transform.AFFINE,
+        matrix,
+        PIL_MODES[interpolation],
+        fillcolor=_fill_for(fill, img),
+    )
+
+
+def _inverse_affine(
+    center: Sequence[float],
+    angle: float,
+    translate: Sequence[float],
+    scale: float,
+    shear: Sequence[float],
+) -> list[float]:
+    """Output to input coordinates: the six numbers of the inverse of T C RotateScaleShear C^-1."""
+    rot, sx, sy = (math.radians(degrees) for degrees in (angle, *shear))
+    a = math.cos(rot - sy) / math.cos(sy)
+    b = -math.cos(rot - sy) * math.tan(sx) / math.cos(sy) - math.sin(rot)
+    c = math.sin(rot - sy) / math.cos(sy)
+    d = -math.sin(rot - sy) * math.tan(sx) / math.cos(sy) + math.cos(rot)
+    m = [x / scale for x in (d, -b, -c, a)]  # the determinant of rotation and shear is 1
+    x, y = -center[0] - translate[0], -center[1] - translate[1]
+    return [
+        m[0], m[1], m[0] * x + m[1] * y + center[0],
+        m[2], m[3], m[2] * x + m[3] * y + center[1],
+    ]  # fmt: skip
+
+
+def _refuse_tensor(img: Any, name: str) -> None:
+    if isinstance(img, Tensor):
+        raise NotImplementedError(
+            f"{name} of a tensor is not implemented by Cresset: use a PIL image (to_pil_image)"
+        )
