@@ -5,10 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from cresset import dtypes
-from cresset.core.spec import Spec
-from cresset.ops.inplace import scalar_name
-from cresset.ops.pointwise import _takes, binary, pointwise, promote_rule, unary
-from cresset.ops.registry import Result, Tensor, apply, broadcast_out, result_dtype
+from cresset.core.spec import Spec, dense, like
+from cresset.ops.inplace import into, scalar_name
+from cresset.ops.pointwise import (
+    _takes,
+    binary,
+    not_implemented,
+    pointwise,
+    promote_rule,
+    unary,
+)
+from cresset.ops.registry import (
+    Result,
+    Tensor,
+    apply,
+    broadcast_out,
+    common_device,
+    result_dtype,
+)
 
 _C = (dtypes.COMPLEX,)
 
@@ -57,18 +71,37 @@ __eq__, __ne__ = _operator(eq), _operator(ne)
 __lt__, __le__, __gt__, __ge__ = (_operator(f) for f in (lt, le, gt, ge))
 
 
-# -- kinds of numbers -------------------------------------------------------------------------------
+# -- kinds of numbers ------------------------------------------------------------------------------
 
 
-def _test(name: str, kernel: Any, doc: str, refuse: tuple = ()) -> Any:
-    return unary(pointwise(name, kernel, rule="bool", refuse=refuse), doc)
+def _test(name: str, kernel: Any, doc: str) -> Any:
+    return unary(pointwise(name, kernel, rule="bool"), doc)
 
 
 isnan = _test("isnan", lambda xp, x: xp.isnan(x), "Whether each element is NaN.")
 isinf = _test("isinf", lambda xp, x: xp.isinf(x), "Whether each element is infinite.")
 isfinite = _test("isfinite", lambda xp, x: xp.isfinite(x), "Neither infinite nor NaN.")
-isposinf = _test("isposinf", lambda xp, x: x == xp.inf, "Whether each element is +inf.", _C)
-isneginf = _test("isneginf", lambda xp, x: x == -xp.inf, "Whether each element is -inf.", _C)
+
+
+def _infinite(name: str, sign: int) -> Any:
+    def rule(s: Spec) -> Result:
+        if s.dtype.is_complex:
+            raise RuntimeError(f"{name} does not support complex inputs.")
+        return Result((like(s, dtypes.bool_),), s.dtype)
+
+    op = pointwise(name, lambda xp, x: x == sign * xp.inf, rule=rule)
+
+    def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        if out is not None and out.dtype is not dtypes.bool_:
+            raise RuntimeError(f"{name} does not support non-boolean outputs.")
+        return into(out, apply(op, (input,)))
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Whether each element is {'+' if sign > 0 else '-'}inf."
+    return function
+
+
+isposinf, isneginf = _infinite("isposinf", 1), _infinite("isneginf", -1)
 isreal = _test("isreal", lambda xp, x: xp.isreal(x), "Whether the imaginary part is zero.")
 
 
@@ -85,6 +118,9 @@ def isclose(
         raise RuntimeError(
             f"{scalar_name(input.dtype)} did not match {scalar_name(other.dtype)}"
         )
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value:g}")
     return apply(ISCLOSE, (input, other, rtol, atol), (equal_nan,))
 
 
@@ -134,26 +170,39 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False,
          invert: bool = False) -> Tensor:  # fmt: skip
-    """Whether each element is among ``test_elements``."""
-    if not isinstance(elements, Tensor):
-        elements = test_elements.new_tensor(elements)
-    if not isinstance(test_elements, Tensor):
-        test_elements = elements.new_tensor(test_elements)
+    """Whether each element is among ``test_elements`` (one of the two may be a number).
+
+    >>> import cresset as torch
+    >>> torch.isin(torch.tensor([1, 2, 3]), torch.tensor([2, 5]))
+    tensor([False,  True, False])
+    """
+    for x, other in ((elements, test_elements), (test_elements, elements)):
+        if isinstance(x, Tensor) and x.dtype in (dtypes.bool_, dtypes.complex64, dtypes.complex128):
+            raise RuntimeError(
+                f"Unsupported input type encountered for isin(): {scalar_name(x.dtype)}"
+            )
+        if not isinstance(x, Tensor) and not isinstance(other, Tensor):
+            raise TypeError("isin(): one of the two arguments must be a Tensor")
     return apply(ISIN, (elements, test_elements), (invert,))
+
+
+def _isin_rule(a: Spec, b: Spec, invert: bool) -> Result:
+    shape = () if a.number is not None else a.shape
+    return Result((dense(dtypes.bool_, shape, common_device(a, b)),), result_dtype(a, b))
 
 
 ISIN = pointwise(
     "isin", lambda xp, a, b, invert: xp.isin(a, b, invert=invert),
-    rule=lambda a, b, invert: Result((broadcast_out((a,), dtypes.bool_),)),
+    rule=_isin_rule,
 )  # fmt: skip
 
 
-# -- logic ------------------------------------------------------------------------------------------
+# -- logic -----------------------------------------------------------------------------------------
 
 
 def _logical(name: str) -> Any:
     op = pointwise(name, lambda xp, a, b: getattr(xp, name)(a, b), rule="bool")
-    return binary(op, f"``{name}`` of the truth (non-zero) of the elements.")
+    return binary(op, f"``{name}`` of the truth (non-zero) of the elements.", numbers=False)
 
 
 logical_and, logical_or, logical_xor = (
@@ -169,7 +218,9 @@ def _bitwise_rule(name: str) -> Any:
     def rule(*specs: Spec) -> Result:
         result = promote_rule(*specs)
         if result.compute is not None and result.compute.category >= dtypes.FLOAT:
-            raise RuntimeError(f"\"{name}_cpu\" not implemented for '{scalar_name(result.compute)}'")
+            raise not_implemented(name + "_cpu", result.compute)
+        if result.compute is dtypes.bool_ and name.endswith("shift"):
+            raise not_implemented(name + "_cpu", result.compute)
         return result
 
     return rule
@@ -188,6 +239,7 @@ bitwise_xor = _bitwise("bitwise_xor", "``input ^ other`` of integers or bools.",
 bitwise_not = unary(
     pointwise("bitwise_not", lambda xp, x: xp.invert(x), rule=_bitwise_rule("bitwise_not")),
     "``~input``: logical not of bools, complement of integers.",
+    exact_out=True,
 )
 
 
@@ -201,9 +253,8 @@ def _left_kernel(xp: Any, a: Any, b: Any) -> Any:
 def _right_kernel(xp: Any, a: Any, b: Any) -> Any:
     array = a if hasattr(a, "dtype") else b
     bits = array.dtype.itemsize * 8
-    last = bits - 1 if array.dtype.kind == "i" else bits - 1
     bad = (xp.asarray(b) < 0) | (xp.asarray(b) >= bits)
-    return xp.right_shift(a, xp.where(bad, last, b)).astype(array.dtype)
+    return xp.right_shift(a, xp.where(bad, bits - 1, b)).astype(array.dtype)
 
 
 bitwise_left_shift = binary(

@@ -64,53 +64,105 @@ def pointwise(
     save_if: tuple[int | None, ...] = (),
     rule: str | Callable[..., Result] = "promote",
     refuse: tuple[int, ...] = (),
+    label: str | None = None,
     grad_name: str | None = None,
 ) -> Op:
-    """An elementwise op. ``refuse`` lists dtype categories it does not take (bool, complex)."""
+    """An elementwise op. ``refuse`` lists the dtype categories (bool, complex) it does not take,
+    ``label`` is what PyTorch's error calls its kernel then (``name_cpu`` by default)."""
     infer = RULES[rule] if isinstance(rule, str) else rule
     if refuse:
-        infer = _refusing(infer, refuse, name)
+        infer = _refusing(infer, refuse, label or name + "_cpu")
     return Op(
-        name, infer, kernel, vjp=vjp, save=save, save_if=save_if, grad_name=grad_name, family="pointwise",
-        broadcasts=True,
+        name, infer, kernel, vjp=vjp, save=save, save_if=save_if, grad_name=grad_name,
+        family="pointwise", broadcasts=True,
     )  # fmt: skip
 
 
-def _refusing(infer: Callable[..., Result], refuse: tuple[int, ...], name: str) -> Callable:
+def _refusing(infer: Callable[..., Result], refuse: tuple[int, ...], label: str) -> Callable:
     def checked(*args: Any) -> Result:
-        result = infer(*args)
-        d = result.compute
-        if d is not None and d.category in refuse:
-            raise RuntimeError(f'"{name}" not implemented for \'{scalar_name(d)}\'')
-        return result
+        if any(s.dtype.category in refuse for s in args if isinstance(s, Spec)):
+            d = result_dtype(*[s for s in args if isinstance(s, Spec)])
+            if d.category in refuse:
+                raise not_implemented(label, d)
+        return infer(*args)
 
     return checked
 
 
+def not_implemented(label: str, d: Any) -> NotImplementedError:
+    """The error for a dtype that a kernel does not take."""
+    return NotImplementedError(f"\"{label}\" not implemented for '{scalar_name(d)}'")
+
+
 def binary(
-    op: Op, doc: str, name: str | None = None
-) -> Callable[..., Tensor]:
-    """The public function of a two-operand op: ``f(input, other, *, out=None)``."""
+    op: Op, doc: str, name: str | None = None, *, with_number: Op | None = None,
+    number_first: Op | None = None, numbers: bool = True,
+) -> Callable[..., Tensor]:  # fmt: skip
+    """The public function of a two-operand op: ``f(input, other, *, out=None)``.
+
+    PyTorch names some nodes by which operand is a number; those are ops of their own here. Without
+    ``numbers`` both operands must be tensors.
+    """
+    title = name or op.name
+    when_number, when_first = with_number or op, number_first or op
 
     def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-        if other.__class__.__name__ == "ndarray":
-            other = operand(other)
-        result = apply(op, (input, other))
+        if isinstance(other, Tensor):
+            chosen = op if when_first is op or isinstance(input, Tensor) else when_first
+        else:
+            chosen = when_number
+            if other.__class__.__name__ == "ndarray":
+                other = operand(other)
+            if not numbers:
+                raise wrong_operand(title, input, other, (Tensor,)) or AssertionError
+        try:
+            result = apply(chosen, (input, other))
+        except TypeError as error:
+            raise wrong_operand(title, input, other) or error from None
         return result if out is None else into(out, result)
 
-    function.__name__ = function.__qualname__ = name or op.name
+    function.__name__ = function.__qualname__ = title
     function.__doc__ = doc
     return function
 
 
-def unary(op: Op, doc: str, name: str | None = None) -> Callable[..., Tensor]:
-    """The public function of a one-operand op: ``f(input, *, out=None)``."""
+def wrong_operand(
+    name: str, input: Any, other: Any, kinds: tuple = (Tensor, bool, int, float, complex)
+) -> TypeError | None:
+    """PyTorch's words for an operand that is neither a tensor nor a number."""
+    for position, (argument, x) in enumerate((("input", input), ("other", other)), 1):
+        if not isinstance(x, kinds):
+            return TypeError(
+                f"{name}(): argument '{argument}' (position {position}) must be Tensor, not "
+                f"{type(x).__name__}"
+            )
+    return None
+
+
+def unary(
+    op: Op, doc: str, name: str | None = None, *, exact_out: bool = False
+) -> Callable[..., Tensor]:
+    """The public function of a one-operand op: ``f(input, *, out=None)``.
+
+    ``exact_out``: the dtype of ``out`` must be the result's, as nothing is computed in between.
+    """
+    title = name or op.name
 
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        if not isinstance(input, Tensor):
+            raise TypeError(
+                f"{title}(): argument 'input' (position 1) must be Tensor, not "
+                f"{type(input).__name__}"
+            )
+        if exact_out and out is not None and out._spec.dtype is not input._spec.dtype:
+            raise RuntimeError(
+                f"Found dtype {scalar_name(out._spec.dtype)} but expected "
+                f"{scalar_name(input._spec.dtype)}"
+            )
         result = apply(op, (input,))
         return result if out is None else into(out, result)
 
-    function.__name__ = function.__qualname__ = name or op.name
+    function.__name__ = function.__qualname__ = title
     function.__doc__ = doc
     return function
 
@@ -139,7 +191,7 @@ def _other(n: Any, saved: Any, i: int) -> Any:
     return conj(saved) if saved._spec.dtype.is_complex else saved
 
 
-# -- arithmetic -------------------------------------------------------------------------------------
+# -- arithmetic ------------------------------------------------------------------------------------
 
 
 def _add_kernel(xp: Any, a: Any, b: Any) -> Any:
@@ -155,6 +207,8 @@ def _scaled(other: Any, alpha: Number, d: Any) -> Any:
             if d is not dtypes.bool_:
                 raise RuntimeError("Boolean alpha only supported for Boolean results.")
         return mul(other, alpha) if alpha is not True else other
+    if d is dtypes.bool_:
+        return mul(other, bool(alpha))
     if isinstance(alpha, float) and d.category < dtypes.FLOAT:
         raise RuntimeError(
             "For integral input tensors, argument alpha must not be a floating point number."
@@ -177,7 +231,10 @@ def add(input: Any, other: Any, *, alpha: Number = 1, out: Tensor | None = None)
 
         specs = [x._spec if isinstance(x, Tensor) else number_spec(x) for x in (input, other)]
         other = _scaled(other, alpha, result_dtype(*specs))
-    result = apply(ADD, (input, other))
+    try:
+        result = apply(ADD, (input, other))
+    except TypeError as error:
+        raise wrong_operand("add", input, other) or error from None
     return result if out is None else into(out, result)
 
 
@@ -216,7 +273,10 @@ def sub(input: Any, other: Any, *, alpha: Number = 1, out: Tensor | None = None)
 
         specs = [x._spec if isinstance(x, Tensor) else number_spec(x) for x in (input, other)]
         other = _scaled(other, alpha, result_dtype(*specs))
-    result = apply(SUB, (input, other))
+    try:
+        result = apply(SUB, (input, other))
+    except TypeError as error:
+        raise wrong_operand("sub", input, other) or error from None
     return result if out is None else into(out, result)
 
 
@@ -344,14 +404,19 @@ def _trunc_div_kernel(xp: Any, a: Any, b: Any) -> Any:
     return xp.trunc(xp.true_divide(a, b))
 
 
-def _zeros_for(i: int) -> Callable:
-    return lambda n, g: mul(g, 0)
+def _no_slope(n: Any, g: Tensor) -> Tensor:
+    """The gradient of a step function."""
+    return mul(g, 0)
 
 
-FLOOR_DIV = pointwise("floor_divide", _floor_div_kernel, (_zeros_for(0), _zeros_for(1)),
-                      refuse=(dtypes.COMPLEX,), grad_name="DivBackward1")  # fmt: skip
-TRUNC_DIV = pointwise("trunc_divide", _trunc_div_kernel, (_zeros_for(0), _zeros_for(1)),
-                      refuse=(dtypes.COMPLEX,), grad_name="DivBackward1")  # fmt: skip
+FLOOR_DIV = pointwise(
+    "floor_divide", _floor_div_kernel, (_no_slope, _no_slope), label="div_floor_cpu",
+    refuse=(dtypes.BOOL, dtypes.COMPLEX), grad_name="DivBackward2",
+)  # fmt: skip
+TRUNC_DIV = pointwise(
+    "trunc_divide", _trunc_div_kernel, (_no_slope, _no_slope), label="div_trunc_cpu",
+    refuse=(dtypes.BOOL, dtypes.COMPLEX), grad_name="DivBackward2",
+)  # fmt: skip
 floor_divide = binary(
     FLOOR_DIV,
     """``floor(input / other)``, in the promoted dtype.
@@ -363,6 +428,7 @@ floor_divide = binary(
 )
 
 NEG = pointwise("neg", lambda xp, x: xp.negative(x), (lambda n, g: neg(g),), rule="same")
+_neg = unary(NEG, "", exact_out=True)
 
 
 def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -377,14 +443,13 @@ def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
             "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
             "invert a mask, use the `~` or `logical_not()` operator instead."
         )
-    result = apply(NEG, (input,))
-    return result if out is None else into(out, result)
+    return apply(NEG, (input,)) if out is None else _neg(input, out=out)
 
 
 negative = neg
 
 
-# -- powers -----------------------------------------------------------------------------------------
+# -- powers ----------------------------------------------------------------------------------------
 
 
 def _pow_kernel(xp: Any, a: Any, b: Any) -> Any:
@@ -394,6 +459,14 @@ def _pow_kernel(xp: Any, a: Any, b: Any) -> Any:
         positive = xp.power(base, xp.maximum(exponent, 0))
         ones = xp.where(base == 1, 1, xp.where(base == -1, 1 - 2 * (exponent % 2), 0))
         return xp.where(exponent < 0, ones, positive).astype(dtype)
+    if not hasattr(b, "dtype"):
+        # Not only faster: the signs of zeros and infinities are those of the root.
+        if b == 0.5:
+            return xp.sqrt(a)
+        if b == -0.5:
+            return 1 / xp.sqrt(a)
+        if b == 3:
+            return a * a * a
     return xp.power(a, b)
 
 
@@ -438,14 +511,20 @@ POW_LOG = pointwise(
     "pow_log",
     lambda xp, a, b, out: xp.where((a == 0) & (b.real >= 0), xp.zeros_like(out), out * xp.log(a)),
     (
-        lambda n, g, a, b, out: mul(g, div(out, a)),
+        lambda n, g, a, b, out: mul(g, conj(div(out, a))),
         lambda n, g, a, b, out: mul(g, 0),
-        lambda n, g, a, b, out: mul(g, a.log()),
+        lambda n, g, a, b, out: mul(g, conj(a.log())),
     ),
     save=(0, 1, 2),
 )
-POW = pointwise("pow", _pow_kernel, (_pow_grad_base, _pow_grad_exponent), save=(0, 1, OUT),
-                save_if=(None, None, 1), grad_name="PowBackward0")  # fmt: skip
+def _pow(label: str, save_if: tuple, refuse: tuple[int, ...] = ()) -> Op:
+    return pointwise("pow", _pow_kernel, (_pow_grad_base, _pow_grad_exponent), save=(0, 1, OUT),
+                     save_if=save_if, grad_name=label, refuse=refuse, label="pow")  # fmt: skip
+
+
+POW = _pow("PowBackward0", (None, None, 1))
+POW_TENSORS = _pow("PowBackward1", (None, None, 1), (dtypes.BOOL,))
+POW_BASE = _pow("PowBackward2", (None, None, 1))
 SQUARE = pointwise("pow_2", lambda xp, x: xp.multiply(x, x),
                    (lambda n, g, x: mul(g, conj_value(mul(x, 2.0))),), save=(0,), rule="same",
                    grad_name="PowBackward0")  # fmt: skip
@@ -458,17 +537,18 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     >>> torch.pow(torch.tensor([1., 2., 3.]), 2), torch.pow(2, torch.tensor([1., 3.]))
     (tensor([1., 4., 9.]), tensor([2., 8.]))
     """
-    if isinstance(input, Tensor) and not isinstance(exponent, Tensor):
-        d = input._spec.dtype
+    if isinstance(exponent, Tensor):
+        op = POW_TENSORS if isinstance(input, Tensor) else POW_BASE
+    else:
+        op, d = POW, input._spec.dtype
         if exponent.__class__.__name__ == "ndarray":
-            exponent = operand(exponent)
+            op, exponent = POW_TENSORS, operand(exponent)
         # 2 selects an algorithm, so it is structure; other exponents are run-time numbers.
         elif exponent == 2 and d.category >= dtypes.FLOAT and exponent.__class__ is not complex:
-            result = apply(SQUARE, (input,))
-            return result if out is None else into(out, result)
-        elif d.category == dtypes.INT and isinstance(exponent, int) and exponent < 0:
+            op = SQUARE
+        elif d.category <= dtypes.INT and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
-    result = apply(POW, (input, exponent))
+    result = apply(op, (input,) if op is SQUARE else (input, exponent))
     return result if out is None else into(out, result)
 
 
