@@ -21,8 +21,8 @@ class Digits(VisionDataset):
 
     Args:
         root: not used; it is there so that ``Digits`` can stand where ``MNIST`` stands.
-        train: the first 1,438 images, otherwise the last 359. The table is in the order of the
-            writers, so nearly all held-out digits are by hands that training has not seen.
+        train: four of each five images (1,438), otherwise every fifth, from the fifth on (359).
+            The table is in the order of the writers, so both parts have digits by the same hands.
         transform, target_transform: applied to the image and to the class.
 
     A sample is (8x8 grey PIL image, int). The table's values 0 to 16 are scaled to 0 to 255,
@@ -31,11 +31,10 @@ class Digits(VisionDataset):
     >>> from cresset.vision.datasets import Digits
     >>> digits = Digits(train=False)
     >>> len(digits), digits.data.shape, digits[0][1]
-    (359, torch.Size([359, 8, 8]), 2)
+    (359, torch.Size([359, 8, 8]), 4)
     """
 
     classes = [str(digit) for digit in range(10)]
-    train_size = 1438
 
     def __init__(
         self,
@@ -49,7 +48,8 @@ class Digits(VisionDataset):
         file = resources.files(__package__).joinpath("data/digits.csv.gz")
         lines = gzip.decompress(file.read_bytes()).decode("ascii").splitlines()
         table = np.loadtxt(lines, delimiter=",", dtype=np.int64)
-        part = table[: self.train_size] if train else table[self.train_size :]
+        held_out = np.arange(len(table)) % 5 == 4
+        part = table[~held_out if train else held_out]
         pixels = (part[:, :64] * 255 + 8) // 16
         self.data = from_numpy(pixels.astype(np.uint8).reshape(-1, 8, 8))
         self.targets = from_numpy(part[:, 64].copy())

@@ -2,7 +2,8 @@
 
 A pickle may ask for any function and call it. Here a name in the file only ever gets one of this
 file's own stand-ins, which take the parts of an array and keep them; the arrays are built
-afterwards, by us, from checked parts. What must stay true: ``find_class`` hands out nothing but these.
+afterwards, by us, from checked parts. What must stay true: ``find_class`` hands out nothing but
+these stand-ins.
 """
 
 from __future__ import annotations

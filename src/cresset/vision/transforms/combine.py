@@ -65,7 +65,7 @@ class RandomApply(Module):
         self.p = p
 
     def forward(self, img: Any) -> Any:
-        if self.p < rand(1).item():
+        if bool(self.p < rand(1)):
             return img
         for t in self.transforms:
             img = t(img)

@@ -14,7 +14,7 @@ from cresset.ops.random import rand, randint
 
 def happens(p: float) -> bool:
     """True with probability ``p``."""
-    return rand(1).item() < p
+    return bool(rand(1) < p)  # in float32, as p is rounded there
 
 
 def uniform(low: float, high: float) -> float:

@@ -1,7 +1,7 @@
 """What the other files ask of an image first: is it one, how large is it, how to resample it.
 
-Everywhere below, an *image* is a PIL image or a tensor (..., channels, height, width); a tensor of two
-dimensions is (height, width).
+Everywhere below, an *image* is a PIL image or a tensor (..., channels, height, width); a tensor of
+two dimensions is (height, width).
 """
 
 from __future__ import annotations
