@@ -46,6 +46,7 @@ from cresset.ops.conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from cresset.ops.creation import empty, empty_strided
 from cresset.ops.embedding import embedding, embedding_bag, one_hot
 from cresset.ops.inplace import assign
 from cresset.ops.join import pad, pixel_shuffle, pixel_unshuffle
@@ -160,8 +161,13 @@ def _check_p(p: float) -> None:
 
 def _noise(x: Tensor, shape: tuple[int, ...], keep: float) -> Tensor:
     """Bernoulli(keep) / keep: the mask that dropout multiplies by."""
-    noise = x.detach().new_empty(shape).bernoulli_(keep)  # type: ignore[attr-defined]
-    return noise if keep == 0 else noise.div_(keep)
+    spec = x._spec
+    if shape == spec.shape and not spec.contiguous and spec.memory_order() is not None:
+        noise = empty_strided(shape, spec.stride, dtype=spec.dtype, device=spec.device)
+    else:
+        noise = empty(shape, dtype=spec.dtype, device=spec.device)
+    noise.bernoulli_(keep)  # type: ignore[attr-defined]
+    return noise if keep == 0 else noise.div_(keep)  # type: ignore[attr-defined]
 
 
 def _drop(x: Tensor, shape: Any, p: float, inplace: bool) -> Tensor:

@@ -337,8 +337,16 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 
 
 def _fill(self: Tensor, values: np.ndarray) -> Tensor:
-    fresh = _from_host(encode(values, self.dtype).reshape(self.shape), self.dtype, self.device)
-    return assign(self, fresh)
+    """Write samples in memory order: a dense tensor is filled along its storage, as in PyTorch."""
+    spec = self._spec
+    coded = encode(values, spec.dtype)
+    order = None if spec.contiguous else spec.memory_order()
+    if order is None:
+        return assign(self, _from_host(coded.reshape(spec.shape), spec.dtype, spec.device))
+    laid = coded.reshape([spec.shape[d] for d in order])
+    back = [order.index(d) for d in range(len(order))]
+    fresh = _from_host(laid, spec.dtype, spec.device)
+    return assign(self, fresh.permute(back).clone())  # type: ignore[attr-defined]
 
 
 def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *,
@@ -364,6 +372,8 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *,
     if self.dtype.category != dtypes.FLOAT:
         raise RuntimeError(f"\"normal_kernel_cpu\" not implemented for '{scalar_name(self.dtype)}'")
     g = _pick(generator, self.device)
+    if not self._spec.contiguous:  # PyTorch fills blocks of contiguous memory only
+        return _fill(self, recipes.normal_pairs(g, self.numel()) * std + mean)
     values = _draw(recipes.normal, g, self.numel(), self.dtype, float(mean), float(std))
     return _fill(self, values)
 
