@@ -144,7 +144,7 @@ def _array(values: Values, rng: Any, shape: tuple, dtype: str, last: Any) -> tup
         return rng.random(shape) < 0.5, dtype
     if dtype in INTEGERS:
         x = np.nan_to_num(x, nan=3, posinf=7, neginf=-7)
-        whole = np.rint(np.clip(x * 2, -9, 9)).astype(np.int64)
+        whole = np.array(np.rint(np.clip(x * 2, -9, 9)), np.int64)
         if kind == "nonzero":
             whole[whole == 0] = 2
         return (np.abs(whole) + (kind == "positive") if dtype == "uint8" or kind == "positive"
@@ -341,13 +341,14 @@ def _derivatives(row: OpRow, torch: Any, given: list) -> tuple[list, list, list]
     rng = _seed(row, "weights")
     weights = [_weight(torch, rng, y) for y in outs]
     first = torch.autograd.grad(outs, wanted, weights, create_graph=row.double, allow_unused=True)
-    smooth = [g for g in first if g is not None and g.requires_grad]
+    # One weight per operand, needed or not: both libraries must draw the same ones.
+    pairs = [(g, _weight(torch, rng, x).detach()) for g, x in zip(first, wanted, strict=True)]
+    pairs = [(g, w) for g, w in pairs if g is not None and g.requires_grad]
     second: Sequence[Any] = []
-    if row.double and smooth:
+    if row.double and pairs:
         second = torch.autograd.grad(
-            smooth, [*wanted, *weights], [_weight(torch, rng, g).detach() for g in smooth],
-            allow_unused=True,
-        )  # fmt: skip
+            [g for g, _ in pairs], [*wanted, *weights], [w for _, w in pairs], allow_unused=True
+        )
     every = [*wanted, *weights]
     second = second or [None] * len(every)
     return names, _zeros_for_none(torch, first, wanted), _zeros_for_none(torch, second, every)

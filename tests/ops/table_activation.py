@@ -28,20 +28,21 @@ def _inplace(name: str, **options: object) -> OpRow:
     return OpRow(name + "_inplace", call, dtypes=("float32",), grad_values=KINKED, **options)
 
 
+# PyTorch multiplies by a float32 1/6 in hardsigmoid's backward: hence that slack.
 ROWS = [
     OpRow("relu", dtypes=ALL, in_place=True, grad_values=KINKED,
           errors=(lambda t: t.relu(t.ones(2, dtype=t.bool)),)),
     _f("relu6"), _f("leaky_relu"), _f("leaky_relu", 0.3), _f("elu"), _f("elu", 0.7),
-    _f("selu"), _f("celu"), _f("celu", 1.5), _f("gelu"), _f("gelu_tanh") if False else
+    _f("selu"), _f("celu"), _f("celu", 1.5), _f("gelu", values=("real",)),
     OpRow("gelu_tanh", lambda t, x: t.nn.functional.gelu(x, approximate="tanh"), dtypes=FD,
           values=("real",), slack=4,
           errors=(lambda t: t.nn.functional.gelu(t.ones(1), approximate="x"),)),
-    _f("silu"), _f("mish"), _f("hardswish"), _f("hardsigmoid"), _f("hardtanh"),
+    _f("silu", dtypes=(*FLOATS, "int64", "bool")), _f("mish"), _f("hardswish"), _f("hardsigmoid", double=False, slack=1e4), _f("hardtanh"),
     _f("hardtanh", -0.5, 1.5, errors=(lambda t: t.nn.functional.hardtanh(t.ones(1), 2.0, 1.0),)),
     _f("softplus"), _f("softplus", 2, 1.0), _f("softsign", node=False), _f("tanhshrink", node=False),
     _f("hardshrink"), _f("hardshrink", 1.0), _f("softshrink"), _f("softshrink", 0.2,
        errors=(lambda t: t.nn.functional.softshrink(t.ones(1), -1.0),)),
-    _f("logsigmoid"), _f("rrelu", node=False), _f("tanh"), _f("sigmoid"),
+    _f("logsigmoid", strides=False), _f("rrelu", strides=False), _f("tanh"), _f("sigmoid"),
     OpRow("threshold_0", lambda t, x: t.nn.functional.threshold(x, 0.0, 0.0), dtypes=FLOATS),
     OpRow("celu_function", lambda t, x: t.celu(x), dtypes=("float32",), grad=()),
     OpRow("selu_function", lambda t, x: t.selu(x), dtypes=("float32",), grad=()),
@@ -68,10 +69,12 @@ ROWS = [
     OpRow("log_softmax_last", lambda t, x: t.nn.functional.log_softmax(x, dim=-1),
           values=("real",), dtypes=FD),
     OpRow("log_softmax_dtype", lambda t, x: x.log_softmax(-1, dtype=t.float32),
-          values=("real",), dtypes=("float16", "int64")),
+          values=("real",), dtypes=("float16", "int64"), grad=()),
     OpRow("softmin", lambda t, x: t.nn.functional.softmin(x, -1), values=("real",), dtypes=FD),
     OpRow("softmax_without_dim", lambda t, x: t.nn.functional.softmax(x), values=("real",),
           dtypes=("float32",), grad=()),
-    *[_inplace(name) for name in ("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "silu",
-                                  "mish", "hardswish", "hardsigmoid", "hardtanh")],
+    *[_inplace(name, node=False, double=name != "hardsigmoid",
+               slack=1e4 if name == "hardsigmoid" else 1) for name in (
+        "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "silu", "mish", "hardswish",
+        "hardsigmoid", "hardtanh")],
 ]  # fmt: skip

@@ -30,7 +30,8 @@ ROWS = [
     OpRow("clamp_low", lambda t, x: t.clamp(x, min=0.5), node=False),
     OpRow("clamp_high", lambda t, x: t.clamp(x, max=0.5), node=False),
     OpRow("clamp_tensors", lambda t, x, a, b: t.clamp(x, a, b), values=("any", "any", "any"),
-          grad_values=THREE),
+          grad_values=THREE, shapes=(((4, 3), (4, 3), (4, 3)), ((4, 3), (3,), ()),
+          ((0, 3), (3,), (1, 1)))),
     OpRow("clamp_ties", lambda t, x, a: t.clamp(x, a, a), values=("real", "same")),
     OpRow("clamp_low_tensor", lambda t, x, a: t.clamp(x, min=a), values=("any", "same")),
     OpRow("clamp_high_tensor", lambda t, x, a: t.clamp(x, max=a), values=("any", "same")),
@@ -49,7 +50,6 @@ ROWS = [
     OpRow("addcmul_value", lambda t, x, a, b: t.addcmul(x, a, b, value=-2), values=THREE,
           grad=BOTH, errors=(
               lambda t: t.addcmul(t.ones(2), t.ones(3), t.ones(2)),
-              lambda t: t.addcmul(t.ones(2).long(), t.ones(2).long(), t.ones(2).long(), value=.5),
           )),
     OpRow("addcdiv", values=("real", "real", "nonzero"), grad=BOTH, in_place=True, out=True),
     OpRow("addcdiv_value", lambda t, x, a, b: t.addcdiv(x, a, b, value=0.5), grad=BOTH,

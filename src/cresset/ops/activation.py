@@ -1,50 +1,105 @@
-"""Activation functions. The common ones are one node each way; the rest are formulas over ops."""
+"""Activation functions: one node forward, one node backward each.
+
+Three shapes of derivative, by how they can be differentiated again:
+
+- piecewise linear functions (relu, hardtanh, leaky_relu, the shrinks) have a backward *kernel* that
+  passes, scales or blocks the gradient; its own derivative is itself;
+- smooth ones (gelu, silu, mish, elu, softplus) have a backward *body* over ops: recorded as one
+  node, expanded when the plan is built, differentiable like the ops it is made of;
+- what is short as a formula (softsign, tanhshrink) is that formula.
+
+``inplace=True`` writes over the input; where the derivative reads the input, ``written`` keeps it.
+"""
 
 from __future__ import annotations
 
 import math as _math
+from collections.abc import Callable
 from typing import Any
 
 from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, dense, like
-from cresset.dtypes import dtype
-from cresset.ops.cast import cast
-from cresset.ops.inplace import assign, into, scalar_name
-from cresset.ops.math import erf, exp, sigmoid, special, tanh
-from cresset.ops.pointwise import add, div, mul, neg, pointwise, sub
-from cresset.ops.reduce import sum as sum_
+from cresset.ops.inplace import into
+from cresset.ops.math import erf, exp, log1p, sigmoid, special, tanh
+from cresset.ops.pointwise import add, div, mul, neg, not_implemented, pointwise, sub, written
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
 from cresset.ops.select import where
+from cresset.ops.softmax import log_softmax as log_softmax
+from cresset.ops.softmax import softmax as softmax
+from cresset.ops.softmax import softmin as softmin
 
 
-def _in(x: Tensor, result: Tensor, inplace: bool) -> Tensor:
-    return assign(x, result) if inplace else result
+def _same(g: Spec, *others: Any) -> Result:
+    """The shape rule of backward ops: the gradient's spec."""
+    return Result((like(g),), g.dtype)
 
 
-# -- relu -------------------------------------------------------------------------------------------
+def _floats(label: str) -> Callable[..., Result]:
+    """The shape rule of functions that take floating point only."""
+
+    def rule(s: Spec, *rest: Any) -> Result:
+        if s.dtype.category != dtypes.FLOAT:
+            raise not_implemented(label, s.dtype)
+        return Result((like(s),), s.dtype)
+
+    return rule
+
+
+def _piecewise(
+    name: str, kernel: Any, backward: Any, rule: Any, *, numbers: int = 0, saves: int = 0,
+    grad_name: str | None = None,
+) -> Op:  # fmt: skip
+    """An op of x and ``numbers`` Python numbers whose derivative is piecewise constant.
+
+    ``backward(xp, g, x, *numbers)`` is its kernel; ``saves`` is 0 (the operand) or OUT.
+    """
+    count = (None,) * numbers
+
+    def again(n: Any, h: Tensor, x: Tensor) -> Tensor:
+        return apply(back, (h, x, *n.numbers[2:]))
+
+    def once(n: Any, g: Tensor, x: Tensor) -> Tensor:
+        return apply(back, (g, x, *n.numbers[1:]))
+
+    back = Op(
+        name + "_backward", _same, backward, vjp=(again, None, *count), save=(1,),
+        family="pointwise",
+    )  # fmt: skip
+    return Op(
+        name, rule, kernel, vjp=(once, *count), save=(saves,), family="pointwise",
+        grad_name=grad_name,
+    )  # fmt: skip
+
+
+def _smooth(
+    name: str, kernel: Any, body: Any, label: str, *, numbers: int = 0, grad_name: str | None = None
+) -> Op:
+    """An op of x and ``numbers`` Python numbers; ``body(g, x, *numbers)`` is its derivative."""
+    back = Op(name + "_backward", None, body=body, family="pointwise")  # type: ignore[arg-type]
+    return Op(
+        name, _floats(label), kernel, save=(0,), family="pointwise", grad_name=grad_name,
+        vjp=(
+            lambda n, g, x: apply(back, (g, x, *n.numbers[1:]), n.call.params),
+            *(None,) * numbers,
+        ),
+    )  # fmt: skip
+
+
+# -- piecewise linear ------------------------------------------------------------------------------
 
 
 def _relu_rule(s: Spec) -> Result:
     if s.dtype is dtypes.bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
     if s.dtype.is_complex:
-        raise RuntimeError(f"\"clamp_min_scalar_cpu\" not implemented for '{scalar_name(s.dtype)}'")
+        raise NotImplementedError("clamp is not supported for complex types")
     return Result((like(s),), s.dtype)
 
 
-def _masked_rule(g: Spec, y: Spec) -> Result:
-    return Result((like(g),), g.dtype)
-
-
-RELU_BACKWARD = Op(
-    "relu_backward", _masked_rule, lambda xp, g, y: xp.where(y > 0, g, xp.zeros((), g.dtype)),
-    vjp=(lambda n, h, y: apply(RELU_BACKWARD, (h, y)), None), save=(1,), family="pointwise",
-    grad_name="ThresholdBackwardBackward0",
-)  # fmt: skip
-RELU = Op(
-    "relu", _relu_rule, lambda xp, x: xp.maximum(x, 0),
-    vjp=(lambda n, g, y: apply(RELU_BACKWARD, (g, y)),), save=(OUT,), family="pointwise",
+RELU = _piecewise(
+    "relu", lambda xp, x: xp.maximum(x, 0),
+    lambda xp, g, y: xp.where(y <= 0, xp.zeros((), g.dtype), g), _relu_rule, saves=OUT,
 )  # fmt: skip
 
 
@@ -55,158 +110,139 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> torch.relu(torch.tensor([-1., 2.]))
     tensor([0., 2.])
     """
-    result = apply(RELU, (input,))
-    return assign(input, result) if inplace else result
+    return written(input, apply(RELU, (input,)), inplace)
 
 
-# -- softmax ----------------------------------------------------------------------------------------
+def _hardtanh_rule(s: Spec, *bounds: Any) -> Result:
+    if s.dtype is dtypes.bool_:
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    if s.dtype.is_complex:
+        raise NotImplementedError("clamp is not supported for complex types")
+    return Result((like(s),), s.dtype)
 
 
-def _softmax_infer(s: Spec, dim: int, d: dtype) -> Result:
-    if d.category < dtypes.FLOAT:
-        raise RuntimeError(f"\"softmax_lastdim_kernel_impl\" not implemented for '{scalar_name(d)}'")
-    return Result((dense(d, s.shape, s.device),), d)
-
-
-def _softmax_kernel(xp: Any, x: Any, dim: int, d: dtype) -> Any:
-    if x.size == 0:
-        return x.copy()
-    if x.ndim == 0:
-        return xp.ones_like(x)
-    e = x - xp.max(x, axis=dim, keepdims=True)
-    xp.exp(e, out=e)
-    e /= xp.sum(e, axis=dim, keepdims=True)
-    return e
-
-
-def _log_softmax_kernel(xp: Any, x: Any, dim: int, d: dtype) -> Any:
-    if x.size == 0:
-        return x.copy()
-    if x.ndim == 0:
-        return xp.zeros_like(x)
-    shifted = x - xp.max(x, axis=dim, keepdims=True)
-    shifted -= xp.log(xp.sum(xp.exp(shifted), axis=dim, keepdims=True))
-    return shifted
-
-
-def _grad_rule(g: Spec, y: Spec, dim: int) -> Result:
-    return Result((dense(g.dtype, g.shape, g.device),), g.dtype)
-
-
-def _softmax_backward_body(g: Tensor, y: Tensor, dim: int) -> Tensor:
-    gy = mul(g, y)
-    return sub(gy, mul(y, sum_(gy, dim, True) if gy.ndim else gy))
-
-
-SOFTMAX_BACKWARD = Op("softmax_backward", None, body=_softmax_backward_body, family="reduce")
-
-
-def _log_softmax_backward_kernel(xp: Any, g: Any, y: Any, dim: int) -> Any:
-    if g.ndim == 0:
-        return xp.zeros_like(g)
-    return g - xp.exp(y) * xp.sum(g, axis=dim, keepdims=True)
-
-
-def _lsb_grad_y(n: Any, h: Tensor, g: Tensor, y: Tensor) -> Tensor:
-    dim = n.call.params[0]
-    return neg(mul(mul(h, exp(y)), sum_(g, dim, True) if g.ndim else g))
-
-
-def _lsb_grad_g(n: Any, h: Tensor, g: Tensor, y: Tensor) -> Tensor:
-    dim = n.call.params[0]
-    weighted = mul(h, exp(y))
-    return sub(h, sum_(weighted, dim, True) if h.ndim else weighted)
-
-
-LOG_SOFTMAX_BACKWARD = Op(
-    "log_softmax_backward", _grad_rule, _log_softmax_backward_kernel,
-    vjp=(_lsb_grad_g, _lsb_grad_y), save=(0, 1), family="reduce",
-    grad_name="LogSoftmaxBackwardDataBackward0",
+HARDTANH = _piecewise(
+    "hardtanh", lambda xp, x, low, high: xp.minimum(xp.maximum(x, low), high),
+    lambda xp, g, x, low, high: xp.where((x <= low) | (x >= high), xp.zeros((), g.dtype), g),
+    _hardtanh_rule, numbers=2,
 )  # fmt: skip
 
 
-def _back_to(n: Any, g: Tensor) -> Tensor:
-    return cast(g, n.call.specs[0].dtype)
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
+    """Values limited to [min_val, max_val].
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.hardtanh(torch.tensor([-2., 0.5]))
+    tensor([-1.0000,  0.5000])
+    """
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    return written(input, apply(HARDTANH, (input, min_val, max_val)), inplace)
 
 
-SOFTMAX = Op(
-    "softmax", _softmax_infer, _softmax_kernel, save=(OUT,), family="reduce",
-    vjp=(lambda n, g, y: _back_to(n, apply(SOFTMAX_BACKWARD, (g, y), n.call.params[:1])),),
-)  # fmt: skip
-LOG_SOFTMAX = Op(
-    "log_softmax", _softmax_infer, _log_softmax_kernel, save=(OUT,), family="reduce",
-    vjp=(lambda n, g, y: _back_to(n, apply(LOG_SOFTMAX_BACKWARD, (g, y), n.call.params[:1])),),
-)  # fmt: skip
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """``min(max(x, 0), 6)``.
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.relu6(torch.tensor([-1., 7.]))
+    tensor([0., 6.])
+    """
+    return written(input, apply(HARDTANH, (input, 0.0, 6.0)), inplace)
 
 
-def _implicit_dim(ndim: int, name: str) -> int:
-    import warnings
-
-    warnings.warn(
-        f"Implicit dimension choice for {name} has been deprecated. Change the call to include "
-        "dim=X as an argument.",
-        UserWarning,
-        stacklevel=4,
+LEAKY_RELU, RRELU_MEAN = (
+    _piecewise(
+        "leaky_relu", lambda xp, x, slope: xp.where(x > 0, x, x * slope),
+        lambda xp, g, x, slope: xp.where(x > 0, g, g * slope), _floats("leaky_relu_cpu"),
+        numbers=1, grad_name=grad_name,
     )
-    return 0 if ndim in (0, 1, 3) else 1
+    for grad_name in ("LeakyReluBackward0", "RreluWithNoiseBackward0")
+)  # fmt: skip
 
 
-def _softmax(op: Op, x: Tensor, dim: int | None, d: dtype | None, name: str) -> Tensor:
-    ndim = len(x._spec.shape)
-    if dim is None:
-        dim = _implicit_dim(ndim, name)
-    return apply(op, (x,), (wrap_dim(dim, ndim), d or x._spec.dtype))
-
-
-def softmax(
-    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtype | None = None, *,
-    out: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """``exp(x) / sum(exp(x))`` along ``dim``.
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """``x`` above 0, ``negative_slope * x`` below.
 
     >>> import cresset as torch
-    >>> torch.softmax(torch.tensor([0., 0.]), 0)
-    tensor([0.5000, 0.5000])
+    >>> torch.nn.functional.leaky_relu(torch.tensor([-1., 2.]), 0.1)
+    tensor([-0.1000,  2.0000])
     """
-    if isinstance(_stacklevel, dtypes.dtype):
-        dtype = _stacklevel
-    return into(out, _softmax(SOFTMAX, input, dim, dtype, "softmax"))
+    return written(input, apply(LEAKY_RELU, (input, negative_slope)), inplace)
 
 
-def log_softmax(
-    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtype | None = None, *,
-    out: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """``x - log(sum(exp(x)))`` along ``dim``.
+def _within(xp: Any, x: Any, limit: Any) -> Any:
+    return (x >= -limit) & (x <= limit)
+
+
+def _shrink_backward(xp: Any, g: Any, x: Any, limit: Any) -> Any:
+    return xp.where(_within(xp, x, limit), xp.zeros((), g.dtype), g)
+
+
+def _softshrink_kernel(xp: Any, x: Any, limit: Any) -> Any:
+    # x * 0 and not 0: NaN must stay NaN.
+    return xp.where(x > limit, x - limit, xp.where(x < -limit, x + limit, x * 0))
+
+
+HARDSHRINK = _piecewise(
+    "hardshrink", lambda xp, x, limit: xp.where(_within(xp, x, limit), xp.zeros((), x.dtype), x),
+    _shrink_backward, _floats("hardshrink_cpu"), numbers=1,
+)  # fmt: skip
+SOFTSHRINK = _piecewise(
+    "softshrink", _softshrink_kernel, _shrink_backward, _floats("softshrink_cpu"), numbers=1,
+)  # fmt: skip
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """``x`` where ``|x| > lambd``, else 0.
 
     >>> import cresset as torch
-    >>> torch.log_softmax(torch.tensor([0., 0.]), 0)
-    tensor([-0.6931, -0.6931])
+    >>> torch.nn.functional.hardshrink(torch.tensor([-1., 0.2]))
+    tensor([-1.,  0.])
     """
-    if isinstance(_stacklevel, dtypes.dtype):
-        dtype = _stacklevel
-    return into(out, _softmax(LOG_SOFTMAX, input, dim, dtype, "log_softmax"))
+    return apply(HARDSHRINK, (input, lambd))
 
 
-def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
-            dtype: dtype | None = None) -> Tensor:  # fmt: skip
-    """``softmax(-input)`` along ``dim``."""
-    return _softmax(SOFTMAX, neg(input), dim, dtype, "softmin")
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """``x`` moved towards 0 by ``lambd``, 0 where it would cross.
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.softshrink(torch.tensor([-1., 0.2]))
+    tensor([-0.5000,  0.0000])
+    """
+    d = input._spec.dtype
+    if lambd < 0:
+        from cresset.ops.inplace import scalar_name
+
+        raise RuntimeError(
+            f"lambda must be in range [0, {dtypes.finfo(d).max:g}] for input dtype "
+            f"{scalar_name(d)}, but found {lambd:g}"
+        )
+    return apply(SOFTSHRINK, (input, lambd))
 
 
-# -- smooth relatives of relu -----------------------------------------------------------------------
+HARDSIGMOID = _piecewise(
+    "hardsigmoid", lambda xp, x: xp.minimum(xp.maximum(x + 3, 0), 6) / 6,
+    lambda xp, g, x: xp.where((x > -3) & (x < 3), g / 6, xp.zeros((), g.dtype)),
+    _floats("hardsigmoid_cpu"),
+)  # fmt: skip
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """``min(max(x + 3, 0), 6) / 6``.
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.hardsigmoid(torch.tensor([-4., 0., 4.]))
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    return written(input, apply(HARDSIGMOID, (input,)), inplace)
+
+
+# -- smooth ----------------------------------------------------------------------------------------
 
 _SQRT_HALF = _math.sqrt(0.5)
 _GELU_A = _math.sqrt(2 / _math.pi)
-
-
-def _float_only(name: str) -> Any:
-    def rule(s: Spec, *rest: Any) -> Result:
-        if s.dtype.category < dtypes.FLOAT:
-            raise RuntimeError(f"\"{name}\" not implemented for '{scalar_name(s.dtype)}'")
-        return Result((like(s),), s.dtype)
-
-    return rule
 
 
 def _gelu_kernel(xp: Any, x: Any, approximate: str) -> Any:
@@ -217,15 +253,10 @@ def _gelu_kernel(xp: Any, x: Any, approximate: str) -> Any:
     return kind(0.5) * x * (1 + special(xp).erf(x * kind(_SQRT_HALF)))
 
 
-def _gelu_grad(n: Any, g: Tensor, x: Tensor) -> Tensor:
-    return apply(GELU_BACKWARD, (g, x), n.call.params)
-
-
-def _gelu_backward_body(g: Tensor, x: Tensor, approximate: str) -> Tensor:
+def _gelu_backward(g: Tensor, x: Tensor, approximate: str) -> Tensor:
     if approximate == "tanh":
         square = mul(x, x)
-        inner = mul(mul(add(mul(square, 0.044715), 1), x), _GELU_A)
-        t = tanh(inner)
+        t = tanh(mul(mul(add(mul(square, 0.044715), 1), x), _GELU_A))
         slope = mul(add(mul(square, 3 * 0.044715), 1), _GELU_A)
         left = mul(add(t, 1), 0.5)
         return mul(g, add(left, mul(mul(mul(x, 0.5), sub(1, mul(t, t))), slope)))
@@ -234,9 +265,7 @@ def _gelu_backward_body(g: Tensor, x: Tensor, approximate: str) -> Tensor:
     return mul(g, add(cdf, mul(x, pdf)))
 
 
-GELU_BACKWARD = Op("gelu_backward", None, body=_gelu_backward_body, family="pointwise")
-GELU = Op("gelu", _float_only("GeluKernelImpl"), _gelu_kernel, vjp=(_gelu_grad,), save=(0,),
-          family="pointwise")  # fmt: skip
+GELU = _smooth("gelu", _gelu_kernel, _gelu_backward, "GeluKernelImpl")
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -251,14 +280,12 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return apply(GELU, (input,), (approximate,))
 
 
-def _silu_backward_body(g: Tensor, x: Tensor) -> Tensor:
+def _silu_backward(g: Tensor, x: Tensor) -> Tensor:
     s = sigmoid(x)
     return mul(g, mul(s, add(mul(x, sub(1, s)), 1)))
 
 
-SILU_BACKWARD = Op("silu_backward", None, body=_silu_backward_body, family="pointwise")
-SILU = Op("silu", _float_only("silu_cpu"), lambda xp, x: x * special(xp).expit(x),
-          vjp=(lambda n, g, x: apply(SILU_BACKWARD, (g, x)),), save=(0,), family="pointwise")  # fmt: skip
+SILU = _smooth("silu", lambda xp, x: x / (1 + xp.exp(-x)), _silu_backward, "silu_cpu")
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -268,7 +295,48 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> torch.nn.functional.silu(torch.tensor([1.]))
     tensor([0.7311])
     """
-    return _in(input, apply(SILU, (input,)), inplace)
+    return written(input, apply(SILU, (input,)), inplace)
+
+
+def _mish_backward(g: Tensor, x: Tensor) -> Tensor:
+    t = tanh(log1p(exp(x)))
+    return mul(g, add(t, mul(mul(x, sigmoid(x)), sub(1, mul(t, t)))))
+
+
+MISH = _smooth(
+    "mish", lambda xp, x: x * xp.tanh(xp.log1p(xp.exp(x))), _mish_backward, "mish_cpu"
+)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """``x * tanh(log(1 + exp(x)))`` (Misra, 2019).
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.mish(torch.tensor([1.]))
+    tensor([0.8651])
+    """
+    return written(input, apply(MISH, (input,)), inplace)
+
+
+def _hardswish_backward(g: Tensor, x: Tensor) -> Tensor:
+    middle = mul(g, add(div(x, 3.0), 0.5))
+    return where(x.lt(-3), 0, where(x.le(3), middle, g))  # type: ignore[attr-defined]
+
+
+HARDSWISH = _smooth(
+    "hardswish", lambda xp, x: x * xp.minimum(xp.maximum(x + 3, 0), 6) / 6, _hardswish_backward,
+    "hardswish_cpu",
+)  # fmt: skip
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """``x * min(max(x + 3, 0), 6) / 6``.
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.hardswish(torch.tensor([-4., 1., 4.]))
+    tensor([-0.0000,  0.6667,  4.0000])
+    """
+    return written(input, apply(HARDSWISH, (input,)), inplace)
 
 
 def _softplus_kernel(xp: Any, x: Any, beta: Any, limit: Any) -> Any:
@@ -276,14 +344,12 @@ def _softplus_kernel(xp: Any, x: Any, beta: Any, limit: Any) -> Any:
     return xp.where(scaled > limit, x, xp.log1p(xp.exp(xp.minimum(scaled, limit))) / beta)
 
 
-def _softplus_grad(n: Any, g: Tensor, x: Tensor) -> Tensor:
-    beta, limit = n.numbers[1], n.numbers[2]
+def _softplus_backward(g: Tensor, x: Tensor, beta: Any, limit: Any) -> Tensor:
     scaled = mul(x, beta)
     return where(scaled.gt(limit), g, mul(g, sigmoid(scaled)))  # type: ignore[attr-defined]
 
 
-SOFTPLUS = Op("softplus", _float_only("softplus_cpu"), _softplus_kernel,
-              vjp=(_softplus_grad, None, None), save=(0,), family="pointwise")  # fmt: skip
+SOFTPLUS = _smooth("softplus", _softplus_kernel, _softplus_backward, "softplus_cpu", numbers=2)
 
 
 def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
@@ -296,49 +362,20 @@ def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     return apply(SOFTPLUS, (input, beta, threshold))
 
 
-def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * tanh(softplus(x))``."""
-    return _in(input, mul(input, tanh(softplus(input))), inplace)
-
-
-def _logsigmoid_kernel(xp: Any, x: Any) -> Any:
-    return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
-
-
-LOGSIGMOID = Op(
-    "log_sigmoid", _float_only("log_sigmoid_cpu"), _logsigmoid_kernel,
-    vjp=(lambda n, g, x: mul(g, sigmoid(neg(x))),), save=(0,), family="pointwise",
-    grad_name="LogSigmoidBackward0",
+LOGSIGMOID = _smooth(
+    "log_sigmoid", lambda xp, x: xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x))),
+    lambda g, x: mul(g, sigmoid(neg(x))), "log_sigmoid_cpu",
 )  # fmt: skip
 
 
 def logsigmoid(input: Tensor) -> Tensor:
-    """``log(sigmoid(x))`` without overflow."""
-    return apply(LOGSIGMOID, (input,))
-
-
-# -- piecewise --------------------------------------------------------------------------------------
-
-
-def _leaky_kernel(xp: Any, x: Any, slope: Any) -> Any:
-    return xp.where(x > 0, x, x * slope)
-
-
-LEAKY_RELU = Op(
-    "leaky_relu", _float_only("leaky_relu_cpu"), _leaky_kernel,
-    vjp=(lambda n, g, x: where(x.gt(0), g, mul(g, n.numbers[1])), None), save=(0,),
-    family="pointwise",
-)  # fmt: skip
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """``x`` above 0, ``negative_slope * x`` below.
+    """``log(sigmoid(x))`` without overflow.
 
     >>> import cresset as torch
-    >>> torch.nn.functional.leaky_relu(torch.tensor([-1., 2.]), 0.1)
-    tensor([-0.1000,  2.0000])
+    >>> torch.nn.functional.logsigmoid(torch.tensor([0.]))
+    tensor([-0.6931])
     """
-    return _in(input, apply(LEAKY_RELU, (input, negative_slope)), inplace)
+    return apply(LOGSIGMOID, (input,))
 
 
 def _elu_kernel(xp: Any, x: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
@@ -346,111 +383,115 @@ def _elu_kernel(xp: Any, x: Any, alpha: Any, scale: Any, input_scale: Any) -> An
     return xp.where(x > 0, x * scale, low)
 
 
-def _elu_grad(n: Any, g: Tensor, x: Tensor) -> Tensor:
-    alpha, scale, input_scale = n.numbers[1:]
-    low = mul(exp(mul(x.clamp_max(0), input_scale)), alpha * scale * input_scale)  # type: ignore[attr-defined]
-    return mul(g, where(x.gt(0), scale, low))  # type: ignore[attr-defined]
+def _elu_backward(g: Tensor, x: Tensor, alpha: Any, scale: Any, input_scale: Any) -> Tensor:
+    low = mul(exp(mul(x.clamp_max(0), input_scale)), mul_numbers(alpha, scale, input_scale))  # type: ignore[attr-defined]
+    return where(x.gt(0), mul(g, scale), mul(g, low))  # type: ignore[attr-defined]
 
 
-ELU = Op("elu", _float_only("elu_cpu"), _elu_kernel, vjp=(_elu_grad, None, None, None), save=(0,),
-         family="pointwise")  # fmt: skip
+def mul_numbers(first: Any, *others: Any) -> Any:
+    """A product of numbers, which are stand-in tensors while a body is traced."""
+    for other in others:
+        first = mul(first, other) if isinstance(first, Tensor) else first * other
+    return first
+
+
+ELU, CELU = (
+    _smooth("elu", _elu_kernel, _elu_backward, "elu_cpu", numbers=3, grad_name=grad_name)
+    for grad_name in ("EluBackward0", "CeluBackward0")
+)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """``x`` above 0, ``alpha * (exp(x) - 1)`` below (Clevert et al., 2015)."""
-    return _in(input, apply(ELU, (input, alpha, 1.0, 1.0)), inplace)
+    """``x`` above 0, ``alpha * (exp(x) - 1)`` below (Clevert et al., 2015).
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.elu(torch.tensor([-1., 2.]))
+    tensor([-0.6321,  2.0000])
+    """
+    return written(input, apply(ELU, (input, alpha, 1.0, 1.0)), inplace)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """``scale * elu(x, alpha)`` with self-normalising constants (Klambauer et al., 2017)."""
+    """``scale * elu(x, alpha)`` with self-normalising constants (Klambauer et al., 2017).
+
+    >>> import cresset as torch
+    >>> torch.selu(torch.tensor([-1., 2.]))
+    tensor([-1.1113,  2.1014])
+    """
     alpha, scale = 1.6732632423543772, 1.0507009873554805
-    return _in(input, apply(ELU, (input, alpha, scale, 1.0)), inplace)
+    return written(input, apply(ELU, (input, alpha, scale, 1.0)), inplace)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))``."""
+    """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`` (Barron, 2017).
+
+    >>> import cresset as torch
+    >>> torch.celu(torch.tensor([-1., 2.]), 2.0)
+    tensor([-0.7869,  2.0000])
+    """
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return _in(input, apply(ELU, (input, alpha, 1.0, 1.0 / alpha)), inplace)
+    return written(input, apply(CELU, (input, alpha, 1.0, 1.0 / alpha)), inplace)
 
 
-def hardtanh(
-    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Tensor:
-    """Values limited to [min_val, max_val]."""
-    if min_val > max_val:
-        raise ValueError("min_val cannot be greater than max_val")
-    return _in(input, apply(HARDTANH, (input, min_val, max_val)), inplace)
-
-
-HARDTANH = Op(
-    "hardtanh", lambda s, a, b: Result((like(s),), s.dtype),
-    lambda xp, x, low, high: xp.minimum(xp.maximum(x, low), high),
-    vjp=(
-        lambda n, g, x: mul(g, x.gt(n.numbers[1]).logical_and(x.lt(n.numbers[2]))), None, None,
-    ),
-    save=(0,), family="pointwise",
-)  # fmt: skip
-
-
-def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """``min(max(x, 0), 6)``."""
-    return _in(input, apply(HARDTANH, (input, 0.0, 6.0)), inplace)
-
-
-def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """``min(max(x + 3, 0), 6) / 6``."""
-    return _in(input, div(apply(HARDTANH, (add(input, 3.0), 0.0, 6.0)), 6.0), inplace)
-
-
-def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * min(max(x + 3, 0), 6) / 6``."""
-    return _in(input, div(mul(input, apply(HARDTANH, (add(input, 3.0), 0.0, 6.0))), 6.0), inplace)
+# -- formulas --------------------------------------------------------------------------------------
 
 
 def softsign(input: Tensor) -> Tensor:
-    """``x / (1 + |x|)``."""
+    """``x / (1 + |x|)``.
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.softsign(torch.tensor([1., -3.]))
+    tensor([ 0.5000, -0.7500])
+    """
     return div(input, add(input.abs(), 1))  # type: ignore[attr-defined]
 
 
 def tanhshrink(input: Tensor) -> Tensor:
-    """``x - tanh(x)``."""
+    """``x - tanh(x)``.
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.tanhshrink(torch.tensor([1.]))
+    tensor([0.2384])
+    """
     return sub(input, tanh(input))
-
-
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """``x`` where ``|x| > lambd``, else 0."""
-    return where(input.abs().le(lambd), 0.0, input)  # type: ignore[attr-defined]
-
-
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """``x`` moved towards 0 by ``lambd``, 0 where it would cross."""
-    if lambd < 0:
-        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd:g}.")
-    outside = input.abs().gt(lambd)  # type: ignore[attr-defined]
-    return where(outside, sub(input, mul(input.sign(), lambd)), 0.0)  # type: ignore[attr-defined]
-
-
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """``x`` above 0, ``weight * x`` below, one weight for all or one per channel."""
-    if weight.numel() != 1:
-        channels = input.shape[1] if input.ndim > 1 else 1
-        if weight.numel() != channels:
-            raise RuntimeError(
-                "Mismatch of parameter numbers and input channel size. Found parameter numbers = "
-                f"{weight.numel()} and channel size = {channels}."
-            )
-        weight = weight.reshape((-1,) + (1,) * max(input.ndim - 2, 0))  # type: ignore[attr-defined]
-    return apply(PRELU, (input, weight))
 
 
 PRELU = pointwise(
     "prelu", lambda xp, x, w: xp.where(x > 0, x, w * x),
     (
-        lambda n, g, x, w: mul(g, where(x.gt(0), 1.0, w)),
-        lambda n, g, x, w: mul(g, where(x.gt(0), 0.0, x)),
+        lambda n, g, x, w: where(x.gt(0), g, mul(g, w)),
+        lambda n, g, x, w: where(x.gt(0), 0.0, mul(g, x)),
     ),
     save=(0, 1), grad_name="PreluKernelBackward0",
+)  # fmt: skip
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """``x`` above 0, ``weight * x`` below, one weight for all or one per channel (dimension 1).
+
+    >>> import cresset as torch
+    >>> torch.prelu(torch.tensor([-2., 2.]), torch.tensor([0.5]))
+    tensor([-1.,  2.])
+    """
+    ndim = input.ndim
+    if weight.numel() != 1:
+        channels = input.shape[1] if ndim > 1 else 1
+        if weight.numel() != channels:
+            raise RuntimeError(
+                "Mismatch of parameter numbers and input channel size. Found parameter numbers = "
+                f"{weight.numel()} and channel size = {channels}."
+            )
+        weight = weight.reshape((-1,) + (1,) * max(ndim - 2, 0))  # type: ignore[attr-defined]
+    elif ndim == 0:
+        weight = weight.reshape(())  # type: ignore[attr-defined]
+    return apply(PRELU, (input, weight))
+
+
+RRELU = pointwise(
+    "rrelu", lambda xp, x, slope: xp.where(x > 0, x, slope * x),
+    (lambda n, g, x, slope: where(x.gt(0), g, mul(g, slope)), None), save=(0, 1),
+    grad_name="RreluWithNoiseBackward0",
 )  # fmt: skip
 
 
@@ -458,34 +499,88 @@ def rrelu(
     input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,
     inplace: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Leaky relu with a slope drawn from [lower, upper] per negative element in training."""
+    """Leaky relu; in training with a slope per element drawn from [lower, upper].
+
+    >>> import cresset as torch
+    >>> torch.rrelu(torch.tensor([-48., 2.]))
+    tensor([-11.,   2.])
+    """
     if not training:
-        return leaky_relu(input, (lower + upper) / 2, inplace)
+        return written(input, apply(RRELU_MEAN, (input, (lower + upper) / 2)), inplace)
     slope = input.detach().new_empty(input.shape).uniform_(lower, upper)  # type: ignore[attr-defined]
-    return _in(input, mul(input, where(input.gt(0), 1.0, slope)), inplace)  # type: ignore[attr-defined]
+    return written(input, apply(RRELU, (input, slope)), inplace)
+
+
+def _glu_infer(s: Spec, dim: int) -> Result:
+    if s.dtype.category != dtypes.FLOAT:
+        raise not_implemented("glu_cpu", s.dtype)
+    shape = tuple(n // 2 if i == dim else n for i, n in enumerate(s.shape))
+    return Result((dense(s.dtype, shape, s.device),), s.dtype)
+
+
+def _glu_kernel(xp: Any, x: Any, dim: int) -> Any:
+    a, b = xp.split(x, 2, axis=dim)
+    return a / (1 + xp.exp(-b))
+
+
+def _glu_backward(g: Tensor, x: Tensor, dim: int) -> Tensor:
+    from cresset.ops.join import cat
+
+    a, b = x.chunk(2, dim)  # type: ignore[attr-defined]
+    s = sigmoid(b)
+    first = mul(g, s)
+    return cat((first, mul(mul(first, a), sub(1, s))), dim)
+
+
+GLU = Op(
+    "glu", _glu_infer, _glu_kernel, save=(0,),
+    vjp=(lambda n, g, x: _glu_backward(g, x, n.call.params[0]),),
+)  # fmt: skip
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """The first half along ``dim`` times the sigmoid of the second (Dauphin et al., 2016)."""
+    """The first half along ``dim`` times the sigmoid of the second (Dauphin et al., 2016).
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.glu(torch.tensor([2., 0.]))
+    tensor([1.])
+    """
     if not input.ndim:
-        raise RuntimeError("glu does not support 0-dimensional tensors")
-    size = input.shape[wrap_dim(dim, input.ndim)]
-    if size % 2:
+        raise RuntimeError("glu does not support scalars because halving size must be even")
+    dim = wrap_dim(dim, input.ndim)
+    if input.shape[dim] % 2:
         raise RuntimeError(
-            f"Halving dimension must be even, but dimension {wrap_dim(dim, input.ndim)} is size "
-            f"{size}"
+            f"Halving dimension must be even, but dimension {dim} is size {input.shape[dim]}"
         )
-    a, b = input.chunk(2, dim)  # type: ignore[attr-defined]
-    return mul(a, sigmoid(b))
+    return apply(GLU, (input,), (dim,))
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12,
               out: Tensor | None = None) -> Tensor:  # fmt: skip
-    """``x / max(norm(x), eps)`` along ``dim``."""
+    """``x / max(norm(x), eps)`` along ``dim``.
+
+    >>> import cresset as torch
+    >>> torch.nn.functional.normalize(torch.tensor([[3., 4.]]))
+    tensor([[0.6000, 0.8000]])
+    """
     size = input.norm(p, dim, True).clamp_min(eps)  # type: ignore[attr-defined]
     return into(out, div(input, size))
 
 
-TORCH = ("relu", "softmax", "log_softmax", "celu", "selu", "rrelu", "prelu", "hardshrink")
-METHODS = ("relu", "softmax", "log_softmax", "prelu", "hardshrink")
-IN_PLACE = ("relu",)
+def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The trailing-underscore form; unlike ``in_place`` it keeps what the derivative reads."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return written(self, function(self, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = function.__name__ + "_"
+    method.__doc__ = f"In-place version of ``{function.__name__}``."
+    return method
+
+
+relu_, selu_, celu_, rrelu_ = (_in_place(f) for f in (relu, selu, celu, rrelu))
+
+TORCH = (
+    "relu", "relu_", "celu", "celu_", "selu", "selu_", "rrelu", "rrelu_", "prelu", "hardshrink",
+)  # fmt: skip
+METHODS = ("relu", "relu_", "prelu", "hardshrink")

@@ -11,7 +11,7 @@ from cresset.tensor import Tensor
 
 #: The family modules, in the order in which later ones may build on earlier ones.
 FAMILIES = (
-    "inplace", "pointwise", "math", "rounding", "binary", "compare", "select", "activation", "creation", "cast", "view",
+    "inplace", "pointwise", "math", "rounding", "binary", "compare", "select", "softmax", "activation", "creation", "cast", "view",
     "reduce", "extremes", "scan", "sort", "index", "gather", "join", "matmul", "linalg", "conv", "pool", "norm",
     "loss", "embedding", "random", "rnn", "attention", "spectral", "extras",
 )  # fmt: skip
