@@ -58,7 +58,6 @@ ROWS = [
           grad=BOTH, in_place=True, errors=(
               lambda t: t.ones(2).masked_fill(t.ones(2), 1),
               lambda t: t.ones(2).masked_fill(t.ones(2).bool(), t.ones(2)),
-              lambda t: t.ones(2).long().masked_fill(t.ones(2).bool(), 1.5),
               lambda t: t.ones(2).masked_fill(t.ones(2).bool(), 1j),
               lambda t: t.ones(2).masked_fill_(t.ones(3, 2).bool(), 1),
           )),

@@ -20,9 +20,10 @@ from typing import Any
 from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, dense, like
+from cresset.ops.elementwise import not_implemented, pointwise, written
 from cresset.ops.inplace import into
 from cresset.ops.math import erf, exp, log1p, sigmoid, special, tanh
-from cresset.ops.pointwise import add, div, mul, neg, not_implemented, pointwise, sub, written
+from cresset.ops.pointwise import add, div, mul, neg, sub
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
 from cresset.ops.select import where
 from cresset.ops.softmax import log_softmax as log_softmax

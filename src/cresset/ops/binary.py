@@ -12,21 +12,24 @@ from typing import Any
 from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, like
+from cresset.ops.elementwise import (
+    binary,
+    example,
+    operator_method,
+    pointwise,
+    promote_rule,
+    reflected_method,
+)
 from cresset.ops.inplace import assign, into, scalar_name
 from cresset.ops.math import SPECIAL, exp, exp2, log, sgn, special
 from cresset.ops.pointwise import (
-    _operator,
-    _reflected,
     add,
-    binary,
     check_integer_divisor,
     conj,
     div,
     mul,
     neg,
-    pointwise,
     pow,
-    promote_rule,
     sub,
     where_zero,
 )
@@ -46,10 +49,6 @@ def _first(*operands: Any) -> Any:
     return next(x.dtype for x in operands if hasattr(x, "dtype"))
 
 
-def _example(call: str, result: str) -> str:
-    return f"\n\n    >>> import cresset as torch\n    >>> torch.{call}\n    {result}\n    "
-
-
 # -- angles and lengths ----------------------------------------------------------------------------
 
 
@@ -67,7 +66,7 @@ ATAN2 = pointwise(
 )  # fmt: skip
 atan2 = binary(
     ATAN2, "The angle of the point (other, input), in (-pi, pi]."
-    + _example("atan2(torch.tensor([1.]), torch.tensor([-1.]))", "tensor([2.3562])"),
+    + example("torch.atan2(torch.tensor([1.]), torch.tensor([-1.]))", "tensor([2.3562])"),
     numbers=False,
 )  # fmt: skip
 arctan2 = atan2
@@ -78,7 +77,7 @@ HYPOT = pointwise(
 )  # fmt: skip
 hypot = binary(
     HYPOT, "``sqrt(input ** 2 + other ** 2)`` without overflow."
-    + _example("hypot(torch.tensor([3.]), torch.tensor([4.]))", "tensor([5.])"),
+    + example("torch.hypot(torch.tensor([3.]), torch.tensor([4.]))", "tensor([5.])"),
     numbers=False,
 )  # fmt: skip
 
@@ -106,11 +105,11 @@ def _log_sum(name: str, power: Any, doc: str) -> tuple[Op, Any]:
 
 LOGADDEXP, logaddexp = _log_sum(
     "logaddexp", exp, "``log(exp(input) + exp(other))`` without overflow."
-    + _example("logaddexp(torch.tensor([0.]), torch.tensor([0.]))", "tensor([0.6931])"),
+    + example("torch.logaddexp(torch.tensor([0.]), torch.tensor([0.]))", "tensor([0.6931])"),
 )  # fmt: skip
 LOGADDEXP2, logaddexp2 = _log_sum(
     "logaddexp2", exp2, "``log2(2 ** input + 2 ** other)`` without overflow."
-    + _example("logaddexp2(torch.tensor([0.]), torch.tensor([0.]))", "tensor([1.])"),
+    + example("torch.logaddexp2(torch.tensor([0.]), torch.tensor([0.]))", "tensor([1.])"),
 )  # fmt: skip
 
 
@@ -139,7 +138,7 @@ def _xlogy(grad_name: str) -> Op:
 XLOGY, XLOGY_OF_NUMBER, XLOGY_NUMBER = (_xlogy(f"XlogyBackward{i}") for i in range(3))
 xlogy = binary(
     XLOGY, "``input * log(other)``, 0 where input is 0."
-    + _example("xlogy(torch.tensor([0., 2.]), torch.tensor([0., 1.]))", "tensor([0., 0.])"),
+    + example("torch.xlogy(torch.tensor([0., 2.]), torch.tensor([0., 1.]))", "tensor([0., 0.])"),
     number_first=XLOGY_OF_NUMBER, with_number=XLOGY_NUMBER,
 )  # fmt: skip
 XLOG1PY = pointwise(
@@ -152,7 +151,7 @@ XLOG1PY = pointwise(
 )  # fmt: skip
 xlog1py = binary(
     XLOG1PY, "``input * log1p(other)``, 0 where input is 0."
-    + _example("special.xlog1py(torch.tensor([0.]), torch.tensor([-1.]))", "tensor([0.])"),
+    + example("torch.special.xlog1py(torch.tensor([0.]), torch.tensor([-1.]))", "tensor([0.])"),
 )  # fmt: skip
 
 
@@ -173,11 +172,11 @@ def _gamma_part(name: str, scipy_name: str, sign: int, doc: str) -> Any:
 
 igamma = _gamma_part(
     "igamma", "gammainc", 1, "The regularised lower incomplete gamma function."
-    + _example("igamma(torch.tensor([1.]), torch.tensor([1.]))", "tensor([0.6321])"),
+    + example("torch.igamma(torch.tensor([1.]), torch.tensor([1.]))", "tensor([0.6321])"),
 )  # fmt: skip
 igammac = _gamma_part(
     "igammac", "gammaincc", -1, "The regularised upper incomplete gamma function."
-    + _example("igammac(torch.tensor([1.]), torch.tensor([1.]))", "tensor([0.3679])"),
+    + example("torch.igammac(torch.tensor([1.]), torch.tensor([1.]))", "tensor([0.3679])"),
 )  # fmt: skip
 
 # -- signs and neighbours --------------------------------------------------------------------------
@@ -194,7 +193,7 @@ def _copysign(grad_name: str) -> Op:
 COPYSIGN, COPYSIGN_NUMBER = _copysign("CopysignBackward0"), _copysign("CopysignBackward1")
 copysign = binary(
     COPYSIGN, "The magnitude of ``input`` with the sign of ``other``."
-    + _example("copysign(torch.tensor([1., -2.]), -0.)", "tensor([-1., -2.])"),
+    + example("torch.copysign(torch.tensor([1., -2.]), -0.)", "tensor([-1., -2.])"),
     with_number=COPYSIGN_NUMBER,
 )  # fmt: skip
 
@@ -280,7 +279,7 @@ LDEXP = pointwise(
 )  # fmt: skip
 ldexp = binary(
     LDEXP, "``input * 2 ** other``."
-    + _example("ldexp(torch.tensor([1.5]), torch.tensor([3]))", "tensor([12.])"),
+    + example("torch.ldexp(torch.tensor([1.5]), torch.tensor([3]))", "tensor([12.])"),
     numbers=False,
 )  # fmt: skip
 
@@ -305,26 +304,26 @@ REMAINDER = _modulo("remainder", "floor", "RemainderBackward1")
 REMAINDER_NUMBER = _modulo("remainder", "floor", "RemainderBackward0")
 remainder = binary(
     REMAINDER, "What is left of ``input / other`` rounded down: it has the sign of ``other``."
-    + _example("remainder(torch.tensor([-3, 5]), 2)", "tensor([1, 1])"),
+    + example("torch.remainder(torch.tensor([-3, 5]), 2)", "tensor([1, 1])"),
     with_number=REMAINDER_NUMBER,
 )  # fmt: skip
 FMOD = _modulo("fmod", "trunc", "FmodBackward1")
 FMOD_NUMBER = _modulo("fmod", "trunc", "FmodBackward0")
 fmod = binary(
     FMOD, "What is left of ``input / other`` rounded to zero: it has the sign of ``input``."
-    + _example("fmod(torch.tensor([-3, 5]), 2)", "tensor([-1,  1])"),
+    + example("torch.fmod(torch.tensor([-3, 5]), 2)", "tensor([-1,  1])"),
     with_number=FMOD_NUMBER,
 )  # fmt: skip
 _INT_ONLY = (dtypes.BOOL, dtypes.FLOAT, dtypes.COMPLEX)
 gcd = binary(
     pointwise("gcd", lambda xp, a, b: xp.gcd(a, b), refuse=_INT_ONLY),
     "The greatest common divisor of integers."
-    + _example("gcd(torch.tensor([12]), torch.tensor([18]))", "tensor([6])"), numbers=False,
+    + example("torch.gcd(torch.tensor([12]), torch.tensor([18]))", "tensor([6])"), numbers=False,
 )  # fmt: skip
 lcm = binary(
     pointwise("lcm", lambda xp, a, b: xp.lcm(a, b), refuse=_INT_ONLY),
     "The least common multiple of integers."
-    + _example("lcm(torch.tensor([4]), torch.tensor([6]))", "tensor([12])"), numbers=False,
+    + example("torch.lcm(torch.tensor([4]), torch.tensor([6]))", "tensor([12])"), numbers=False,
 )  # fmt: skip
 
 
@@ -405,7 +404,7 @@ def _choice(name: str, doc: str, result: str) -> tuple[Op, Any]:
         ),
         save=(0, 1), rule=_choice_rule(name),
     )  # fmt: skip
-    doc += _example(f"{name}(torch.tensor([1., 4.]), torch.tensor([3., 2.]))", result)
+    doc += example(f"torch.{name}(torch.tensor([1., 4.]), torch.tensor([3., 2.]))", result)
     return op, binary(op, doc, numbers=False)
 
 
@@ -414,7 +413,7 @@ MINIMUM, minimum = _choice("minimum", "The smaller of two elements; NaN wins.", 
 FMAX, fmax = _choice("fmax", "The larger of two elements; NaN loses.", "tensor([3., 4.])")
 FMIN, fmin = _choice("fmin", "The smaller of two elements; NaN loses.", "tensor([1., 2.])")
 
-__mod__, __rmod__ = _operator(remainder), _reflected(remainder)
+__mod__, __rmod__ = operator_method(remainder), reflected_method(remainder)
 
 SPECIAL.update(xlogy=xlogy, xlog1py=xlog1py, gammainc=igamma, gammaincc=igammac)
 

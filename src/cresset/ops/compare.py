@@ -6,15 +6,16 @@ from typing import Any
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense, like
-from cresset.ops.inplace import into, scalar_name
-from cresset.ops.pointwise import (
-    _takes,
+from cresset.ops.elementwise import (
     binary,
+    example,
+    is_operand,
     not_implemented,
     pointwise,
     promote_rule,
     unary,
 )
+from cresset.ops.inplace import into, scalar_name
 from cresset.ops.registry import (
     Result,
     Tensor,
@@ -58,17 +59,17 @@ ge = _comparison("ge", lambda xp, a, b: xp.greater_equal(a, b), ">=", True)
 not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 
 
-def _operator(function: Any) -> Any:
+def operator_method(function: Any) -> Any:
     def method(self: Tensor, other: Any) -> Any:
-        if other is None or not _takes(other):
+        if other is None or not is_operand(other):
             return NotImplemented
         return function(self, other)
 
     return method
 
 
-__eq__, __ne__ = _operator(eq), _operator(ne)
-__lt__, __le__, __gt__, __ge__ = (_operator(f) for f in (lt, le, gt, ge))
+__eq__, __ne__ = operator_method(eq), operator_method(ne)
+__lt__, __le__, __gt__, __ge__ = (operator_method(f) for f in (lt, le, gt, ge))
 
 
 # -- kinds of numbers ------------------------------------------------------------------------------
@@ -78,9 +79,19 @@ def _test(name: str, kernel: Any, doc: str) -> Any:
     return unary(pointwise(name, kernel, rule="bool"), doc)
 
 
-isnan = _test("isnan", lambda xp, x: xp.isnan(x), "Whether each element is NaN.")
-isinf = _test("isinf", lambda xp, x: xp.isinf(x), "Whether each element is infinite.")
-isfinite = _test("isfinite", lambda xp, x: xp.isfinite(x), "Neither infinite nor NaN.")
+_GIVEN = "torch.tensor([1., float('inf'), float('nan')])"
+isnan = _test(
+    "isnan", lambda xp, x: xp.isnan(x), "Whether each element is NaN."
+    + example(f"torch.isnan({_GIVEN})", "tensor([False, False,  True])"),
+)  # fmt: skip
+isinf = _test(
+    "isinf", lambda xp, x: xp.isinf(x), "Whether each element is infinite."
+    + example(f"torch.isinf({_GIVEN})", "tensor([False,  True, False])"),
+)  # fmt: skip
+isfinite = _test(
+    "isfinite", lambda xp, x: xp.isfinite(x), "Whether each element is neither infinite nor NaN."
+    + example(f"torch.isfinite({_GIVEN})", "tensor([ True, False, False])"),
+)  # fmt: skip
 
 
 def _infinite(name: str, sign: int) -> Any:
@@ -97,12 +108,18 @@ def _infinite(name: str, sign: int) -> Any:
         return into(out, apply(op, (input,)))
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"Whether each element is {'+' if sign > 0 else '-'}inf."
+    word = "inf" if sign > 0 else "-inf"
+    function.__doc__ = f"Whether each element is {word}." + example(
+        f"torch.{name}(torch.tensor([1., float('{word}')]))", "tensor([False,  True])"
+    )
     return function
 
 
 isposinf, isneginf = _infinite("isposinf", 1), _infinite("isneginf", -1)
-isreal = _test("isreal", lambda xp, x: xp.isreal(x), "Whether the imaginary part is zero.")
+isreal = _test(
+    "isreal", lambda xp, x: xp.isreal(x), "Whether the imaginary part is zero."
+    + example("torch.isreal(torch.tensor([1 + 0j, 1j]))", "tensor([ True, False])"),
+)  # fmt: skip
 
 
 def isclose(
@@ -200,17 +217,21 @@ ISIN = pointwise(
 # -- logic -----------------------------------------------------------------------------------------
 
 
-def _logical(name: str) -> Any:
+def _logical(name: str, result: str) -> Any:
     op = pointwise(name, lambda xp, a, b: getattr(xp, name)(a, b), rule="bool")
-    return binary(op, f"``{name}`` of the truth (non-zero) of the elements.", numbers=False)
+    doc = f"``{name}`` of the truth (non-zero) of the elements." + example(
+        f"torch.{name}(torch.tensor([1, 0]), torch.tensor([1, 1]))", f"tensor([{result}])"
+    )
+    return binary(op, doc, numbers=False)
 
 
-logical_and, logical_or, logical_xor = (
-    _logical(n) for n in ("logical_and", "logical_or", "logical_xor")
-)
+logical_and = _logical("logical_and", " True, False")
+logical_or = _logical("logical_or", "True, True")
+logical_xor = _logical("logical_xor", "False,  True")
 logical_not = unary(
     pointwise("logical_not", lambda xp, x: xp.logical_not(x), rule="bool"),
-    "True where the element is zero.",
+    "True where the element is zero."
+    + example("torch.logical_not(torch.tensor([1, 0]))", "tensor([False,  True])"),
 )
 
 
@@ -226,19 +247,21 @@ def _bitwise_rule(name: str) -> Any:
     return rule
 
 
-def _bitwise(name: str, doc: str, bool_name: str) -> Any:
+def _bitwise(name: str, sign: str, result: int) -> Any:
     op = pointwise(
-        name, lambda xp, a, b: getattr(xp, name)(a, b), rule=_bitwise_rule(bool_name),
+        name, lambda xp, a, b: getattr(xp, name)(a, b), rule=_bitwise_rule(name),
     )  # fmt: skip
-    return binary(op, doc)
+    doc = f"``input {sign} other`` of integers or bools."
+    return binary(op, doc + example(f"torch.{name}(torch.tensor([6]), 3)", f"tensor([{result}])"))
 
 
-bitwise_and = _bitwise("bitwise_and", "``input & other`` of integers or bools.", "bitwise_and")
-bitwise_or = _bitwise("bitwise_or", "``input | other`` of integers or bools.", "bitwise_or")
-bitwise_xor = _bitwise("bitwise_xor", "``input ^ other`` of integers or bools.", "bitwise_xor")
+bitwise_and = _bitwise("bitwise_and", "&", 2)
+bitwise_or = _bitwise("bitwise_or", "|", 7)
+bitwise_xor = _bitwise("bitwise_xor", "^", 5)
 bitwise_not = unary(
     pointwise("bitwise_not", lambda xp, x: xp.invert(x), rule=_bitwise_rule("bitwise_not")),
-    "``~input``: logical not of bools, complement of integers.",
+    "``~input``: logical not of bools, complement of integers."
+    + example("torch.bitwise_not(torch.tensor([0, 5]))", "tensor([-1, -6])"),
     exact_out=True,
 )
 
@@ -259,19 +282,21 @@ def _right_kernel(xp: Any, a: Any, b: Any) -> Any:
 
 bitwise_left_shift = binary(
     pointwise("bitwise_left_shift", _left_kernel, rule=_bitwise_rule("lshift")),
-    "``input << other``.",
+    "``input << other``."
+    + example("torch.bitwise_left_shift(torch.tensor([3]), 2)", "tensor([12])"),
 )
 bitwise_right_shift = binary(
     pointwise("bitwise_right_shift", _right_kernel, rule=_bitwise_rule("rshift")),
-    "``input >> other``, keeping the sign.",
+    "``input >> other``, keeping the sign."
+    + example("torch.bitwise_right_shift(torch.tensor([-8]), 1)", "tensor([-4])"),
 )
-_and, _or, _xor = (_operator(f) for f in (bitwise_and, bitwise_or, bitwise_xor))
-_lshift, _rshift = _operator(bitwise_left_shift), _operator(bitwise_right_shift)
+_and, _or, _xor = (operator_method(f) for f in (bitwise_and, bitwise_or, bitwise_xor))
+_lshift, _rshift = operator_method(bitwise_left_shift), operator_method(bitwise_right_shift)
 
 
 def _turned(function: Any) -> Any:
     def method(self: Tensor, other: Any) -> Any:
-        return function(other, self) if _takes(other) else NotImplemented
+        return function(other, self) if is_operand(other) else NotImplemented
 
     return method
 

@@ -1,211 +1,36 @@
-"""Elementwise ops: the rules they share, and arithmetic.
-
-A pointwise op broadcasts its operands, converts them to one compute dtype, and maps a kernel over
-the elements. ``pointwise(name, kernel, vjp, rule=...)`` makes the op; the rules differ in dtypes:
-
-``promote``   operands and result in the promoted dtype (add, maximum)
-``float``     as promote, but integers become the default float type (exp, true division)
-``same``      unary: the dtype stays (neg, floor)
-``bool``      compared in the promoted dtype, result bool (lt, isnan)
-
-Derivatives are one function per operand, ``vjp[i](node, g, *saved)``; the tape sums each gradient
-back over broadcast dimensions. ``node.numbers[i]`` is operand i if it was a Python number.
-"""
+"""Arithmetic and powers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from cresset import dtypes
 from cresset.core.call import OUT
-from cresset.core.modes import THREAD
-from cresset.ops.inplace import assign, into, scalar_name
-from cresset.ops.registry import (
-    COPY,
-    Op,
-    Result,
-    Spec,
-    Tensor,
-    apply,
-    broadcast_out,
-    result_dtype,
+from cresset.core.spec import number_spec
+from cresset.ops.elementwise import (
+    binary,
+    operand,
+    operator_method,
+    pointwise,
+    promote_rule,
+    reflected_method,
+    unary,
+    wrong_operand,
 )
-from cresset.ops.registry import from_bfloat16 as from_bfloat16
+from cresset.ops.inplace import in_place, into
+from cresset.ops.registry import Op, Result, Spec, Tensor, apply, result_dtype
 
 Number = bool | int | float | complex
 
 
-def promote_rule(*specs: Spec) -> Result:
-    d = result_dtype(*specs)
-    return Result((broadcast_out(specs, d),), d)
+def conj(input: Tensor) -> Tensor:
+    """The complex conjugate; real tensors are returned as they are.
 
-
-def float_rule(*specs: Spec) -> Result:
-    d = result_dtype(*specs)
-    if d.category < dtypes.FLOAT:
-        d = dtypes.get_default_dtype()
-    return Result((broadcast_out(specs, d),), d)
-
-
-def bool_rule(*specs: Spec) -> Result:
-    return Result((broadcast_out(specs, dtypes.bool_),), result_dtype(*specs))
-
-
-RULES: dict[str, Callable[..., Result]] = {
-    "promote": promote_rule, "float": float_rule, "same": promote_rule, "bool": bool_rule,
-}  # fmt: skip
-
-
-def pointwise(
-    name: str,
-    kernel: Callable[..., Any],
-    vjp: tuple | None = None,
-    save: tuple[int, ...] = (),
-    *,
-    save_if: tuple[int | None, ...] = (),
-    rule: str | Callable[..., Result] = "promote",
-    refuse: tuple[int, ...] = (),
-    label: str | None = None,
-    grad_name: str | None = None,
-) -> Op:
-    """An elementwise op. ``refuse`` lists the dtype categories (bool, complex) it does not take,
-    ``label`` is what PyTorch's error calls its kernel then (``name_cpu`` by default)."""
-    infer = RULES[rule] if isinstance(rule, str) else rule
-    if refuse:
-        infer = _refusing(infer, refuse, label or name + "_cpu")
-    return Op(
-        name, infer, kernel, vjp=vjp, save=save, save_if=save_if, grad_name=grad_name,
-        family="pointwise", broadcasts=True,
-    )  # fmt: skip
-
-
-def _refusing(infer: Callable[..., Result], refuse: tuple[int, ...], label: str) -> Callable:
-    def checked(*args: Any) -> Result:
-        if any(s.dtype.category in refuse for s in args if isinstance(s, Spec)):
-            d = result_dtype(*[s for s in args if isinstance(s, Spec)])
-            if d.category in refuse:
-                raise not_implemented(label, d)
-        return infer(*args)
-
-    return checked
-
-
-def not_implemented(label: str, d: Any) -> NotImplementedError:
-    """The error for a dtype that a kernel does not take."""
-    return NotImplementedError(f"\"{label}\" not implemented for '{scalar_name(d)}'")
-
-
-def binary(
-    op: Op, doc: str, name: str | None = None, *, with_number: Op | None = None,
-    number_first: Op | None = None, numbers: bool = True,
-) -> Callable[..., Tensor]:  # fmt: skip
-    """The public function of a two-operand op: ``f(input, other, *, out=None)``.
-
-    PyTorch names some nodes by which operand is a number; those are ops of their own here. Without
-    ``numbers`` both operands must be tensors.
+    >>> import cresset as torch
+    >>> torch.conj(torch.tensor([1 + 2j]))
+    tensor([1.-2.j])
     """
-    title = name or op.name
-    when_number, when_first = with_number or op, number_first or op
-
-    def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-        if isinstance(other, Tensor):
-            chosen = op if when_first is op or isinstance(input, Tensor) else when_first
-        else:
-            chosen = when_number
-            if other.__class__.__name__ == "ndarray":
-                other = operand(other)
-            if not numbers:
-                raise wrong_operand(title, input, other, (Tensor,)) or AssertionError
-        try:
-            result = apply(chosen, (input, other))
-        except TypeError as error:
-            raise wrong_operand(title, input, other) or error from None
-        return result if out is None else into(out, result)
-
-    function.__name__ = function.__qualname__ = title
-    function.__doc__ = doc
-    return function
-
-
-def wrong_operand(
-    name: str, input: Any, other: Any, kinds: tuple = (Tensor, bool, int, float, complex)
-) -> TypeError | None:
-    """PyTorch's words for an operand that is neither a tensor nor a number."""
-    for position, (argument, x) in enumerate((("input", input), ("other", other)), 1):
-        if not isinstance(x, kinds):
-            return TypeError(
-                f"{name}(): argument '{argument}' (position {position}) must be Tensor, not "
-                f"{type(x).__name__}"
-            )
-    return None
-
-
-def unary(
-    op: Op, doc: str, name: str | None = None, *, exact_out: bool = False
-) -> Callable[..., Tensor]:
-    """The public function of a one-operand op: ``f(input, *, out=None)``.
-
-    ``exact_out``: the dtype of ``out`` must be the result's, as nothing is computed in between.
-    """
-    title = name or op.name
-
-    def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-        if not isinstance(input, Tensor):
-            raise TypeError(
-                f"{title}(): argument 'input' (position 1) must be Tensor, not "
-                f"{type(input).__name__}"
-            )
-        if exact_out and out is not None and out._spec.dtype is not input._spec.dtype:
-            raise RuntimeError(
-                f"Found dtype {scalar_name(out._spec.dtype)} but expected "
-                f"{scalar_name(input._spec.dtype)}"
-            )
-        result = apply(op, (input,))
-        return result if out is None else into(out, result)
-
-    function.__name__ = function.__qualname__ = title
-    function.__doc__ = doc
-    return function
-
-
-def into_exactly(out: Tensor | None, result: Tensor) -> Tensor:
-    """``out=`` of functions whose output is not converted."""
-    if out is not None and out._spec.dtype is not result._spec.dtype:
-        raise RuntimeError(
-            f"Found dtype {scalar_name(out._spec.dtype)} but expected "
-            f"{scalar_name(result._spec.dtype)}"
-        )
-    return into(out, result)
-
-
-def written(x: Tensor, result: Tensor, inplace: bool = True) -> Tensor:
-    """``result``, or with ``inplace`` ``x`` holding it.
-
-    If the derivative reads ``x`` as it was, the node keeps a copy of that, as PyTorch does.
-    """
-    if not inplace:
-        return result
-    node = result._grad_fn
-    if node is not None and THREAD.grad:
-        for i, which in enumerate(node.op.save):
-            if which == 0 and node.saved[i] is x:
-                kept = apply(COPY, (x._alias(),))
-                node.saved = (*node.saved[:i], kept, *node.saved[i + 1 :])
-                node.versions = (*node.versions[:i], kept._version, *node.versions[i + 1 :])
-    return assign(x, result)
-
-
-def operand(x: Any) -> Any:
-    """A NumPy array as a tensor; anything else as it is."""
-    from cresset.ops.creation import from_numpy
-
-    return from_numpy(x)
-
-
-def conj(x: Tensor) -> Tensor:
-    """The complex conjugate; real tensors are returned as they are."""
-    return apply(CONJ, (x,)) if x._spec.dtype.is_complex else x
+    return apply(CONJ, (input,)) if input._spec.dtype.is_complex else input
 
 
 CONJ = pointwise("conj", lambda xp, x: xp.conj(x), (lambda n, g: conj(g),), rule="same",
@@ -256,8 +81,6 @@ def add(input: Any, other: Any, *, alpha: Number = 1, out: Tensor | None = None)
     if other.__class__.__name__ == "ndarray":
         other = operand(other)
     if alpha.__class__ is not int or alpha != 1:
-        from cresset.core.spec import number_spec
-
         specs = [x._spec if isinstance(x, Tensor) else number_spec(x) for x in (input, other)]
         other = _scaled(other, alpha, result_dtype(*specs))
     try:
@@ -298,8 +121,6 @@ def sub(input: Any, other: Any, *, alpha: Number = 1, out: Tensor | None = None)
     if other.__class__.__name__ == "ndarray":
         other = operand(other)
     if alpha.__class__ is not int or alpha != 1:
-        from cresset.core.spec import number_spec
-
         specs = [x._spec if isinstance(x, Tensor) else number_spec(x) for x in (input, other)]
         other = _scaled(other, alpha, result_dtype(*specs))
     try:
@@ -592,57 +413,28 @@ def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 def positive(input: Tensor) -> Tensor:
-    """``+input``."""
+    """``+input``: the tensor itself.
+
+    >>> import cresset as torch
+    >>> +torch.tensor([1.])
+    tensor([1.])
+    """
     if input._spec.dtype is dtypes.bool_:
         raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
     return input
 
 
-def _reflected(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    """``other op self`` for Python's reflected operators."""
-
-    def method(self: Tensor, other: Any) -> Any:
-        if other.__class__.__name__ == "ndarray":
-            other = operand(other)
-        elif not _takes(other):
-            return NotImplemented
-        return function(other, self)
-
-    return method
+__add__, __radd__ = operator_method(add), operator_method(add)
+__sub__, __rsub__ = operator_method(sub), reflected_method(sub)
+__mul__, __rmul__ = operator_method(mul), operator_method(mul)
+__truediv__, __rtruediv__ = operator_method(div), reflected_method(div)
+__floordiv__, __rfloordiv__ = operator_method(floor_divide), reflected_method(floor_divide)
+__pow__, __rpow__ = operator_method(pow), reflected_method(pow)
 
 
-def _operator(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    """``self op other``; NotImplemented for what is neither tensor nor number."""
-
-    def method(self: Tensor, other: Any) -> Any:
-        if not _takes(other):
-            return NotImplemented
-        return function(self, other)
-
-    return method
-
-
-def _takes(x: Any) -> bool:
-    return isinstance(x, (Tensor, int, float, complex)) or hasattr(x, "__array__")
-
-
-__add__, __radd__ = _operator(add), _operator(add)
-__sub__, __rsub__ = _operator(sub), _reflected(sub)
-__mul__, __rmul__ = _operator(mul), _operator(mul)
-__truediv__, __rtruediv__ = _operator(div), _reflected(div)
-__floordiv__, __rfloordiv__ = _operator(floor_divide), _reflected(floor_divide)
-__pow__, __rpow__ = _operator(pow), _reflected(pow)
-
-
-def _in_place_operator(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    from cresset.ops.inplace import in_place
-
-    return in_place(function)
-
-
-__iadd__, __isub__ = _in_place_operator(add), _in_place_operator(sub)
-__imul__, __itruediv__ = _in_place_operator(mul), _in_place_operator(div)
-__ifloordiv__, __ipow__ = _in_place_operator(floor_divide), _in_place_operator(pow)
+__iadd__, __isub__ = in_place(add), in_place(sub)
+__imul__, __itruediv__ = in_place(mul), in_place(div)
+__ifloordiv__, __ipow__ = in_place(floor_divide), in_place(pow)
 __neg__, __pos__ = neg, positive
 
 TORCH = (

@@ -7,18 +7,10 @@ from typing import Any
 
 from cresset import dtypes
 from cresset.core.spec import Spec, like
+from cresset.ops.elementwise import float_rule, pointwise, promote_rule, unary
 from cresset.ops.inplace import into, scalar_name
 from cresset.ops.math import SPECIAL, cos, sin
-from cresset.ops.pointwise import (
-    add,
-    conj,
-    div,
-    float_rule,
-    mul,
-    pointwise,
-    promote_rule,
-    unary,
-)
+from cresset.ops.pointwise import add, conj, div, mul
 from cresset.ops.registry import Op, Result, Tensor, apply
 
 _B, _C = (dtypes.BOOL,), (dtypes.COMPLEX,)
@@ -316,7 +308,12 @@ def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 def resolve_conj(input: Tensor) -> Tensor:
-    """The tensor itself: conjugation is never lazy here."""
+    """The tensor itself: conjugation is never lazy here.
+
+    >>> import cresset as torch
+    >>> torch.resolve_conj(torch.tensor([1j]).conj())
+    tensor([0.-1.j])
+    """
     return input
 
 
@@ -324,7 +321,12 @@ resolve_neg = resolve_conj
 
 
 def is_conj(input: Tensor) -> bool:
-    """False: conjugation is never lazy here."""
+    """False: conjugation is never lazy here.
+
+    >>> import cresset as torch
+    >>> torch.is_conj(torch.tensor([1j]).conj())
+    False
+    """
     return False
 
 

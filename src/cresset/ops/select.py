@@ -8,21 +8,9 @@ from typing import Any
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense, like
+from cresset.ops.elementwise import into_exactly, not_implemented, pointwise, promote_rule, written
 from cresset.ops.inplace import assign, into, scalar_name
-from cresset.ops.pointwise import (
-    add,
-    conj,
-    conj_value,
-    div,
-    into_exactly,
-    mul,
-    neg,
-    not_implemented,
-    pointwise,
-    promote_rule,
-    sub,
-    written,
-)
+from cresset.ops.pointwise import add, conj, conj_value, div, mul, neg, sub
 from cresset.ops.registry import (
     Op,
     Result,
@@ -231,11 +219,14 @@ def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
 
 def _masked_fill_rule(x: Spec, mask: Spec, value: Spec) -> Result:
     if mask.dtype is not dtypes.bool_:
-        raise RuntimeError("masked_fill only supports boolean masks, but got mask with dtype "
-                           f"{scalar_name(mask.dtype).lower()}")  # fmt: skip
+        # Here PyTorch prints int64 as the C type of its own header.
+        name = "long int" if mask.dtype is dtypes.int64 else _c_type(mask)
+        raise RuntimeError(
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {name}"
+        )
     if value.number is None and value.shape:
         raise RuntimeError(
-            "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
+            "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
             f"{value.ndim} dimension(s)."
         )
     if value.dtype.is_complex and not x.dtype.is_complex:
@@ -325,7 +316,12 @@ def zero_(self: Tensor) -> Tensor:
 
 
 def fill(input: Tensor, value: Any) -> Tensor:
-    """A tensor shaped as ``input`` with every element ``value``."""
+    """A tensor shaped as ``input`` with every element ``value``.
+
+    >>> import cresset as torch
+    >>> torch.fill(torch.zeros(2), 3)
+    tensor([3., 3.])
+    """
     return apply(FILL_TENSOR if isinstance(value, Tensor) else FILL_NUMBER, (input, value))
 
 

@@ -15,9 +15,10 @@ from cresset.core.call import OUT
 from cresset.core.spec import Spec, dense
 from cresset.dtypes import dtype
 from cresset.ops.cast import cast
+from cresset.ops.elementwise import not_implemented
 from cresset.ops.inplace import into
 from cresset.ops.math import SPECIAL, exp
-from cresset.ops.pointwise import mul, neg, not_implemented, sub
+from cresset.ops.pointwise import mul, neg, sub
 from cresset.ops.reduce import sum as sum_
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
 
