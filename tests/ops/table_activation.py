@@ -20,12 +20,14 @@ def _f(name: str, *args: object, **options: object) -> OpRow:
 
 def _inplace(name: str, **options: object) -> OpRow:
     """The functional form that writes over its input, gradients through it included."""
+
     def call(t, x):
         y = x * 1
         z = getattr(t.nn.functional, name)(y, inplace=True)
         return z, z is y
 
-    return OpRow(name + "_inplace", call, dtypes=("float32",), grad_values=KINKED, **options)
+    options.setdefault("node", False)  # in place some nodes have names of their own
+    return OpRow(name + "_inplace", call, dtypes=("float64",), grad_values=KINKED, **options)
 
 
 # PyTorch multiplies by a float32 1/6 in hardsigmoid's backward: hence that slack.
@@ -37,9 +39,13 @@ ROWS = [
     OpRow("gelu_tanh", lambda t, x: t.nn.functional.gelu(x, approximate="tanh"), dtypes=FD,
           values=("real",), slack=4,
           errors=(lambda t: t.nn.functional.gelu(t.ones(1), approximate="x"),)),
-    _f("silu", dtypes=(*FLOATS, "int64", "bool")), _f("mish"), _f("hardswish"), _f("hardsigmoid", double=False, slack=1e4), _f("hardtanh"),
+    _f("silu", dtypes=(*FLOATS, "int64", "bool")), _f("mish"), _f("hardswish"), _f("hardtanh"),
+    _f("hardsigmoid", grad=()),
+    OpRow("hardsigmoid_gradient", lambda t, x: t.nn.functional.hardsigmoid(x), dtypes=("float64",),
+          grad_values=KINKED, double=False, slack=1e3),
     _f("hardtanh", -0.5, 1.5, errors=(lambda t: t.nn.functional.hardtanh(t.ones(1), 2.0, 1.0),)),
-    _f("softplus"), _f("softplus", 2, 1.0), _f("softsign", node=False), _f("tanhshrink", node=False),
+    _f("softplus"), _f("softplus", 2, 1.0), _f("softsign", node=False),
+    _f("tanhshrink", node=False),
     _f("hardshrink"), _f("hardshrink", 1.0), _f("softshrink"), _f("softshrink", 0.2,
        errors=(lambda t: t.nn.functional.softshrink(t.ones(1), -1.0),)),
     _f("logsigmoid", strides=False), _f("rrelu", strides=False), _f("tanh"), _f("sigmoid"),
@@ -73,8 +79,8 @@ ROWS = [
     OpRow("softmin", lambda t, x: t.nn.functional.softmin(x, -1), values=("real",), dtypes=FD),
     OpRow("softmax_without_dim", lambda t, x: t.nn.functional.softmax(x), values=("real",),
           dtypes=("float32",), grad=()),
-    *[_inplace(name, node=False, double=name != "hardsigmoid",
-               slack=1e4 if name == "hardsigmoid" else 1) for name in (
+    *[_inplace(name) for name in (
         "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "silu", "mish", "hardswish",
-        "hardsigmoid", "hardtanh")],
+        "hardtanh")],
+    _inplace("hardsigmoid", slack=1e3, double=False),
 ]  # fmt: skip

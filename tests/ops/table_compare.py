@@ -47,8 +47,8 @@ COMPARE = [
         "greater_equal")],
     OpRow("eq_operator", lambda t, x, y: x == y, values=TIED, grad=()),
     OpRow("ne_operator", lambda t, x, y: x != y, values=TIED, grad=()),
-    OpRow("lt_number", lambda t, x: (x < 1.5, 2 > x, x >= 1, True == x), dtypes=REAL, grad=()),
-    OpRow("eq_number", lambda t, x: (x == 1.0, x != 1, x == 2.5, x == True), grad=()),  # noqa: E712
+    OpRow("lt_number", lambda t, x: (x < 1.5, 2 > x, x >= 1, 1.0 == x), dtypes=REAL, grad=()),
+    OpRow("eq_number", lambda t, x: (x == 1.0, x != 1, x == 2.5, x.eq(True)), grad=()),
     OpRow("mixed_dtypes", lambda t, x: (x < x.long(), x.to(t.float16) >= x), dtypes=FLOATS,
           values=("real",), grad=()),
     OpRow("not_comparable", lambda t, x: (x == None, x != "a", None == x), grad=()),  # noqa: E711
@@ -67,9 +67,10 @@ COMPARE = [
     OpRow("equal", lambda t, x, y: (t.equal(x, y), t.equal(x, x)), values=TIED, grad=()),
     OpRow("isin", values=TWO, strides=False, layouts=(), grad=(), dtypes=REAL,
           shapes=(((4, 3), (5,)), ((2, 2), (2, 3)), ((3,), (0,)))),
-    OpRow("isin_inverted", lambda t, x, y: t.isin(x, y, invert=True), values=TWO, layouts=(), grad=(),
-          dtypes=REAL, shapes=(((4, 3), (5,)),)),
-    OpRow("isin_number", lambda t, x: (t.isin(x, 1), t.isin(2, x)), grad=(), dtypes=REAL, strides=False),
+    OpRow("isin_inverted", lambda t, x, y: t.isin(x, y, invert=True), values=TWO, layouts=(),
+          grad=(), dtypes=REAL, shapes=(((4, 3), (5,)),)),
+    OpRow("isin_number", lambda t, x: (t.isin(x, 1), t.isin(2, x)), grad=(), dtypes=REAL,
+          strides=False),
 ]  # fmt: skip
 LOGIC = [
     *[_pair(name, grad=()) for name in ("logical_and", "logical_or", "logical_xor")],

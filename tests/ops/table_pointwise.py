@@ -93,6 +93,9 @@ def _function(name: str, grad_values: str | None = "real", **options: object) ->
     return OpRow(name, grad_values=None if grad_values is None else (grad_values,), **options)
 
 
+SPECIAL = ("erfcx", "ndtr", "log_ndtr", "i0e", "i1", "i1e", "entr")
+
+
 def _acosh_domain(rng, shape):
     return 1.2 + abs(rng.normal(size=shape))
 
@@ -157,11 +160,16 @@ FUNCTIONS = [
     OpRow("conj_physical", out=True, grad=("complex128",), node=False),
     OpRow("frexp", grad=(), dtypes=(*FLOATS, "int64"), values=("real",)),
     OpRow("builtin_abs", lambda t, x: abs(x), grad=()),
-    OpRow("special", lambda t, x: [getattr(t.special, n)(x) for n in ("erfcx", "ndtr", "log_ndtr", "i0e", "i1",
-          "i1e", "entr")], grad_values=("positive",), node=False, slack=20, dtypes=("float32", "float64", "int64")),
-    OpRow("ndtri", lambda t, x: t.special.ndtri(x), grad_values=(lambda rng, s: rng.random(s),), node=False, slack=20,
-          dtypes=("float32", "float64")),
-    OpRow("bessel", lambda t, x: (t.special.bessel_j0(x), t.special.bessel_j1(x)), grad=(), slack=20, dtypes=("float32", "int64")),
+    OpRow("special", lambda t, x: [getattr(t.special, n)(x) for n in SPECIAL], node=False, slack=20,
+          grad_values=("positive",), dtypes=("float32", "float64", "int64")),
+    OpRow("ndtri", lambda t, x: t.special.ndtri(x), node=False, slack=20,
+          grad_values=(lambda rng, shape: rng.random(shape),), dtypes=("float32", "float64")),
+    OpRow("bessel", lambda t, x: (t.special.bessel_j0(x), t.special.bessel_j1(x)), grad=(),
+          slack=20, dtypes=("float32", "int64")),
+    OpRow("gammainc", lambda t, a, x: (t.special.gammainc(a, x), t.special.gammaincc(a, x)),
+          values=("positive", "positive"), grad=(), slack=20, dtypes=("float32", "float64")),
+    OpRow("xlog1py", lambda t, x, y: t.special.xlog1py(x, y), values=("any", "positive"),
+          grad_values=("real", "positive"), dtypes=(*FLOATS, "int64")),
 ]  # fmt: skip
 
 ROWS = [*ARITHMETIC, *FUNCTIONS]

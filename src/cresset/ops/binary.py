@@ -20,7 +20,7 @@ from cresset.ops.elementwise import (
     promote_rule,
     reflected_method,
 )
-from cresset.ops.inplace import assign, into, scalar_name
+from cresset.ops.inplace import assign, in_place, into, scalar_name
 from cresset.ops.math import SPECIAL, exp, exp2, log, sgn, special
 from cresset.ops.pointwise import (
     add,
@@ -414,6 +414,7 @@ FMAX, fmax = _choice("fmax", "The larger of two elements; NaN loses.", "tensor([
 FMIN, fmin = _choice("fmin", "The smaller of two elements; NaN loses.", "tensor([1., 2.])")
 
 __mod__, __rmod__ = operator_method(remainder), reflected_method(remainder)
+__imod__ = in_place(remainder)
 
 SPECIAL.update(xlogy=xlogy, xlog1py=xlog1py, gammainc=igamma, gammaincc=igammac)
 
@@ -423,5 +424,5 @@ _BINARY = (
 )  # fmt: skip
 _REST = ("float_power", "logaddexp", "logaddexp2", "maximum", "minimum", "fmax", "fmin")
 TORCH = (*_BINARY, *_REST)
-METHODS = (*_BINARY, *_REST, "float_power_", "__mod__", "__rmod__")
+METHODS = (*_BINARY, *_REST, "float_power_", "__mod__", "__rmod__", "__imod__")
 IN_PLACE = _BINARY

@@ -475,6 +475,11 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return written(input, apply(THRESHOLD, (input, threshold, value)), inplace)
 
 
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """In-place ``threshold``."""
+    return written(input, apply(THRESHOLD, (input, threshold, value)))
+
+
 #: The gradient where x > threshold or x is NaN.
 THRESHOLD_BACKWARD = pointwise(
     "threshold_backward", lambda xp, g, x, t: xp.where(x <= t, xp.zeros((), g.dtype), g),
@@ -489,7 +494,7 @@ THRESHOLD = pointwise(
 
 TORCH = (
     "where", "clamp", "clip", "clamp_min", "clamp_max", "masked_fill", "lerp", "addcmul", "addcdiv",
-    "threshold", "fill",
+    "threshold", "threshold_", "fill", "fill_", "zero_",
 )  # fmt: skip
 METHODS = (
     "where=where_method", "clamp", "clip", "clamp_min", "clamp_max", "masked_fill", "lerp",
