@@ -152,3 +152,21 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
     tensor._storage.export(forever=True)
     return tensor
 
+
+
+def _reduce(self: Tensor, protocol: Any) -> tuple:
+    """Pickle: values, geometry and requires_grad (see ``serialization/rebuild.py``)."""
+    from cresset.serialization.rebuild import reduce_tensor
+
+    return reduce_tensor(self)
+
+
+def _deepcopy(self: Tensor, memo: dict) -> Tensor:
+    """A copy with memory of its own; tensors that shared memory share it again."""
+    from cresset.serialization.rebuild import deepcopy_tensor
+
+    return deepcopy_tensor(self, memo)
+
+
+Tensor.__reduce_ex__ = _reduce  # type: ignore[method-assign, assignment]
+Tensor.__deepcopy__ = _deepcopy  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ What must stay true:
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from typing import Any
@@ -71,6 +72,16 @@ class _Recorder:
 
 
 RECORDER = _Recorder()
+
+
+def _new_lock() -> None:
+    """A forked child starts unlocked, whatever another thread was doing in the parent."""
+    global LOCK
+    LOCK = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 def record(call: Call, args: list) -> list[Storage]:
