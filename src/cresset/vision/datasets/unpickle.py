@@ -8,8 +8,10 @@ these stand-ins.
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
+import struct
 from typing import Any
 
 import numpy as np
@@ -111,7 +113,9 @@ _ALLOWED: dict[tuple[str, str], type[_Frozen]] = {
 }
 
 
-class _PlainUnpickler(pickle.Unpickler):
+class _PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
+    """The one written in Python: the one in C lets a few bytes claim gigabytes for its memo."""
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"global '{module}.{name}' is forbidden in a data file")
@@ -135,10 +139,11 @@ def load_plain(path: str | os.PathLike[str]) -> Any:
         pickle.UnpicklingError: the file asks for anything else, or is malformed.
     """
     with open(path, "rb") as f:
-        try:
-            return _built(_PlainUnpickler(f, encoding="latin1").load())
-        except (
-            AttributeError, EOFError, ImportError, IndexError, KeyError, OverflowError,
-            RecursionError, TypeError, ValueError,
-        ) as error:  # fmt: skip
-            raise pickle.UnpicklingError(f"{os.fspath(path)} is malformed: {error!r}") from error
+        content = io.BytesIO(f.read())  # reading past its end takes no memory
+    try:
+        return _built(_PlainUnpickler(content, encoding="latin1").load())
+    except (
+        AssertionError, AttributeError, EOFError, ImportError, IndexError, KeyError, MemoryError,
+        OverflowError, RecursionError, TypeError, ValueError, struct.error,
+    ) as error:  # fmt: skip
+        raise pickle.UnpicklingError(f"{os.fspath(path)} is malformed: {error!r}") from error

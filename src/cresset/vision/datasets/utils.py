@@ -127,12 +127,14 @@ def _fetch_once(url: str, target: str, md5: str | None) -> None:
         urllib.request.urlopen(request, timeout=TIMEOUT) as response,
         _written_whole(target, md5) as out,
     ):
-        total = response.length if hasattr(response, "length") else None
-        progress = _Progress(os.path.basename(target), total)
+        length = response.headers.get("Content-Length")
+        progress = _Progress(os.path.basename(target), int(length) if length else None)
         while chunk := response.read(CHUNK):
             out.write(chunk)
             progress.advance(len(chunk))
         progress.close()
+        if length and progress.done < int(length):  # read(n) takes a cut connection for the end
+            raise http.client.IncompleteRead(b"", int(length) - progress.done)
 
 
 def _fetch(url: str, target: str, md5: str | None) -> None:

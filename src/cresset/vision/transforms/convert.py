@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from cresset.nn.module import Module
-from cresset.ops.matmul import mm
 from cresset.tensor import Tensor
 from cresset.vision.transforms import functional as F
 
@@ -111,7 +110,7 @@ class LinearTransformation(Module):
                 f"!= {self.transformation_matrix.shape[0]}"
             )
         flat = tensor.view(-1, c * h * w) - self.mean_vector
-        return mm(flat, self.transformation_matrix.to(flat.dtype)).view(tensor.shape)
+        return flat.mm(self.transformation_matrix.to(flat.dtype)).view(tensor.shape)
 
     def __repr__(self) -> str:
         return (

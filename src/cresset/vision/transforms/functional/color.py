@@ -59,7 +59,7 @@ def _check_factor(name: str, factor: float, img: Tensor) -> None:
     if factor < 0:
         raise ValueError(f"{name}_factor ({factor}) is not non-negative.")
     assert_image_tensor(img)
-    assert_channels(img, [1, 3])
+    assert_channels(img, [3, 1] if name == "contrast" else [1, 3])  # torchvision's words
 
 
 def adjust_brightness(img: Any, brightness_factor: float) -> Any:

@@ -12,7 +12,6 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.ops.creation import as_tensor, from_numpy
-from cresset.ops.pointwise import div
 from cresset.tensor import Tensor
 from cresset.vision.pil import GREY_16, Image, array_of, image_from_array, is_pil_image
 from cresset.vision.transforms.functional.dimensions import assert_image_tensor, max_value
@@ -89,7 +88,7 @@ def convert_image_dtype(image: Tensor, dtype: Any = dtypes.float32) -> Tensor:
         return image.to(dtype) / float(max_value(source))
     levels_in, levels_out = max_value(source) + 1, max_value(dtype) + 1
     if levels_in > levels_out:
-        return div(image, levels_in // levels_out, rounding_mode="floor").to(dtype)
+        return image.div(levels_in // levels_out, rounding_mode="floor").to(dtype)
     return image.to(dtype) * (levels_out // levels_in)
 
 

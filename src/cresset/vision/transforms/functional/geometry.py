@@ -13,7 +13,6 @@ import numpy as np
 from cresset import dtypes
 from cresset.ops.creation import from_numpy
 from cresset.ops.join import pad as pad_tensor
-from cresset.ops.matmul import matmul
 from cresset.ops.resize import interpolate
 from cresset.tensor import Tensor
 from cresset.vision.pil import Image, ImageOps, channels_of
@@ -289,7 +288,7 @@ def _resize_tensor(img: Tensor, height: int, width: int, mode: str, antialias: b
     if antialias and mode in ("bilinear", "bicubic"):
         rows = _antialias_matrix(img.shape[-2], height, mode).astype(x.dtype.np)
         columns = _antialias_matrix(img.shape[-1], width, mode).astype(x.dtype.np)
-        x = matmul(matmul(from_numpy(rows), x), from_numpy(columns.T.copy()))
+        x = from_numpy(rows).matmul(x).matmul(from_numpy(columns.T.copy()))
     else:
         batch = x.unsqueeze(0) if x.ndim < 4 else x
         align = False if mode in ("bilinear", "bicubic") else None

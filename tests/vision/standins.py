@@ -1,0 +1,166 @@
+"""Small files in the exact formats of CIFAR-10, CIFAR-100 and MNIST, for tests.
+
+The images can be learned: each class is a bright bar at its own place, under noise. CIFAR's files
+are pickles as Python 2 wrote them, byte strings and old NumPy names included.
+
+MNIST checks no sums of unpacked files, so ``make_mnist`` is enough. CIFAR10 does: either
+``accept_cifar10(monkeypatch, root)``, which sets the class's sums to those of the files, or, in
+another process, the environment variable ``CRESSET_DATASETS_CHECK=0``. For ``download=True`` put
+archives into a folder (``make_cifar10_archive``, ``make_mnist(..., compressed=True)``) and name it
+in ``CRESSET_DATASETS_MIRROR``; see cresset.vision.datasets.utils.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import pickle
+import struct
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer",
+                   "dog", "frog", "horse", "ship", "truck"]  # fmt: skip
+
+
+def images_of(labels: np.ndarray, size: int, channels: int, seed: int) -> np.ndarray:
+    """uint8 (N, channels, size, size): a bar whose place and colour tell the class."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 60, (len(labels), channels, size, size))
+    height = size // 5
+    for image, label in zip(images, labels):
+        top, horizontal = (label % 5) * height, label < 5
+        bar = image[:, top : top + height] if horizontal else image[:, :, top : top + height]
+        bar[label % channels] += 180
+    return images.clip(0, 255).astype(np.uint8)
+
+
+class _Python2Pickler(pickle._Pickler):  # type: ignore[name-defined]
+    """Writes ``bytes`` and ``str`` alike as Python 2's byte strings."""
+
+    dispatch = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
+
+    def save_string(self, obj: Any) -> None:
+        data = obj.encode() if isinstance(obj, str) else obj
+        if len(data) < 256:
+            self.write(pickle.SHORT_BINSTRING + struct.pack("<B", len(data)) + data)
+        else:
+            self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
+        self.memoize(obj)
+
+    dispatch[bytes] = save_string
+    dispatch[str] = save_string
+
+
+def python2_pickle(obj: Any) -> bytes:
+    """Protocol 2 as Python 2 with NumPy 1 wrote it."""
+    out = io.BytesIO()
+    _Python2Pickler(out, protocol=2).dump(obj)
+    return out.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+
+def _cifar_batch(n: int, seed: int, label: str, keys: tuple[str, ...], classes: int) -> bytes:
+    labels = np.random.default_rng(seed).permutation(np.arange(n) % classes)
+    content: dict[str, Any] = {
+        "batch_label": label,
+        "data": images_of(labels % 10, 32, 3, seed).reshape(n, 3072),
+        "filenames": [f"image_s_{i:06d}.png" for i in range(n)],
+    }
+    for key in keys:
+        content[key] = (labels // 5 if key == "coarse_labels" else labels).tolist()
+    return python2_pickle(content)
+
+
+def make_cifar10(root: Any, n_train_per_batch: int = 20, n_test: int = 20) -> Path:
+    """Writes ``root/cifar-10-batches-py`` and returns it."""
+    folder = Path(root) / "cifar-10-batches-py"
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = ("labels",)
+    for i in range(1, 6):
+        batch = _cifar_batch(n_train_per_batch, i, f"training batch {i} of 5", keys, 10)
+        (folder / f"data_batch_{i}").write_bytes(batch)
+    test = _cifar_batch(n_test, 6, "testing batch 1 of 1", keys, 10)
+    (folder / "test_batch").write_bytes(test)
+    meta = {"num_cases_per_batch": 10000, "label_names": CIFAR10_CLASSES, "num_vis": 3072}
+    (folder / "batches.meta").write_bytes(python2_pickle(meta))
+    return folder
+
+
+def make_cifar100(root: Any, n_train: int = 100, n_test: int = 100) -> Path:
+    """Writes ``root/cifar-100-python`` and returns it."""
+    folder = Path(root) / "cifar-100-python"
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, (name, n) in enumerate([("train", n_train), ("test", n_test)]):
+        batch = _cifar_batch(n, seed, name, ("coarse_labels", "fine_labels"), 100)
+        (folder / name).write_bytes(batch)
+    meta = {
+        "fine_label_names": [f"fine {i}" for i in range(100)],
+        "coarse_label_names": [f"coarse {i}" for i in range(20)],
+    }
+    (folder / "meta").write_bytes(python2_pickle(meta))
+    return folder
+
+
+def make_cifar10_archive(mirror: Any, n_train_per_batch: int = 20, n_test: int = 20) -> Path:
+    """Writes ``mirror/CIFAR10/cifar-10-python.tar.gz`` and returns it."""
+    place = Path(mirror) / "CIFAR10"
+    folder = make_cifar10(place, n_train_per_batch, n_test)
+    archive = place / "cifar-10-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, folder.name)
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    return archive
+
+
+def md5_of(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def accept_cifar(monkeypatch: Any, cls: Any, root: Any) -> None:
+    """Sets the sums of CIFAR10 or CIFAR100 to those of the files under ``root``."""
+    folder = Path(root) / cls.base_folder
+    for attribute in ("train_list", "test_list"):
+        sums = [[name, md5_of(folder / name)] for name, _ in getattr(cls, attribute)]
+        monkeypatch.setattr(cls, attribute, sums)
+    monkeypatch.setattr(cls, "meta", {**cls.meta, "md5": md5_of(folder / cls.meta["filename"])})
+
+
+def accept_cifar10(monkeypatch: Any, root: Any) -> None:
+    """Makes Cresset's CIFAR10 accept the stand-in files under ``root``."""
+    from cresset.vision.datasets import CIFAR10
+
+    accept_cifar(monkeypatch, CIFAR10, root)
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    """A uint8 array as an IDX file."""
+    sizes = struct.pack(f">{array.ndim}I", *array.shape)
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.astype(np.uint8).tobytes()
+
+
+def make_mnist(
+    root: Any,
+    n_train: int = 60,
+    n_test: int = 20,
+    name: str = "MNIST",
+    compressed: bool = False,
+) -> Path:
+    """Writes the four files to ``root/<name>/raw`` and returns it; ``compressed``: the four .gz
+    archives to ``root/<name>``, as a mirror has them."""
+    folder = Path(root) / name / ("" if compressed else "raw")
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, (part, n) in enumerate([("train", n_train), ("t10k", n_test)]):
+        labels = np.random.default_rng(seed).permutation(np.arange(n) % 10)
+        images = images_of(labels, 28, 1, seed)[:, 0]
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            file, data = folder / f"{part}-{kind}-ubyte", idx_bytes(array)
+            if compressed:
+                file, data = file.with_name(file.name + ".gz"), gzip.compress(data, mtime=0)
+            file.write_bytes(data)
+    return folder
