@@ -89,7 +89,9 @@ def _table(name: str, entries: dict[str, Any]) -> _types.ModuleType:
 
 linalg = _table("linalg", _LINALG)
 special = _table("special", _SPECIAL)
-version = _table("version", {"__version__": __version__, "cuda": None, "hip": None, "git_version": ""})
+version = _table(
+    "version", {"__version__": __version__, "cuda": None, "hip": None, "git_version": ""}
+)
 for _name in ("manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state"):
     setattr(random, _name, _methods.NAMESPACE[_name])
 random.fork_rng = _fork_rng  # type: ignore[attr-defined]

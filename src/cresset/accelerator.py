@@ -6,7 +6,13 @@ from cresset.cuda import current_device, device_count, synchronize
 from cresset.cuda import is_available as _has_cuda
 from cresset.device import device
 
-__all__ = ["current_accelerator", "current_device_index", "device_count", "is_available", "synchronize"]
+__all__ = [
+    "current_accelerator",
+    "current_device_index",
+    "device_count",
+    "is_available",
+    "synchronize",
+]
 
 current_device_index = current_device
 

@@ -66,9 +66,7 @@ def set_default_dtype(d: dtype) -> None:
     if not isinstance(d, dtype):
         raise TypeError("invalid dtype object")
     if not d.is_floating_point:
-        raise TypeError(
-            "only floating-point types are supported as the default type"
-        )
+        raise TypeError("only floating-point types are supported as the default type")
     dtypes.set_default_dtype_unchecked(d)
     forget_calls()
 
@@ -151,7 +149,6 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
     tensor = from_numpy(array)
     tensor._storage.export(forever=True)
     return tensor
-
 
 
 def _reduce(self: Tensor, protocol: Any) -> tuple:

@@ -275,9 +275,7 @@ class Tensor:
     def register_hook(self, hook: Any) -> RemovableHandle:
         """Call ``hook(grad)`` when this tensor's gradient is known; it may return a new one."""
         if not self._requires_grad:
-            raise RuntimeError(
-                "cannot register a hook on a tensor that doesn't require gradient"
-            )
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if self._hooks is None:
             self._hooks = {}
         self._watch()
@@ -286,9 +284,7 @@ class Tensor:
     def register_post_accumulate_grad_hook(self, hook: Any) -> RemovableHandle:
         """Call ``hook(tensor)`` each time this leaf's ``grad`` was accumulated."""
         if not self._requires_grad:
-            raise RuntimeError(
-                "cannot register a hook on a tensor that doesn't require gradient"
-            )
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if self.grad_fn is not None:
             raise RuntimeError(
                 "post accumulate grad hooks cannot be registered on non-leaf tensors"
@@ -351,9 +347,7 @@ class Tensor:
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
-            raise TypeError(
-                f"Variable data has to be a tensor, but got {type(value).__name__}"
-            )
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         self._storage = value._storage
         self._spec = value._spec
         if self._own_version is None:
@@ -377,9 +371,7 @@ class Tensor:
         """The value of a one-element tensor as a Python number."""
         spec = self._spec
         if spec.numel != 1:
-            raise RuntimeError(
-                f"a Tensor with {spec.numel} elements cannot be converted to Scalar"
-            )
+            raise RuntimeError(f"a Tensor with {spec.numel} elements cannot be converted to Scalar")
         storage = self._storage
         buffer = storage.buffer if storage.epoch == -1 else graph.materialize(storage)
         if storage.error is not None:

@@ -82,7 +82,7 @@ def test_a_process_that_holds_the_real_torch_is_not_bound(run, write) -> None:
 
 
 def test_uninstall_gives_the_names_back_and_leaves_no_trace(run, write) -> None:
-    write("torch.py", "real = True")
+    write("torch.py", "really = True")
     done = run(
         "-c",
         """
@@ -92,13 +92,13 @@ from cresset.compat import install, uninstall
 install(children=True)
 install(children=True)
 import torch.nn, torchvision.transforms
-assert not hasattr(torch, 'real')
+assert not hasattr(torch, 'really')
 uninstall()
 uninstall()
 assert (dict(os.environ), list(sys.meta_path)) == before
 assert not [name for name in sys.modules if name.startswith('torch')]
 import torch
-print(torch.real)
+print(torch.really)
 """,
     )
     assert (done.stdout, done.stderr) == ("True\n", "")

@@ -64,7 +64,9 @@ def _devices(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 
 @pytest.mark.parametrize("devices", [0, 2])
-def test_the_60_minute_blitz_of_1_0(world: Path, monkeypatch: Any, capsys: Any, devices: int) -> None:
+def test_the_60_minute_blitz_of_1_0(
+    world: Path, monkeypatch: Any, capsys: Any, devices: int
+) -> None:
     _devices(monkeypatch, devices)
     # The first three lines of the data-parallel part refer to a model that is defined after them.
     early = ('device = torch.device("cuda:0")\nmodel.to(device)', "mytensor = my_tensor",
@@ -76,7 +78,9 @@ def test_the_60_minute_blitz_of_1_0(world: Path, monkeypatch: Any, capsys: Any, 
         legacy.disable()
     shown = capsys.readouterr().out
     assert "(fc1): Linear(in_features=400, out_features=120, bias=True)" in shown
-    assert re.search(r"<MseLossBackward0 object.*\n<AddmmBackward0 object.*\n<AccumulateGrad", shown)
+    assert re.search(
+        r"<MseLossBackward0 object.*\n<AddmmBackward0 object.*\n<AccumulateGrad", shown
+    )
     assert "tensor([[4.5000, 4.5000],\n        [4.5000, 4.5000]])" in shown
     assert "Finished Training" in shown
     if devices:

@@ -286,9 +286,7 @@ def root(tensor: Tensor, gradient: Tensor | None, create_graph: bool) -> tuple[t
     """The edge and first gradient of an output, checked as PyTorch checks them."""
     edge = edge_of(tensor)
     if edge is None:
-        raise RuntimeError(
-            "element 0 of tensors does not require grad and does not have a grad_fn"
-        )
+        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
     if gradient is None:
         if tensor._spec.numel != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")

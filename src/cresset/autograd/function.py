@@ -169,9 +169,7 @@ class Function(FunctionCtx):
         ctx = FunctionCtx()
         ctx.__class__ = type(cls.__name__ + "Context", (FunctionCtx,), {})
         tensors = [a if isinstance(a, Tensor) else None for a in args]
-        ctx.needs_input_grad = tuple(
-            isinstance(a, Tensor) and a._requires_grad for a in args
-        )
+        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a._requires_grad for a in args)
         separate = "setup_context" in _own_names(cls)
         grad, THREAD.grad = THREAD.grad, False
         try:
@@ -323,7 +321,9 @@ def once_differentiable(fn: Callable) -> Callable:
             return results
         many = isinstance(results, tuple)
         marked = [
-            _Once.apply(r, *[a for a in args if isinstance(a, Tensor)]) if isinstance(r, Tensor) else r
+            _Once.apply(r, *[a for a in args if isinstance(a, Tensor)])
+            if isinstance(r, Tensor)
+            else r
             for r in (results if many else (results,))
         ]
         return tuple(marked) if many else marked[0]

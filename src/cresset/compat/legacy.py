@@ -35,7 +35,9 @@ def _previous_functions(self: Node) -> tuple:
     return self.next_functions
 
 
-def _variable(cls: Any, data: Any = None, requires_grad: bool = False, volatile: Any = False) -> Any:
+def _variable(
+    cls: Any, data: Any = None, requires_grad: bool = False, volatile: Any = False
+) -> Any:
     """A volatile Variable was one that nothing is recorded for."""
     return _variable_new(cls, data, requires_grad and not volatile)
 

@@ -149,4 +149,3 @@ def intern(op: Op, params: tuple, specs: tuple[Spec, ...], call: Call) -> Call:
 def forget_calls() -> None:
     """Drop the table (a shape rule depends on a setting that was changed: the default dtype)."""
     CALLS.clear()
-

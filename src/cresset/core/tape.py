@@ -156,7 +156,9 @@ class Node:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_saved_"):
             for which, tensor in zip(self.op.save, self.unpack(), strict=False):
-                if name == ("_saved_result" if which < 0 else ("_saved_self", "_saved_other")[which]):
+                if name == (
+                    "_saved_result" if which < 0 else ("_saved_self", "_saved_other")[which]
+                ):
                     return tensor
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
@@ -197,7 +199,7 @@ class AccumulateGrad:
         return f"<AccumulateGrad object at {hex(id(self))}>"
 
     def name(self) -> str:
-        return "AccumulateGrad"
+        return "torch::autograd::AccumulateGrad"
 
     def register_hook(self, hook: Any) -> RemovableHandle:
         if self._hooks is None:

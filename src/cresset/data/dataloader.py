@@ -294,9 +294,7 @@ class _Multi(_Iterator):
                         f"DataLoader worker (pid(s) {pids}) exited unexpectedly"
                     ) from None
                 if limit and time.monotonic() - start >= limit:
-                    raise RuntimeError(
-                        f"DataLoader timed out after {limit} seconds"
-                    ) from None
+                    raise RuntimeError(f"DataLoader timed out after {limit} seconds") from None
 
     def _receive(self) -> None:
         number, data = self._take()

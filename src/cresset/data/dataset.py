@@ -171,6 +171,4 @@ def random_split(
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
     order = randperm(total, generator=generator).tolist()
     ends = list(itertools.accumulate(int(n) for n in counts))
-    return [
-        Subset(dataset, order[end - int(n) : end]) for end, n in zip(ends, counts, strict=True)
-    ]
+    return [Subset(dataset, order[end - int(n) : end]) for end, n in zip(ends, counts, strict=True)]

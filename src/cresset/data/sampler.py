@@ -199,5 +199,3 @@ class DistributedSampler(Sampler):
     def set_epoch(self, epoch: int) -> None:
         """Choose the shuffle of this epoch."""
         self.epoch = epoch
-
-

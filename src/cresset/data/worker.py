@@ -181,7 +181,10 @@ class Fetcher:
         self, dataset: Any, iterable: bool, auto_collation: bool, collate_fn: Any, drop_last: bool
     ) -> None:
         self.dataset, self.auto, self.collate, self.drop_last = (
-            dataset, auto_collation, collate_fn, drop_last
+            dataset,
+            auto_collation,
+            collate_fn,
+            drop_last,
         )
         self.iterator = iter(dataset) if iterable else None
 

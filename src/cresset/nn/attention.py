@@ -153,9 +153,7 @@ def multi_head_attention_forward(
             f"was expecting embedding dimension of {embed_dim_to_check}, but got {width}"
         )
     if is_causal and attn_mask is None:
-        raise RuntimeError(
-            "Need attn_mask if specifying the is_causal hint."
-        )
+        raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
     head = width // num_heads
     mask = _additive(attn_mask, query)
     padding = _additive(key_padding_mask, query)

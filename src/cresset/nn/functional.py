@@ -139,8 +139,8 @@ def tanh(input: Tensor) -> Tensor:
 
 
 def _inplace(function: Any) -> Any:
-    def with_underscore(input: Tensor, *args: Any) -> Tensor:
-        return assign(input, function(input, *args))
+    def with_underscore(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return function(input, *args, **kwargs, inplace=True)
 
     with_underscore.__name__ = function.__name__ + "_"
     with_underscore.__doc__ = f"In-place ``{function.__name__}``."
@@ -210,12 +210,16 @@ def _feature_dropout(
     return _drop(x, tuple(shape[:2]) + (1,) * (ndim - 2), p, inplace)
 
 
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """Whole channels of (n, c, l) or (c, l) inputs dropped."""
     return _feature_dropout(input, p, training, inplace, (2, 3), "dropout1d")
 
 
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """Whole channels of (n, c, h, w) inputs dropped (Tompson et al., 2015)."""
     _check_p(p)
     if input.ndim == 3:
@@ -232,7 +236,9 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _feature_dropout(input, p, training, inplace, (3, 4), "dropout2d")
 
 
-def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout3d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """Whole channels of (n, c, d, h, w) inputs dropped."""
     return _feature_dropout(input, p, training, inplace, (4, 5), "dropout3d")
 

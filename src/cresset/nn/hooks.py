@@ -62,9 +62,7 @@ GLOBAL = _Hooks()
 _EVER_GLOBAL: list[bool] = []
 
 
-def _register_global(
-    hooks: dict, hook: Any, flags: tuple[dict, ...] = ()
-) -> RemovableHandle:
+def _register_global(hooks: dict, hook: Any, flags: tuple[dict, ...] = ()) -> RemovableHandle:
     _EVER_GLOBAL[:] = [True]
     return HookHandle(hooks, hook, flags)
 
@@ -82,9 +80,7 @@ def register_module_forward_hook(
     ``with_kwargs`` adds the keyword arguments after ``args``; ``always_call`` calls it also if
     forward raised.
     """
-    flags = _chosen(
-        (with_kwargs, GLOBAL.forward_with_kwargs), (always_call, GLOBAL.forward_always)
-    )
+    flags = _chosen((with_kwargs, GLOBAL.forward_with_kwargs), (always_call, GLOBAL.forward_always))
     return _register_global(GLOBAL.forward, hook, flags)
 
 
@@ -353,9 +349,7 @@ class HookedCall:
         if node is None:
             return
         for hook in hooks:
-            node.register_hook(
-                lambda grad_in, grad_out, hook=hook: hook(self, grad_in, grad_out)
-            )
+            node.register_hook(lambda grad_in, grad_out, hook=hook: hook(self, grad_in, grad_out))
         problem = _misleading(args, result, node)
         if problem:
             warnings.warn(problem, FutureWarning, stacklevel=4)

@@ -74,8 +74,7 @@ ReplicationPad1d, ReplicationPad2d, ReplicationPad3d = (
     for n in (1, 2, 3)
 )
 CircularPad1d, CircularPad2d = (
-    _make(_Pad, f"CircularPad{n}d", n, "circular", "Pads with the opposite edge.")
-    for n in (1, 2)
+    _make(_Pad, f"CircularPad{n}d", n, "circular", "Pads with the opposite edge.") for n in (1, 2)
 )
 
 

@@ -141,7 +141,9 @@ class DataParallel(Module):
         copies = replicate(self.module, self.devices[: len(parts)])
         outputs = parallel_apply(copies, parts, options[: len(parts)])
         target = self.output_device
-        return gather(outputs, device("cuda", target) if isinstance(target, int) else target, self.dim)
+        return gather(
+            outputs, device("cuda", target) if isinstance(target, int) else target, self.dim
+        )
 
 
 def data_parallel(module: Module, inputs: Any, device_ids: Any = None, output_device: Any = None,

@@ -105,7 +105,7 @@ class AvgPool1d(Module):
         count_include_pad: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
-        one = (lambda v: tuple(v) if isinstance(v, (tuple, list)) else (v,))  # noqa: E731
+        one = lambda v: tuple(v) if isinstance(v, (tuple, list)) else (v,)  # noqa: E731
         self.kernel_size = one(kernel_size)
         self.stride = one(kernel_size if stride is None else stride)
         self.padding = one(padding)

@@ -218,9 +218,7 @@ class RNNBase(Module):
             expected = (count, x.shape[1], width)
             if tuple(s.shape) != expected:
                 name = ("hidden[0]", "hidden[1]")[i] if self.mode == "LSTM" else "hidden"
-                raise RuntimeError(
-                    f"Expected {name} size {expected}, got {list(s.shape)}"
-                )
+                raise RuntimeError(f"Expected {name} size {expected}, got {list(s.shape)}")
         if order is not None:
             hx = _map(hx, lambda s: s.index_select(1, order))
         return hx
@@ -259,9 +257,7 @@ def _narrow(state: Any, count: int) -> Any:
 def _join(new: Any, old: Any, count: int, rest: int) -> Any:
     """The new state of the sequences that still run, the old one of those that have ended."""
     if isinstance(new, tuple):
-        return tuple(
-            cat([a, b.narrow(0, count, rest)], 0) for a, b in zip(new, old, strict=True)
-        )
+        return tuple(cat([a, b.narrow(0, count, rest)], 0) for a, b in zip(new, old, strict=True))
     return cat([new, old.narrow(0, count, rest)], 0)
 
 

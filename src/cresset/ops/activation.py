@@ -20,8 +20,8 @@ from typing import Any
 from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, dense, like
-from cresset.ops.elementwise import not_implemented, pointwise, written
-from cresset.ops.inplace import into
+from cresset.ops.elementwise import not_implemented, pointwise
+from cresset.ops.inplace import into, written
 from cresset.ops.math import erf, exp, log1p, sigmoid, special, tanh
 from cresset.ops.pointwise import add, div, mul, neg, sub
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
@@ -304,9 +304,7 @@ def _mish_backward(g: Tensor, x: Tensor) -> Tensor:
     return mul(g, add(t, mul(mul(x, sigmoid(x)), sub(1, mul(t, t)))))
 
 
-MISH = _smooth(
-    "mish", lambda xp, x: x * xp.tanh(xp.log1p(xp.exp(x))), _mish_backward, "mish_cpu"
-)
+MISH = _smooth("mish", lambda xp, x: x * xp.tanh(xp.log1p(xp.exp(x))), _mish_backward, "mish_cpu")
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:

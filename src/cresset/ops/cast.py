@@ -142,7 +142,8 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_bloc
             import warnings
 
             warnings.warn(
-                "Casting complex values to real discards the imaginary part", UserWarning,
+                "Casting complex values to real discards the imaginary part",
+                UserWarning,
                 stacklevel=2,
             )
         result = cast(result, dtype)

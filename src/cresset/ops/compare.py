@@ -132,9 +132,7 @@ def isclose(
     tensor([ True, False])
     """
     if input.dtype is not other.dtype:
-        raise RuntimeError(
-            f"{scalar_name(input.dtype)} did not match {scalar_name(other.dtype)}"
-        )
+        raise RuntimeError(f"{scalar_name(input.dtype)} did not match {scalar_name(other.dtype)}")
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value:g}")

@@ -171,9 +171,7 @@ def _input_kernel(xp: Any, g: Any, w: Any, shape: tuple[int, ...], geometry: Geo
         )
         result[(every, every, *place)] += columns[(every, every, *k)]
     if any(geometry.padding):
-        inside = tuple(
-            slice(p, p + s) for p, s in zip(geometry.padding, shape[2:], strict=True)
-        )
+        inside = tuple(slice(p, p + s) for p, s in zip(geometry.padding, shape[2:], strict=True))
         result = result[(every, every, *inside)]
     return result
 
@@ -287,9 +285,7 @@ def _named_padding(
     if padding == "valid":
         return x, (0,) * n
     if padding != "same":
-        raise RuntimeError(
-            f"Invalid padding string {padding!r}, should be one of 'valid', 'same'"
-        )
+        raise RuntimeError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
     if any(s != 1 for s in stride):
         raise RuntimeError("padding='same' is not supported for strided convolutions")
     total = [d * (k - 1) for k, d in zip(w._spec.shape[2:], dilation, strict=True)]

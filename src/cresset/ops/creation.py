@@ -33,9 +33,7 @@ def resolve_device(where: Device) -> device:
     return found
 
 
-def _finish(
-    tensor: Tensor, requires_grad: bool, out: Tensor | None = None
-) -> Tensor:
+def _finish(tensor: Tensor, requires_grad: bool, out: Tensor | None = None) -> Tensor:
     if out is not None:
         into(out, tensor)
         tensor = out
@@ -50,9 +48,7 @@ def _from_host(array: np.ndarray, d: dtype, where: device, requires_grad: bool =
         result = from_array(array, d)
     else:
         buffer = backend_of(where).from_host(np.ascontiguousarray(array, d.np))
-        result = wrap(
-            Storage(d, buffer.size, where, buffer), dense(d, Size(array.shape), where)
-        )
+        result = wrap(Storage(d, buffer.size, where, buffer), dense(d, Size(array.shape), where))
     if requires_grad:
         result.requires_grad_()
     return result
@@ -94,9 +90,7 @@ def _host_data(data: Any) -> tuple[np.ndarray, dtype]:
     if isinstance(data, np.generic):
         return np.asarray(data), dtypes.from_numpy_dtype(data.dtype)
     if isinstance(data, (list, tuple, range)):
-        data = [
-            x._host() if isinstance(x, Tensor) else _unwrap(x) for x in data
-        ]
+        data = [x._host() if isinstance(x, Tensor) else _unwrap(x) for x in data]
         _check_lengths(data)
         if _has_strings(data):
             raise ValueError("too many dimensions 'str'")
@@ -126,7 +120,11 @@ def _host_data(data: Any) -> tuple[np.ndarray, dtype]:
         return array, _python_dtype(array)
     if hasattr(data, "__array__"):
         return _host_data(np.asarray(data))
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (str, dict)):
+    if (
+        hasattr(data, "__getitem__")
+        and hasattr(data, "__len__")
+        and not isinstance(data, (str, dict))
+    ):
         return _host_data([data[i] for i in range(len(data))])
     if isinstance(data, str):
         raise TypeError("new(): invalid data type 'str'")
@@ -147,14 +145,20 @@ def _check_lengths(data: list, depth: int = 0) -> None:
     """Ragged nesting is an error in PyTorch's words."""
     if not data:
         return
-    lengths = [len(x) if isinstance(x, (list, np.ndarray)) and np.ndim(x) else None for x in data] \
-        if any(isinstance(x, list) for x in data) else []
+    lengths = (
+        [len(x) if isinstance(x, (list, np.ndarray)) and np.ndim(x) else None for x in data]
+        if any(isinstance(x, list) for x in data)
+        else []
+    )
     if not lengths:
         return
     for i, n in enumerate(lengths):
         if n is None:
-            raise TypeError(f"must be real number, not {type(data[0]).__name__}") if lengths[0] \
-                is not None else TypeError("only integer tensors of a single element can be converted")
+            raise (
+                TypeError(f"must be real number, not {type(data[0]).__name__}")
+                if lengths[0] is not None
+                else TypeError("only integer tensors of a single element can be converted")
+            )
         if n != lengths[0]:
             raise ValueError(
                 f"expected sequence of length {lengths[0]} at dim {depth + 1} (got {n})"
@@ -410,9 +414,7 @@ def full(
     d = dtype or (out.dtype if out is not None else _python_dtype(np.asarray(fill_value)))
     shape = (size,) if isinstance(size, int) else tuple(size)
     _check_shape(shape)
-    return _finish(
-        _filled((shape,), fill_value, d, resolve_device(device)), requires_grad, out
-    )
+    return _finish(_filled((shape,), fill_value, d, resolve_device(device)), requires_grad, out)
 
 
 def _like(name: str, make: Any, doc: str) -> Any:
@@ -554,7 +556,9 @@ def linspace(
     start, end = _number(start), _number(end)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    d = dtype or (dtypes.get_default_dtype() if not isinstance(start, complex) else dtypes.complex64)
+    d = dtype or (
+        dtypes.get_default_dtype() if not isinstance(start, complex) else dtypes.complex64
+    )
     compute = d.compute if d.category >= dtypes.FLOAT else np.dtype(np.float32)
     values = _linspace_values(start, end, steps, compute)
     if d.category == dtypes.INT:
@@ -639,19 +643,19 @@ def legacy_new(cls: type, *args: Any, device: Device = None, dtype: dtype | None
             made = empty(tuple(data), dtype=d, device=device)
         elif isinstance(data, Tensor):
             if data.dtype is not d:
-                raise TypeError(
-                    f"expected {_legacy_name(d)} (got {data._type_name()})"
-                ) if cls is not Tensor else TypeError(
-                    f"expected TensorOptions(dtype={d.name}, device=cpu, layout=Strided, "
-                    "requires_grad=false (default), pinned_memory=false (default), "
-                    f"memory_format=(nullopt)) (got TensorOptions(dtype={data.dtype.name}, ...))"
+                raise (
+                    TypeError(f"expected {_legacy_name(d)} (got {data._type_name()})")
+                    if cls is not Tensor
+                    else TypeError(
+                        f"expected TensorOptions(dtype={d.name}, device=cpu, layout=Strided, "
+                        "requires_grad=false (default), pinned_memory=false (default), "
+                        f"memory_format=(nullopt)) (got TensorOptions(dtype={data.dtype.name}, ...))"
+                    )
                 )
             made = data._alias()
         else:
             if isinstance(data, float):
-                raise TypeError(
-                    "new(): data must be a sequence (got float)"
-                )
+                raise TypeError("new(): data must be a sequence (got float)")
             array, _ = _host_data(data)
             made = _from_host(encode(array, d).copy(), d, resolve_device(device))
     else:

@@ -18,10 +18,8 @@ from collections.abc import Callable
 from typing import Any
 
 from cresset import dtypes
-from cresset.core.modes import THREAD
-from cresset.ops.inplace import assign, into, scalar_name
+from cresset.ops.inplace import into, scalar_name
 from cresset.ops.registry import (
-    COPY,
     Op,
     Result,
     Spec,
@@ -173,23 +171,6 @@ def into_exactly(out: Tensor | None, result: Tensor) -> Tensor:
             f"{scalar_name(result._spec.dtype)}"
         )
     return into(out, result)
-
-
-def written(x: Tensor, result: Tensor, inplace: bool = True) -> Tensor:
-    """``result``, or with ``inplace`` ``x`` holding it.
-
-    If the derivative reads ``x`` as it was, the node keeps a copy of that, as PyTorch does.
-    """
-    if not inplace:
-        return result
-    node = result._grad_fn
-    if node is not None and THREAD.grad:
-        for i, which in enumerate(node.op.save):
-            if which == 0 and node.saved[i] is x:
-                kept = apply(COPY, (x._alias(),))
-                node.saved = (*node.saved[:i], kept, *node.saved[i + 1 :])
-                node.versions = (*node.versions[:i], kept._version, *node.versions[i + 1 :])
-    return assign(x, result)
 
 
 def operand(x: Any) -> Any:

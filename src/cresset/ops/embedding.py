@@ -29,9 +29,7 @@ def _kernel(xp: Any, weight: Any, indices: Any, padding: int, by_freq: bool) -> 
     return weight[indices]
 
 
-def _backward_kernel(
-    xp: Any, g: Any, indices: Any, rows: int, padding: int, by_freq: bool
-) -> Any:
+def _backward_kernel(xp: Any, g: Any, indices: Any, rows: int, padding: int, by_freq: bool) -> Any:
     """Rows of the gradient added up per index: sort once, then sum each run."""
     width = g.shape[-1]
     result = xp.zeros((rows, width), g.dtype)

@@ -58,7 +58,9 @@ def detach_(self: Tensor) -> Tensor:
     return self
 
 
-def __array_wrap__(self: Tensor, array: Any, context: Any = None, return_scalar: bool = False) -> Tensor:
+def __array_wrap__(
+    self: Tensor, array: Any, context: Any = None, return_scalar: bool = False
+) -> Tensor:
     """What NumPy's ufuncs make of a tensor becomes a tensor again."""
     array = np.asarray(array)
     if array.dtype == np.bool_:
@@ -69,9 +71,7 @@ def __array_wrap__(self: Tensor, array: Any, context: Any = None, return_scalar:
 def __dlpack__(self: Tensor, **options: Any) -> Any:
     """The memory for another library, shared."""
     if self._requires_grad:
-        raise BufferError(
-            "Can't export tensors that require gradient, use tensor.detach()"
-        )
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
     array = self.numpy()
     self._storage.export(forever=True)
     return array.__dlpack__()

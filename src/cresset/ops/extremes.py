@@ -46,9 +46,7 @@ for _t in (max_result, min_result, median_result, mode_result, nanmedian_result,
 def _not_empty(s: Spec, dims: tuple[int, ...], name: str) -> None:
     for d in dims:
         if s.shape and s.shape[d] == 0:
-            raise IndexError(
-                f"{name}(): Expected reduction dim {d} to have non-zero size."
-            )
+            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
 
 
 # -- extremes over everything or over several dimensions --------------------------------------------
@@ -89,7 +87,9 @@ AMAX, AMIN = _extreme("amax", True), _extreme("amin", False)
 MAX_ALL, MIN_ALL = _extreme("max", True), _extreme("min", False)
 
 
-def amax(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def amax(
+    input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Tensor | None = None
+) -> Tensor:
     """The largest value over ``dim``; equal ones share the gradient.
 
     >>> import cresset as torch
@@ -100,7 +100,9 @@ def amax(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Tensor | N
     return into(out, apply(AMAX, (input,), (dims, keepdim)))
 
 
-def amin(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def amin(
+    input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Tensor | None = None
+) -> Tensor:
     """The smallest value over ``dim``; equal ones share the gradient."""
     dims = reduced_dims(dim, input.ndim)
     return into(out, apply(AMIN, (input,), (dims, keepdim)))
@@ -259,7 +261,7 @@ def _arg(name: str, larger: bool) -> Any:
         return into(out, apply(op, (input,), (d, keepdim)))
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"""Where the {'largest' if larger else 'smallest'} value is, over all elements or along ``dim``.
+    function.__doc__ = f"""Where the {"largest" if larger else "smallest"} value is, over all elements or along ``dim``.
 
     >>> import cresset as torch
     >>> torch.{name}(torch.tensor([3., 1., 2.]))
@@ -322,7 +324,7 @@ def _truth(name: str, every: bool) -> Any:
         return into(out, apply(op, (input,), (dims, keepdim)))
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"""Whether {name} element{'s are' if every else ' is'} non-zero, over everything or over ``dim``.
+    function.__doc__ = f"""Whether {name} element{"s are" if every else " is"} non-zero, over everything or over ``dim``.
 
     >>> import cresset as torch
     >>> torch.{name}(torch.tensor([True, False]))
@@ -433,7 +435,9 @@ LOGSUMEXP = Op("logsumexp", _lse_infer, _lse_kernel, vjp=(_lse_grad,), save=(0, 
                family="reduce")  # fmt: skip
 
 
-def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def logsumexp(
+    input: Tensor, dim: Any, keepdim: bool = False, *, out: Tensor | None = None
+) -> Tensor:
     """``log(sum(exp(input)))`` over ``dim``, without overflow.
 
     >>> import cresset as torch

@@ -25,9 +25,7 @@ def _bounds(xp: Any, index: Any, size: int, dim: int, negative: bool = False) ->
         low, high = int(index.min()), int(index.max())
         if high >= size or low < (-size if negative else 0):
             bad = high if high >= size else low
-            raise RuntimeError(
-                f"index {bad} is out of bounds for dimension {dim} with size {size}"
-            )
+            raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
 
 
 # -- gather and scatter -----------------------------------------------------------------------------
@@ -37,9 +35,7 @@ def _gather_infer(x: Spec, index: Spec, dim: int) -> Result:
     if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
         raise RuntimeError("gather(): Expected dtype int64 for index")
     if max(x.ndim, 1) != max(index.ndim, 1):
-        raise RuntimeError(
-            "Index tensor must have the same number of dimensions as input tensor"
-        )
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     for d in range(index.ndim):
         if d != dim and x.ndim and index.shape[d] > x.shape[d]:
             raise RuntimeError(
@@ -103,9 +99,7 @@ def _scatter_infer(x: Spec, index: Spec, src: Spec, dim: int, *rest: Any) -> Res
     if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
         raise RuntimeError("scatter(): Expected dtype int64 for index")
     if index.numel and max(x.ndim, 1) != max(index.ndim, 1):
-        raise RuntimeError(
-            "Index tensor must have the same number of dimensions as self tensor"
-        )
+        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
     if src.number is None and src.dtype is not x.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     for d in range(index.ndim if index.numel else 0):
@@ -204,7 +198,11 @@ def _scatter_add_kernel(xp: Any, x: Any, index: Any, src: Any, dim: int) -> Any:
 def _scatter_add_grad(n: Any, g: Tensor, index: Tensor) -> tuple:
     needs = n.needs
     part = gather(g, n.call.params[0], index) if needs[2] else None
-    return g if needs[0] else None, None, part if part is None else _reduce_src(part, n.call.specs[2])
+    return (
+        g if needs[0] else None,
+        None,
+        part if part is None else _reduce_src(part, n.call.specs[2]),
+    )
 
 
 SCATTER_ADD = Op("scatter_add", _scatter_infer, _scatter_add_kernel, vjp=_scatter_add_grad,
@@ -237,7 +235,9 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *,
     return into(out, apply(SCATTER_ADD, (input, index, src), (wrap_dim(dim, input.ndim),)))
 
 
-def _scatter_reduce_grad(n: Any, g: Tensor, x: Tensor, index: Tensor, src: Tensor, y: Tensor) -> tuple:
+def _scatter_reduce_grad(
+    n: Any, g: Tensor, x: Tensor, index: Tensor, src: Tensor, y: Tensor
+) -> tuple:
     dim, mode, keep = n.call.params
     ones = src.detach().new_ones(src.shape)  # type: ignore[attr-defined]
     if mode == "sum":

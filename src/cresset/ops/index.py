@@ -176,9 +176,7 @@ def _as_index(item: Any, where: Any) -> Tensor:
             item = tensor(list(item)) if len(item) else tensor([], dtype=dtypes.int64)
     if item.dtype not in (dtypes.int64, dtypes.int32, dtypes.bool_, dtypes.uint8, dtypes.int16,
                           dtypes.int8):  # fmt: skip
-        raise IndexError(
-            "tensors used as indices must be long, int, byte or bool tensors"
-        )
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     if item.dtype is dtypes.uint8:
         import warnings
 

@@ -146,7 +146,12 @@ def contiguous(x: Tensor, memory_format: Any = None) -> Tensor:
 
 
 CONTIGUOUS = Op(
-    "contiguous", COPY.infer, COPY.kernel, vjp=(lambda n, g: g,), raw=True, grad_name="CloneBackward0"
+    "contiguous",
+    COPY.infer,
+    COPY.kernel,
+    vjp=(lambda n, g: g,),
+    raw=True,
+    grad_name="CloneBackward0",
 )
 
 
@@ -354,11 +359,28 @@ def scalar_name(d: Any) -> str:
     }.get(d.torch_type, d.torch_type[: -len("Tensor")])  # fmt: skip
 
 
+def written(x: Tensor, result: Tensor, inplace: bool = True) -> Tensor:
+    """``result``, or with ``inplace`` ``x`` holding it.
+
+    If the derivative reads ``x`` as it was, the node keeps a copy of that, as PyTorch does.
+    """
+    if not inplace:
+        return result
+    node = result._grad_fn
+    if node is not None and THREAD.grad:
+        for i, which in enumerate(node.op.save):
+            if which == 0 and node.saved[i] is x:
+                kept = apply(COPY, (x._alias(),))
+                node.saved = (*node.saved[:i], kept, *node.saved[i + 1 :])
+                node.versions = (*node.versions[:i], kept._version, *node.versions[i + 1 :])
+    return assign(x, result)
+
+
 def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The trailing-underscore method of a function: ``add_`` from ``add``."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return assign(self, function(self, *args, **kwargs))
+        return written(self, function(self, *args, **kwargs))
 
     method.__name__ = method.__qualname__ = function.__name__ + "_"
     method.__doc__ = f"In-place version of ``{function.__name__}``."
@@ -395,6 +417,7 @@ def into(out: Tensor | None, result: Tensor) -> Tensor:
             )
         out.resize_(result._spec.shape)  # type: ignore[attr-defined]
     return assign(out, result)
+
 
 TORCH = ("as_strided",)
 METHODS = ("as_strided", "contiguous")

@@ -99,7 +99,9 @@ def _list(tensors: Any, name: str) -> tuple:
     return items
 
 
-def cat(tensors: Any, dim: int = 0, *, axis: int | None = None, out: Tensor | None = None) -> Tensor:
+def cat(
+    tensors: Any, dim: int = 0, *, axis: int | None = None, out: Tensor | None = None
+) -> Tensor:
     """Tensors joined along an existing dimension.
 
     >>> import cresset as torch
@@ -369,7 +371,9 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
         return reshape(flat, input.shape)
     axes = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(axes) != len(steps):
-        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}")
+        raise RuntimeError(
+            f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}"
+        )
     return apply(ROLL, (input,), (steps, tuple(wrap_dim(d, input.ndim) for d in axes)))
 
 
@@ -571,7 +575,7 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
             fill = int(fill)
         return apply(PAD, (input, fill), (tuple(pairs),))
     if value is not None and value != 0:
-        raise ValueError(f"Padding mode \"{mode}\" doesn't take in value argument")
+        raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
     found = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}.get(mode)
     if found is None:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")

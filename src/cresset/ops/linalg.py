@@ -29,9 +29,7 @@ def _adjoint(x: Tensor) -> Tensor:
 
 def _matrix(s: Spec, name: str, square: bool = True) -> None:
     if s.ndim < 2:
-        raise RuntimeError(
-            f"linalg.{name}: The input tensor A must have at least 2 dimensions."
-        )
+        raise RuntimeError(f"linalg.{name}: The input tensor A must have at least 2 dimensions.")
     if square and s.shape[-1] != s.shape[-2]:
         raise RuntimeError(
             f"linalg.{name}: A must be batches of square matrices, but they are "
@@ -307,7 +305,9 @@ def pinv(A: Tensor, *, rcond: float | None = None, hermitian: bool = False,
 def matrix_rank(A: Tensor, *, tol: float | None = None, hermitian: bool = False) -> Tensor:
     """How many singular values are not negligible."""
     s = svdvals(A.detach())
-    tiny = s.amax(-1, True) * (dtypes.finfo(A.dtype).eps * max(A.shape[-2:])) if tol is None else tol  # type: ignore[attr-defined]
+    tiny = (
+        s.amax(-1, True) * (dtypes.finfo(A.dtype).eps * max(A.shape[-2:])) if tol is None else tol
+    )  # type: ignore[attr-defined]
     return sum_(s.gt(tiny), -1)  # type: ignore[attr-defined]
 
 
@@ -318,7 +318,9 @@ def trace(input: Tensor) -> Tensor:
     return sum_(input.diagonal())  # type: ignore[attr-defined]
 
 
-def cross(input: Tensor, other: Tensor, *, dim: int | None = None, out: Tensor | None = None) -> Tensor:
+def cross(
+    input: Tensor, other: Tensor, *, dim: int | None = None, out: Tensor | None = None
+) -> Tensor:
     """The cross product of three-dimensional vectors along ``dim``."""
     if dim is None:
         dim = next((i for i, n in enumerate(input.shape) if n == 3), -1)

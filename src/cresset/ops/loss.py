@@ -23,7 +23,9 @@ from cresset.ops.registry import Op, Result, Tensor, apply, broadcast_shapes
 from cresset.ops.view import expand, reshape
 
 
-def reduction_of(reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:
+def reduction_of(
+    reduction: str, size_average: bool | None = None, reduce: bool | None = None
+) -> str:
     """The reduction meant by the new argument or by the deprecated pair."""
     if size_average is None and reduce is None:
         if reduction not in ("none", "mean", "sum"):
@@ -124,13 +126,9 @@ def _nll_infer(x: Spec, target: Spec, *rest: Any) -> Result:
     reduction = rest[-2]
     classes = x.shape[1]
     if target.dtype not in (dtypes.int64, dtypes.uint8):
-        raise RuntimeError(
-            f"expected scalar type Long but found {scalar_name(target.dtype)}"
-        )
+        raise RuntimeError(f"expected scalar type Long but found {scalar_name(target.dtype)}")
     if x.dtype.category < dtypes.FLOAT:
-        raise RuntimeError(
-            f"\"nll_loss_out_frame\" not implemented for '{scalar_name(x.dtype)}'"
-        )
+        raise RuntimeError(f"\"nll_loss_out_frame\" not implemented for '{scalar_name(x.dtype)}'")
     if weight is not None:
         if weight.shape != (classes,):
             raise RuntimeError(
@@ -200,7 +198,9 @@ def _nll_backward_grad(n: Any, gg: Tensor, target: Tensor, total: Tensor, *weigh
     """Linear in g: the same selection of gg, weighted alike."""
     classes, reduction, ignore = n.call.params
     picked = apply(
-        NLL[bool(weight)], (gg, target, *weight), ("none" if reduction == "none" else reduction, ignore)
+        NLL[bool(weight)],
+        (gg, target, *weight),
+        ("none" if reduction == "none" else reduction, ignore),
     )[0]
     return (picked, *(None,) * (len(n.needs) - 1))
 
@@ -263,9 +263,7 @@ def _nll(x: Tensor, target: Tensor, weight: Tensor | None, ignore: int, reductio
                 f"({t_shape[0] if t_shape else 1})."
             )
     if shape[:1] + shape[2:] != t_shape:
-        raise ValueError(
-            f"Expected target size {list(shape[:1] + shape[2:])}, got {list(t_shape)}"
-        )
+        raise ValueError(f"Expected target size {list(shape[:1] + shape[2:])}, got {list(t_shape)}")
     table = NLL_2D if ndim == 4 else NLL
     weights = () if weight is None else (weight,)
     return apply(table[bool(weights)], (x, target, *weights), (reduction, ignore))[0]
@@ -289,9 +287,7 @@ def cross_entropy(
     reduction = reduction_of(reduction, size_average, reduce)
     axis = 0 if len(input._spec.shape) == 1 else 1
     if not 0.0 <= label_smoothing <= 1.0:
-        raise RuntimeError(
-            f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
-        )
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if target._spec.shape == input._spec.shape and target._spec.dtype.is_floating_point:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
     if (

@@ -214,6 +214,8 @@ I0, i0 = _float_unary(
     "i0", lambda xp, x: special(xp).i0(x), lambda n, g, x: mul(g, i1(x)), (0,),
     "The modified Bessel function of order 0", ("0.", "1."), refuse=_C, label="i0_vml_cpu",
 )  # fmt: skip
+
+
 def _i1_grad(n: Any, g: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """i0 - i1 / x, which is 1/2 at 0."""
     zero = x.eq(0)  # type: ignore[attr-defined]

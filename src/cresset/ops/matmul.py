@@ -103,9 +103,7 @@ BMM = Op(
 
 def _mv_infer(a: Spec, v: Spec) -> Result:
     if a.ndim != 2 or v.ndim != 1:
-        raise RuntimeError(
-            f"vector + matrix @ vector expected, got {v.ndim}, {a.ndim}, {v.ndim}"
-        )
+        raise RuntimeError(f"vector + matrix @ vector expected, got {v.ndim}, {a.ndim}, {v.ndim}")
     if a.shape[1] != v.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({a.shape[0]}), mat ({_times(a.shape)}), vec ({v.shape[0]})")  # noqa: E501  # fmt: skip
     same_dtype(a, v)
@@ -124,9 +122,7 @@ MV = Op(
 
 def _dot_infer(a: Spec, b: Spec) -> Result:
     if a.ndim != 1 or b.ndim != 1:
-        raise RuntimeError(
-            f"1D tensors expected, but got {a.ndim}D and {b.ndim}D tensors"
-        )
+        raise RuntimeError(f"1D tensors expected, but got {a.ndim}D and {b.ndim}D tensors")
     if a.dtype is not b.dtype:
         raise RuntimeError(
             "dot : expected both vectors to have same dtype, but found "
@@ -210,9 +206,7 @@ def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """
     for x, name in ((input, "self"), (vec2, "vec2")):
         if x.ndim != 1:
-            raise RuntimeError(
-                f"outer: Expected 1-D argument {name}, but got {x.ndim}-D"
-            )
+            raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {x.ndim}-D")
     return into(out, mul(unsqueeze(input, 1), vec2))
 
 
@@ -406,9 +400,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) ->
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
         if dims > min(a.ndim, b.ndim):
-            raise RuntimeError(
-                f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}"
-            )
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
         in_a, in_b = list(range(a.ndim - dims, a.ndim)), list(range(dims))
     else:
         in_a, in_b = ([d] if isinstance(d, int) else list(d) for d in dims)
@@ -465,6 +457,7 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
 
 def _from_sublists(args: tuple) -> tuple[str, tuple]:
     """The alternating operand/sublist form as an equation."""
+
     def letters(sublist: Any) -> str:
         return "".join("..." if s is Ellipsis else chr(ord("a") + s if s < 26 else ord("A") + s - 26)
                        for s in sublist)  # fmt: skip

@@ -124,9 +124,7 @@ def batch_norm(
     for v, name in ((running_mean, "running_mean"), (running_var, "running_var"),
                     (weight, "weight"), (bias, "bias")):  # fmt: skip
         if v is not None and v._spec.numel != shape[1]:
-            raise RuntimeError(
-                f"{name} should contain {shape[1]} elements not {v._spec.numel}"
-            )
+            raise RuntimeError(f"{name} should contain {shape[1]} elements not {v._spec.numel}")
     if (weight is None) != (bias is None):
         like = weight if weight is not None else bias
         assert like is not None
@@ -278,7 +276,9 @@ def group_norm(
     """Normalise each sample over groups of channels (Wu and He, 2018): input (n, c, ...)."""
     shape = input._spec.shape
     if len(shape) < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {len(shape)}")
+        raise RuntimeError(
+            f"Expected at least 2 dimensions for input tensor but received {len(shape)}"
+        )
     n, c = shape[:2]
     if num_groups <= 0:
         raise RuntimeError(f"num groups should be greater than 0, but got {num_groups}")

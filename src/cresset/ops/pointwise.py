@@ -367,6 +367,8 @@ POW_LOG = pointwise(
     ),
     save=(0, 1, 2),
 )
+
+
 def _pow(label: str, save_if: tuple, refuse: tuple[int, ...] = ()) -> Op:
     return pointwise("pow", _pow_kernel, (_pow_grad_base, _pow_grad_exponent), save=(0, 1, OUT),
                      save_if=save_if, grad_name=label, refuse=refuse, label="pow")  # fmt: skip

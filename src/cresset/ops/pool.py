@@ -26,9 +26,7 @@ def _each(value: Any, n: int, name: str, pool: str) -> tuple[int, ...]:
     if len(values) == 1:
         return values * n
     if len(values) != n:
-        raise RuntimeError(
-            f"{pool}: {name} must either be a single int, or a tuple of {n} ints"
-        )
+        raise RuntimeError(f"{pool}: {name} must either be a single int, or a tuple of {n} ints")
     return values
 
 
@@ -72,9 +70,7 @@ def _check_window(x: Spec, kernel: Any, stride: Any, pad: Any, out: Any, pool: s
         )
 
 
-def _windows(
-    kernel: Any, stride: Any, dilation: Any, out: Any
-) -> Any:
+def _windows(kernel: Any, stride: Any, dilation: Any, out: Any) -> Any:
     """Per position in the window: the slices that pick it for all windows of a padded input."""
     for k in itertools.product(*map(range, kernel)):
         yield (Ellipsis, *(
@@ -97,7 +93,9 @@ def _max_infer(x: Spec, kernel: Any, stride: Any, pad: Any, dilation: Any, ceil:
     if x.dtype.is_complex or x.dtype is dtypes.bool_:
         from cresset.ops.inplace import scalar_name
 
-        raise RuntimeError(f"\"max_pool{len(kernel)}d\" not implemented for '{scalar_name(x.dtype)}'")
+        raise RuntimeError(
+            f"\"max_pool{len(kernel)}d\" not implemented for '{scalar_name(x.dtype)}'"
+        )
     return Result((dense(x.dtype, shape, x.device), dense(dtypes.int64, shape, x.device)))
 
 
@@ -315,7 +313,9 @@ def _avg_infer(
     if x.dtype.category < dtypes.FLOAT and x.dtype is not dtypes.int64:
         from cresset.ops.inplace import scalar_name
 
-        raise RuntimeError(f"\"avg_pool{len(kernel)}d\" not implemented for '{scalar_name(x.dtype)}'")
+        raise RuntimeError(
+            f"\"avg_pool{len(kernel)}d\" not implemented for '{scalar_name(x.dtype)}'"
+        )
     return Result((dense(x.dtype, (*x.shape[:2], *out), x.device),))
 
 
@@ -482,9 +482,7 @@ ADAPTIVE_AVG = Op(
     "adaptive_avg_pool",
     lambda x, out: dense(x.dtype, (*x.shape[:2], *out), x.device),
     _adaptive_avg_kernel,
-    vjp=(
-        lambda n, g: apply(ADAPTIVE_AVG_BACKWARD, (g,), (tuple(n.call.specs[0].shape[2:]),)),
-    ),
+    vjp=(lambda n, g: apply(ADAPTIVE_AVG_BACKWARD, (g,), (tuple(n.call.specs[0].shape[2:]),)),),
     grad_name="AdaptiveAvgPool2DBackward0",
     family="pool",
 )
@@ -543,7 +541,9 @@ def _adaptive_max_kernel(xp: Any, x: Any, out: tuple[int, ...]) -> Any:
         window = tuple(slice(*spans[i][j]) for i, j in enumerate(cell))
         part = x[(slice(None), slice(None), *window)].reshape(n, c, -1)
         best = part.argmax(-1)
-        values[(slice(None), slice(None), *cell)] = xp.take_along_axis(part, best[..., None], -1)[..., 0]
+        values[(slice(None), slice(None), *cell)] = xp.take_along_axis(part, best[..., None], -1)[
+            ..., 0
+        ]
         where[(slice(None), slice(None), *cell)] = plane[window].reshape(-1)[best]
     return values, where
 

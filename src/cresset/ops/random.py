@@ -115,9 +115,7 @@ def _finish(values: np.ndarray, shape: tuple, d: dtype, where: Any, requires_gra
 def _float_type(d: dtype | None, out: Tensor | None, name: str) -> dtype:
     found = d or (out.dtype if out is not None else dtypes.get_default_dtype())
     if found.category < dtypes.FLOAT:
-        raise RuntimeError(
-            f"\"{name}\" not implemented for '{scalar_name(found)}'"
-        )
+        raise RuntimeError(f"\"{name}\" not implemented for '{scalar_name(found)}'")
     return found
 
 
@@ -146,7 +144,9 @@ def _sampler(name: str, recipe: Any, doc: str) -> Any:
             raise RuntimeError(
                 f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
             )
-        d = _float_type(dtype, out, "check_uniform_bounds" if name == "rand" else "normal_kernel_cpu")
+        d = _float_type(
+            dtype, out, "check_uniform_bounds" if name == "rand" else "normal_kernel_cpu"
+        )
         where = resolve_device(device)
         g = _pick(generator, where)
         count = Size(shape).numel()
@@ -317,7 +317,9 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *,
     weights = input.detach()._host()
     table = weights.reshape(1, -1) if weights.ndim == 1 else weights
     if not replacement and num_samples > table.shape[1]:
-        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+        raise RuntimeError(
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
+        )
     if not np.isfinite(table).all() or (table < 0).any():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if (table.sum(-1) <= 0).any():
@@ -355,7 +357,9 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *,
     low = float(kwargs.get("from", from_))
     high = float(to)
     if self.dtype.category != dtypes.FLOAT:
-        raise RuntimeError(f"\"check_uniform_bounds\" not implemented for '{scalar_name(self.dtype)}'")
+        raise RuntimeError(
+            f"\"check_uniform_bounds\" not implemented for '{scalar_name(self.dtype)}'"
+        )
     if low > high:
         raise RuntimeError(
             f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
@@ -408,7 +412,9 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     """Exponential numbers with rate ``lambd``."""
     if lambd <= 0.0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
-    return _fill(self, recipes.exponential(_pick(generator, self.device), self.numel(), float(lambd)))
+    return _fill(
+        self, recipes.exponential(_pick(generator, self.device), self.numel(), float(lambd))
+    )
 
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:

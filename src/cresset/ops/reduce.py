@@ -100,7 +100,6 @@ def to_operand_dtype(g: Tensor, d: dtype) -> Tensor:
     return g if g._spec.dtype is d else cast(g, d)
 
 
-
 def float_dtype(input: Tensor, d: dtype | None, name: str) -> dtype:
     """The dtype a floating-point reduction works in; integers are refused as in PyTorch."""
     d = d or input._spec.dtype

@@ -85,9 +85,7 @@ def _resize_kernel(xp: Any, x: Any, out: Any, mode: str, scales: Any, align: boo
     ])  # fmt: skip
 
 
-def _resize_backward_kernel(
-    xp: Any, g: Any, size: Any, mode: str, scales: Any, align: bool
-) -> Any:
+def _resize_backward_kernel(xp: Any, g: Any, size: Any, mode: str, scales: Any, align: bool) -> Any:
     return _apply_matrices(xp, g, [
         _matrix(mode, m, n, s, align).T for m, n, s in zip(g.shape[2:], size, scales, strict=True)
     ])  # fmt: skip
@@ -155,9 +153,7 @@ def interpolate(
         scales: tuple = (None,) * n
     else:
         factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * n
-        out = tuple(
-            math.floor(m * f) for m, f in zip(input.shape[2:], factors, strict=True)
-        )
+        out = tuple(math.floor(m * f) for m, f in zip(input.shape[2:], factors, strict=True))
         scales = (None,) * n if recompute_scale_factor else tuple(float(f) for f in factors)
     if mode == "area":
         from cresset.ops import pool
@@ -255,7 +251,13 @@ def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, p
     """Columns added back into images: the transpose of ``unfold``."""
     single = input.ndim == 2
     x = input.unsqueeze(0) if single else input  # type: ignore[attr-defined]
-    params = (_pair(output_size), _pair(kernel_size), _pair(dilation), _pair(padding), _pair(stride))
+    params = (
+        _pair(output_size),
+        _pair(kernel_size),
+        _pair(dilation),
+        _pair(padding),
+        _pair(stride),
+    )
     if x.shape[1] % math.prod(params[1]):
         raise RuntimeError(
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size, "

@@ -129,5 +129,3 @@ def rnn_step(total: Tensor, nonlinearity: str) -> Tensor:
     from cresset.ops.activation import relu
 
     return tanh(total) if nonlinearity == "tanh" else relu(total)
-
-

@@ -43,7 +43,9 @@ def _scan_dtype(x: Tensor, d: dtype | None) -> dtype:
     return d or (dtypes.int64 if x.dtype.category < dtypes.FLOAT else x.dtype)
 
 
-def cumsum(input: Tensor, dim: int, *, dtype: dtype | None = None, out: Tensor | None = None) -> Tensor:
+def cumsum(
+    input: Tensor, dim: int, *, dtype: dtype | None = None, out: Tensor | None = None
+) -> Tensor:
     """Running sums along ``dim``.
 
     >>> import cresset as torch
@@ -91,7 +93,9 @@ CUMPROD = Op(
 )  # fmt: skip
 
 
-def cumprod(input: Tensor, dim: int, *, dtype: dtype | None = None, out: Tensor | None = None) -> Tensor:
+def cumprod(
+    input: Tensor, dim: int, *, dtype: dtype | None = None, out: Tensor | None = None
+) -> Tensor:
     """Running products along ``dim``.
 
     >>> import cresset as torch

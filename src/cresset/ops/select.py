@@ -8,8 +8,8 @@ from typing import Any
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense, like
-from cresset.ops.elementwise import into_exactly, not_implemented, pointwise, promote_rule, written
-from cresset.ops.inplace import assign, into, scalar_name
+from cresset.ops.elementwise import into_exactly, not_implemented, pointwise, promote_rule
+from cresset.ops.inplace import assign, into, scalar_name, written
 from cresset.ops.pointwise import add, conj, conj_value, div, mul, neg, sub
 from cresset.ops.registry import (
     Op,

@@ -163,6 +163,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
     """
     return _softmax(SOFTMAX, neg(input), dim, dtype, "softmin")
 
+
 SPECIAL.update(softmax=softmax, log_softmax=log_softmax)
 
 TORCH = ("softmax", "log_softmax")

@@ -126,7 +126,9 @@ def topk(
     return topk_result(values, indices)
 
 
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
+def kthvalue(
+    input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None
+) -> Any:
     """The ``k``-th smallest value along ``dim`` (1 is the smallest) and its place."""
     d = wrap_dim(dim, input.ndim)
     size = input.shape[d] if input.shape else 1
@@ -300,7 +302,9 @@ def quantile(
         result = low + (high - low) * part
     result = result.movedim(d, 0)
     if keepdim:
-        shape = [1] * input.ndim if dim is None else [1 if i == d else n for i, n in enumerate(x.shape)]
+        shape = (
+            [1] * input.ndim if dim is None else [1 if i == d else n for i, n in enumerate(x.shape)]
+        )
         result = reshape(result, (*([len(flat_below)] if q.ndim else []), *shape))
     elif not q.ndim:
         result = result.squeeze(0)

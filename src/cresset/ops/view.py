@@ -59,7 +59,9 @@ def _view_op(name: str, geometry: Callable[..., Spec], vjp: Any = _into_zeros,
     return Op(name, geometry, vjp=(vjp,), grad_name=grad_name, family="view")
 
 
-def _with(spec: Spec, shape: Sequence[int], stride: Sequence[int], offset: int | None = None) -> Spec:
+def _with(
+    spec: Spec, shape: Sequence[int], stride: Sequence[int], offset: int | None = None
+) -> Spec:
     return make_spec(
         spec.dtype, tuple(shape), tuple(stride), spec.offset if offset is None else offset,
         spec.device,
@@ -377,7 +379,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if first == last and shape:
         return input
     return reshape(
-        input, tuple(shape[:first]) + (math.prod(shape[first : last + 1]),) + tuple(shape[last + 1 :])
+        input,
+        tuple(shape[:first]) + (math.prod(shape[first : last + 1]),) + tuple(shape[last + 1 :]),
     )
 
 
@@ -492,9 +495,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if start < 0:
         start += n
     if start > n - length:
-        raise RuntimeError(
-            f"start ({start}) + length ({length}) exceeds dimension size ({n})."
-        )
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
     return slice_dim(input, d, start, start + length)
 
 
@@ -536,9 +537,7 @@ def _unfold_geometry(spec: Spec, dim: int, size: int, step: int) -> Spec:
     d = wrap_dim(dim, spec.ndim)
     n = spec.shape[d]
     if size > n:
-        raise RuntimeError(
-            f"maximum size for tensor at dimension {d} is {n} but size is {size}"
-        )
+        raise RuntimeError(f"maximum size for tensor at dimension {d} is {n} but size is {size}")
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
     shape, stride = list(spec.shape), list(spec.stride)
@@ -636,9 +635,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     if isinstance(indices_or_sections, int):
         sections = indices_or_sections
         if sections <= 0:
-            raise RuntimeError(
-                f"number of sections must be larger than 0, got {sections}"
-            )
+            raise RuntimeError(f"number of sections must be larger than 0, got {sections}")
         cuts = [i * (n // sections) + min(i, n % sections) for i in range(sections + 1)]
     else:
         cuts = [0, *[int(i) for i in indices_or_sections], n]

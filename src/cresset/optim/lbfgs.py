@@ -150,7 +150,9 @@ class LBFGS(Optimizer):
         d, t = state.get("d"), state.get("t")
         dirs, steps, ro = state.get("old_dirs"), state.get("old_stps"), state.get("ro")
         h, previous, previous_loss = (
-            state.get("H_diag"), state.get("prev_flat_grad"), state.get("prev_loss")
+            state.get("H_diag"),
+            state.get("prev_flat_grad"),
+            state.get("prev_loss"),
         )
         iteration = 0
         while iteration < group["max_iter"]:

@@ -44,9 +44,7 @@ class LRScheduler:
         if getattr(optimizer, "_scheduler_watch", None) is not None:
             return
         optimizer._scheduler_watch = [False]  # type: ignore[attr-defined]
-        optimizer.register_step_post_hook(
-            lambda o, a, k: o._scheduler_watch.__setitem__(0, True)
-        )
+        optimizer.register_step_post_hook(lambda o, a, k: o._scheduler_watch.__setitem__(0, True))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimiser."""
@@ -113,7 +111,8 @@ class LambdaLR(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         state = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "lr_lambdas")}
         state["lr_lambdas"] = [
-            None if isinstance(f, types.FunctionType) else f.__dict__.copy() for f in self.lr_lambdas
+            None if isinstance(f, types.FunctionType) else f.__dict__.copy()
+            for f in self.lr_lambdas
         ]
         return state
 
@@ -222,7 +221,8 @@ class LinearLR(LRScheduler):
             return self._rates()
         rise = self.end_factor - self.start_factor
         return [
-            lr * (1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
+            lr
+            * (1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
             for lr in self._rates()
         ]
 
@@ -359,13 +359,9 @@ class OneCycleLR(LRScheduler):
         elif epochs is not None and steps_per_epoch is not None:
             self.total_steps = epochs * steps_per_epoch
         else:
-            raise ValueError(
-                "You must define either total_steps OR (epochs AND steps_per_epoch)"
-            )
+            raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
         if pct_start < 0 or pct_start > 1 or not isinstance(pct_start, float):
-            raise ValueError(
-                f"Expected float between 0 and 1 pct_start, but got {pct_start}"
-            )
+            raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(
                 f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"

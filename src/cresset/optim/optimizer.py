@@ -331,10 +331,14 @@ class Optimizer:
     def register_state_dict_post_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
         return RemovableHandle(self._optimizer_state_dict_post_hooks, hook)
 
-    def register_load_state_dict_pre_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+    def register_load_state_dict_pre_hook(
+        self, hook: Any, prepend: bool = False
+    ) -> RemovableHandle:
         return RemovableHandle(self._optimizer_load_state_dict_pre_hooks, hook)
 
-    def register_load_state_dict_post_hook(self, hook: Any, prepend: bool = False) -> RemovableHandle:
+    def register_load_state_dict_post_hook(
+        self, hook: Any, prepend: bool = False
+    ) -> RemovableHandle:
         return RemovableHandle(self._optimizer_load_state_dict_post_hooks, hook)
 
     def __getstate__(self) -> dict[str, Any]:

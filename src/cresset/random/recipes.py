@@ -26,7 +26,9 @@ def _exact(function: Any, x: np.ndarray) -> np.ndarray:
     return function(x).astype(np.float64)
 
 
-def uniform(g: Generator, count: int, double: bool, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+def uniform(
+    g: Generator, count: int, double: bool, low: float = 0.0, high: float = 1.0
+) -> np.ndarray:
     """Uniform in [low, high): 24 bits as float32, or 53 bits as float64."""
     if double:
         values = g.doubles(count)

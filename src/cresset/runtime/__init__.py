@@ -12,7 +12,6 @@ from cresset.runtime.cpu import CpuBackend
 from cresset.runtime.simulated import SimulatedBackend, simulated_count
 
 
-
 class _Current:
     """The CUDA device that ``cuda`` without a number means."""
 

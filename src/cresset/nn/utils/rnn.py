@@ -101,7 +101,9 @@ def pad_packed_sequence(
     for n in sizes:
         part = data[start : start + n].unsqueeze(0)
         if n < sizes[0]:
-            rest = full((1, sizes[0] - n, *shape), padding_value, dtype=data.dtype, device=data.device)
+            rest = full(
+                (1, sizes[0] - n, *shape), padding_value, dtype=data.dtype, device=data.device
+            )
             part = cat([part, rest], 1)
         rows.append(part)
         start += n

@@ -37,14 +37,14 @@ class _DtypeParts:
         self.order = "|"
 
     def __setstate__(self, state: Any) -> None:
-        self.order = state[1]
+        self.order = str(state[1])
 
     def build(self) -> np.dtype:
         """Numbers and nothing else: no objects, no structures."""
         dtype = np.dtype(str(self.code))
-        if dtype.kind not in "biuf" or self.order not in ("|", "<", ">", "="):
+        if dtype.kind not in "biuf" or self.order not in ("|", "<", ">"):
             raise pickle.UnpicklingError(f"dtype {self.code!r} is not allowed in a data file")
-        return dtype.newbyteorder(self.order)
+        return dtype.newbyteorder(">" if self.order == ">" else "<")
 
 
 class _ArrayParts:

@@ -6,11 +6,13 @@ the innermost loop. The numbers are those of ``tensor.to(float).div(255)``, bit 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from cresset import dtypes
+from cresset.autograd.grad_mode import inference_mode
 from cresset.ops.creation import as_tensor, from_numpy
 from cresset.tensor import Tensor
 from cresset.vision.pil import GREY_16, Image, array_of, image_from_array, is_pil_image
@@ -160,23 +162,37 @@ def normalize(tensor: Any, mean: Any, std: Any, inplace: bool = False) -> Tensor
             "Expected tensor to be a tensor image of size (..., C, H, W). "
             f"Got tensor.size() = {tensor.size()}"
         )
-    mean = as_tensor(mean, dtype=dtype, device=tensor.device)
     if _has_zero(std, dtype):
         raise ValueError(
             f"std evaluated to zero after conversion to {dtype}, leading to division by zero."
         )
-    std = as_tensor(std, dtype=dtype, device=tensor.device)
-    mean = mean.view(-1, 1, 1) if mean.ndim == 1 else mean
-    std = std.view(-1, 1, 1) if std.ndim == 1 else std
+    mean = _per_channel(mean, dtype, tensor.device)
+    std = _per_channel(std, dtype, tensor.device)
     if inplace:
         return tensor.sub_(mean).div_(std)
     return tensor.sub(mean).div(std)
+
+
+def _per_channel(values: Any, dtype: Any, device: Any) -> Tensor:
+    """(C, 1, 1) of C values; lists and tuples, the same for each image, are converted once."""
+    if isinstance(values, (list, tuple)) and all(isinstance(v, (int, float)) for v in values):
+        return _constants(tuple(values), dtype, device)
+    column = as_tensor(values, dtype=dtype, device=device)
+    return column.view(-1, 1, 1) if column.ndim == 1 else column
+
+
+@lru_cache(maxsize=64)
+def _constants(values: tuple[float, ...], dtype: Any, device: Any) -> Tensor:
+    with inference_mode(False):  # an inference tensor could not be used in training later
+        return as_tensor(values, dtype=dtype, device=device).view(-1, 1, 1)
 
 
 def _has_zero(std: Any, dtype: Any) -> bool:
     """Asks the numbers where they are at hand: looking at a tensor would end the recording."""
     if isinstance(std, Tensor):
         return bool((std.to(dtype) == 0).any())
+    if isinstance(std, (list, tuple)) and all(v >= 1e-3 for v in std):
+        return False  # not so small that any dtype would round it to zero
     numbers = np.asarray(std, dtype=np.float64)
     if dtype in (dtypes.float32, dtypes.float16):
         numbers = numbers.astype(dtype.np)

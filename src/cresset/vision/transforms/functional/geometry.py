@@ -47,7 +47,7 @@ def check_padding(padding: Any, fill: Any, padding_mode: str) -> None:
 
 def _borders(padding: Any) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) of one, two (horizontal, vertical) or four numbers."""
-    numbers = [padding] if isinstance(padding, Number) else list(padding)
+    numbers: list[int] = [*padding] if isinstance(padding, (tuple, list)) else [padding]
     left, top, right, bottom = numbers * (4 // len(numbers))
     return left, top, right, bottom
 
@@ -74,7 +74,7 @@ def pad(img: Any, padding: Any, fill: Any = 0, padding_mode: str = "constant") -
         border = _borders(padding)
         padded = ImageOps.expand(img, border=border, fill=_fill_for(fill, img))
         if img.mode == "P":
-            padded.putpalette(img.getpalette())
+            padded.putpalette(img.getpalette() or [])
         return padded
     return _pad_pil(img, _borders(padding), padding_mode)
 
@@ -88,7 +88,7 @@ def _pad_pil(img: Image.Image, borders: Sequence[int], mode: Any) -> Image.Image
     widths = [(top, bottom), (left, right), (0, 0)][: pixels.ndim]
     padded = Image.fromarray(np.pad(pixels, widths, mode=mode))
     if img.mode == "P":
-        padded.putpalette(img.getpalette())
+        padded.putpalette(img.getpalette() or [])
     return padded
 
 

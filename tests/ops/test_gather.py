@@ -1,0 +1,13 @@
+"""Reading and writing at places against PyTorch, row by row of the op table."""
+
+from __future__ import annotations
+
+import pytest
+
+from .harness import cases
+from .table_index import GATHER
+
+
+@pytest.mark.parametrize(("check", "row"), cases(GATHER))
+def test_agrees_with_pytorch(check, row):
+    check(row)
