@@ -15,7 +15,7 @@ def load_torchvision() -> tuple[Any, Any]:
     """(torch, torchvision); skips the module that asks where they are missing."""
     torch = pytest.importorskip("torch")
     if not hasattr(torch, "_C"):
-        pytest.skip("the name torch is bound to Cresset")
+        pytest.skip("the name torch is bound to Cresset", allow_module_level=True)
     try:
         import torchvision
     except RuntimeError:
@@ -29,7 +29,7 @@ def load_torchvision() -> tuple[Any, Any]:
         _KEPT.append(library)
         import torchvision
     except ImportError:
-        pytest.skip("torchvision is not installed")
+        pytest.skip("torchvision is not installed", allow_module_level=True)
     return torch, torchvision
 
 

@@ -389,3 +389,12 @@ def test_resize_without_antialias_warns_about_images_as_torchvision() -> None:
         T.Resize(5, antialias=False)(picture())
     assert [str(w.message) for w in ours] == [str(w.message) for w in theirs]
     assert len(ours) == 1
+
+
+def test_normalize_may_be_used_in_inference_mode_first() -> None:
+    normalize = T.Normalize((0.123,), (0.456,))
+    with cresset.inference_mode():
+        normalize(cresset.ones(1, 2, 2))
+    x = cresset.ones(1, 2, 2, requires_grad=True)
+    normalize(x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.full((1, 2, 2), 1 / 0.456), rtol=1e-6)

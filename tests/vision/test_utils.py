@@ -77,11 +77,9 @@ def test_make_grid_refuses_what_torchvision_refuses(wrong: Any) -> None:
         utils.make_grid(cresset.zeros(2, 3, 4, 4), normalize=True, value_range=[0, 1])
 
 
-@pytest.mark.parametrize(("shape", "options"), GRIDS[:9])
+@pytest.mark.parametrize(("shape", "options"), GRIDS[:2] + GRIDS[3:])
 def test_a_saved_image_has_torchvisions_pixels(tmp_path: Any, shape: Any, options: Any) -> None:
     array = images(shape)
-    if shape[1] == 2:
-        pytest.skip("two channels make no PNG")
     utils.save_image(cresset.from_numpy(array.copy()), tmp_path / "ours.png", **options)
     theirs = io.BytesIO()
     torchvision.utils.save_image(torch.from_numpy(array.copy()), theirs, "png", **options)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from cresset.ops.creation import empty, tensor
 from cresset.ops.random import rand, randint
 
 
 def happens(p: float) -> bool:
     """True with probability ``p``."""
-    return bool(rand(1) < p)  # in float32, as p is rounded there
+    return rand(1).item() < float(np.float32(p))  # as a tensor compares: p in its dtype
 
 
 def uniform(low: float, high: float) -> float:
