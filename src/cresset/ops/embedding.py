@@ -49,11 +49,19 @@ def _backward_kernel(xp: Any, g: Any, indices: Any, rows: int, padding: int, by_
     return result
 
 
+def _backward_grad(n: Any, h: Tensor, indices: Tensor) -> Tensor:
+    _, padding, by_freq = n.call.params
+    rows = apply(EMBEDDING, (h, indices), (padding, by_freq))
+    if padding < 0:
+        return rows
+    return rows.masked_fill(indices.eq(padding).unsqueeze(-1), 0)  # type: ignore[attr-defined]
+
+
 EMBEDDING_BACKWARD = Op(
     "embedding_dense_backward",
     lambda g, i, rows, *rest: dense(g.dtype, (rows, g.shape[-1]), g.device),
     _backward_kernel, save=(1,), family="scatter",
-    vjp=(lambda n, h, i: apply(EMBEDDING, (h, i), n.call.params[1:]), None),
+    vjp=(_backward_grad, None),
 )  # fmt: skip
 EMBEDDING = Op(
     "embedding", _infer, _kernel, raw=True, save=(1,), checks_values=True, family="gather",

@@ -7,23 +7,32 @@ reads and one ``index_put`` op writes. Masks are looked at (their result's shape
 
 from __future__ import annotations
 
+import warnings
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense
+from cresset.core.spec import spec as make_spec
 from cresset.ops.cast import cast, copy_, move
 from cresset.ops.creation import from_numpy, tensor
-from cresset.ops.gather import nonzero
-from cresset.ops.inplace import assign
+from cresset.ops.gather import nonzero, out_of_bounds, written
+from cresset.ops.inplace import assign, scalar_name
 from cresset.ops.registry import Op, Result, Tensor, apply, broadcast_shapes
-from cresset.ops.view import reshape, select, slice_dim, unsqueeze
+from cresset.ops.view import reshape, select, slice_dim, unsqueeze, view_as_shape
+from cresset.tensor import view_of
 
 _EVERY = slice(None)
+_LIST_WARNING = (
+    "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in "
+    "pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as "
+    "tensor index, x[torch.tensor(seq)], which will result either in an error or a different result"
+)
 
 
-# -- the op -----------------------------------------------------------------------------------------
+# -- the op ----------------------------------------------------------------------------------------
 
 
 def _layout(pattern: tuple[bool, ...]) -> tuple[list[int], bool]:
@@ -54,19 +63,16 @@ def _index_infer(x: Spec, *rest: Any) -> Result:
 def _key(xp: Any, shape: Any, indices: Any, pattern: tuple[bool, ...]) -> tuple:
     """The NumPy key, after checking every index against its dimension."""
     key: list[Any] = []
-    given = iter(indices)
-    for d, used in enumerate(pattern):
+    given = iter(enumerate(indices))
+    for used, n in zip(pattern, shape):  # noqa: B905
         if not used:
             key.append(_EVERY)
             continue
-        index = next(given)
-        if index.size:
-            low, high = int(index.min()), int(index.max())
-            if low < -shape[d] or high >= shape[d]:
-                bad = high if high >= shape[d] else low
-                raise IndexError(
-                    f"index {bad} is out of bounds for dimension {d} with size {shape[d]}"
-                )
+        # PyTorch numbers the dimensions among the indexed ones.
+        place, index = next(given)
+        bad = out_of_bounds(index, -n, n)
+        if bad is not None:
+            raise IndexError(f"index {bad} is out of bounds for dimension {place} with size {n}")
         key.append(index)
     return tuple(key)
 
@@ -102,6 +108,7 @@ def _put_kernel(xp: Any, x: Any, values: Any, *rest: Any) -> Any:
     *indices, pattern, accumulate = rest
     result = x.copy()
     key = _key(xp, x.shape, indices, pattern)
+    values = written(values, result)
     if not accumulate:
         result[key] = values
     elif len(indices) == x.ndim:
@@ -160,26 +167,41 @@ def _put(count: int) -> Op:
     return _puts[count]
 
 
-# -- keys -------------------------------------------------------------------------------------------
+# -- keys ------------------------------------------------------------------------------------------
 
 
-def _is_index_list(item: Any) -> bool:
-    return isinstance(item, (list, range, np.ndarray))
+def _is_sequence(item: Any) -> bool:
+    return isinstance(item, (list, tuple, range, np.ndarray))
+
+
+def _items(key: Any) -> list[Any]:
+    """The entries of a key. A list that holds more than numbers is a tuple, as in old NumPy."""
+    if isinstance(key, tuple):
+        return list(key)
+    if isinstance(key, list) and len(key) < 32:
+        for item in key:
+            if item is None or isinstance(item, (Tensor, slice, EllipsisType)) or (
+                _is_sequence(item)
+            ):  # fmt: skip
+                warnings.warn(_LIST_WARNING, UserWarning, stacklevel=4)
+                return list(key)
+    return [key]
 
 
 def _as_index(item: Any, where: Any) -> Tensor:
-    """A list, range, array or tensor as an index tensor or mask on the right device."""
+    """A sequence, array or tensor as an int64 index tensor or a mask on the right device."""
     if not isinstance(item, Tensor):
         if isinstance(item, np.ndarray):
-            item = from_numpy(np.ascontiguousarray(item))
+            item = from_numpy(np.ascontiguousarray(item).reshape(item.shape))
         else:
-            item = tensor(list(item)) if len(item) else tensor([], dtype=dtypes.int64)
-    if item.dtype not in (dtypes.int64, dtypes.int32, dtypes.bool_, dtypes.uint8, dtypes.int16,
-                          dtypes.int8):  # fmt: skip
-        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-    if item.dtype is dtypes.uint8:
-        import warnings
-
+            item = list(item)
+            if _has_strings(item):
+                raise TypeError("new(): invalid data type 'str'")
+            item = tensor(item) if item else tensor([], dtype=dtypes.int64)
+        if item.dtype not in (dtypes.bool_, dtypes.uint8):
+            item = cast(item, dtypes.int64)
+    d = item._spec.dtype
+    if d is dtypes.uint8:
         warnings.warn(
             "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool "
             "instead.",
@@ -187,89 +209,116 @@ def _as_index(item: Any, where: Any) -> Tensor:
             stacklevel=5,
         )
         item = cast(item, dtypes.bool_)
+    elif d is dtypes.int32:
+        item = cast(item, dtypes.int64)
+    elif d is not dtypes.int64 and d is not dtypes.bool_:
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     return move(item, where)
 
 
-def _bad(item: Any) -> IndexError:
-    return IndexError(
+def _has_strings(items: Any) -> bool:
+    return any(
+        isinstance(i, str) or (isinstance(i, (list, tuple)) and _has_strings(i)) for i in items
+    )
+
+
+def _entry(item: Any, where: Any) -> tuple[Any, int]:
+    """An entry in one of the forms int, slice, None, ..., bool, tensor; and how many dimensions
+    of the indexed tensor it uses up."""
+    if item.__class__ is int or item.__class__ is slice:
+        return item, 1
+    if item is None or item is Ellipsis or isinstance(item, bool):
+        return item, 0
+    if isinstance(item, Tensor) or _is_sequence(item):
+        if isinstance(item, Tensor) and not item.ndim:
+            if item.dtype.category == dtypes.INT and item.dtype is not dtypes.uint8:
+                return int(item), 1
+            if item.dtype is dtypes.bool_ or item.dtype is dtypes.uint8:
+                return bool(item), 0
+        item = _as_index(item, where)
+        if item.dtype is dtypes.bool_:
+            return (item, item.ndim) if item.ndim else (bool(item), 0)
+        return item, 1
+    if isinstance(item, np.bool_):
+        return bool(item), 0
+    if hasattr(item, "__index__"):
+        return item.__index__(), 1
+    if isinstance(item, str):
+        raise TypeError("new(): invalid data type 'str'")
+    raise IndexError(
         "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
         f"indices (got {type(item).__name__})"
     )
 
 
-def _width(item: Any) -> int:
-    """How many dimensions an entry of the key uses up."""
-    if item is None or item is Ellipsis or isinstance(item, (bool, np.bool_)):
-        return 0
-    if isinstance(item, Tensor) and item.dtype in (dtypes.bool_, dtypes.uint8):
-        return item.ndim
-    if isinstance(item, np.ndarray) and item.dtype == np.bool_:
-        return item.ndim
-    return 1
-
-
-def _plan(x: Tensor, key: Any) -> tuple[Tensor, list[Tensor | None]]:
+def _plan(x: Tensor, key: Any, given: str = "") -> tuple[Tensor, list[Tensor | None]]:
     """Apply what makes views; return the view and an index tensor or None per dimension."""
-    items = list(key) if isinstance(key, tuple) else [key]
-    if not isinstance(key, tuple) and isinstance(key, list) and any(
-        isinstance(i, (slice, Tensor, type(None), type(Ellipsis), list)) for i in key
-    ) and not all(isinstance(i, (int, Tensor, list)) for i in key):  # fmt: skip
-        items = list(key)
-    used = sum(_width(i) for i in items)
+    entries = [_entry(item, x.device) for item in _items(key)]
+    used = sum([width for _, width in entries])
     ndim = len(x._spec.shape)
     if used > ndim:
-        raise IndexError(f"too many indices for tensor of dimension {ndim}")
+        raise IndexError(f"too many indices for tensor of dimension {ndim}{given}")
     indices: list[Tensor | None] = []
-    dim = 0
-    for item in items:
+    dim = selected = 0
+    for item, width in entries:
         if item.__class__ is int:
-            x = _select(x, dim, item)
-        elif item.__class__ is slice:
+            x = _select(x, dim, item, dim + selected)
+            selected += 1
+            continue
+        if item.__class__ is slice:
             if item != _EVERY:
                 x = _slice(x, dim, item)
             indices.append(None)
-            dim += 1
+        elif item is Ellipsis:
+            indices.extend([None] * (ndim - used))
+            dim += ndim - used - 1
         elif item is None:
             x = unsqueeze(x, dim)
             indices.append(None)
-            dim += 1
-        elif item is Ellipsis:
-            skip = ndim - used
-            indices.extend([None] * skip)
-            dim += skip
-        elif isinstance(item, (bool, np.bool_)):
+        elif isinstance(item, bool):
             x = unsqueeze(x, dim)
-            indices.append(tensor([0] if item else [], dtype=dtypes.int64))
-            dim += 1
-        elif isinstance(item, Tensor) and not item.ndim and item.dtype.category == dtypes.INT:
-            if item.dtype is dtypes.uint8:
-                mask = _as_index(item, x.device)
-                x = unsqueeze(x, dim)
-                indices.append(reshape(nonzero(reshape(mask, (1,))), (-1,)))
-                dim += 1
-                continue
-            # A 0-dim integer tensor that is known already selects; a pending one gathers.
-            x = _select(x, dim, int(item))
-        elif isinstance(item, Tensor) or _is_index_list(item):
-            index = _as_index(item, x.device)
-            if index.dtype is not dtypes.bool_:
-                indices.append(cast(index, dtypes.int64))
-                dim += 1
-                continue
-            _check_mask(index, x, dim)
-            if not index.ndim:
-                x = unsqueeze(x, dim)
-                indices.append(reshape(nonzero(reshape(index, (1,))), (-1,)))
-                dim += 1
-            else:
-                for places in nonzero(index, as_tuple=True):
-                    indices.append(places)
-                dim += index.ndim
-        elif hasattr(item, "__index__"):
-            x = _select(x, dim, item.__index__())
+            indices.append(tensor([0] if item else [], dtype=dtypes.int64, device=x.device))
+        elif item._spec.dtype is dtypes.bool_:
+            _check_mask(item, x, dim)
+            indices.extend(nonzero(item, as_tuple=True))
+            dim += width - 1
         else:
-            raise _bad(item)
+            indices.append(item)
+        dim += 1
     return x, indices
+
+
+def _basic(x: Tensor, items: tuple) -> Tensor | None:
+    """A view by integers and slices only, in one step; None if that is not all there is to do."""
+    spec = x._spec
+    shape, stride, offset = spec.shape, spec.stride, spec.offset
+    count = len(items)
+    if count > len(shape):
+        return None
+    new_shape: list[int] = []
+    new_stride: list[int] = []
+    for item, n, step in zip(items, shape, stride):  # noqa: B905
+        if item.__class__ is int:
+            if not -n <= item < n:
+                return None
+            offset += (item + n if item < 0 else item) * step
+        elif item.__class__ is slice:
+            if item == _EVERY:
+                new_shape.append(n)
+                new_stride.append(step)
+                continue
+            start, stop, jump = item.indices(n)
+            if jump <= 0:
+                return None
+            new_shape.append(max(0, (stop - start + jump - 1) // jump))
+            new_stride.append(step * jump)
+            offset += start * step
+        else:
+            return None
+    return view_of(
+        x, make_spec(spec.dtype, (*new_shape, *shape[count:]), (*new_stride, *stride[count:]),
+                     offset, spec.device)
+    )  # fmt: skip
 
 
 def _check_mask(mask: Tensor, x: Tensor, dim: int) -> None:
@@ -281,7 +330,7 @@ def _check_mask(mask: Tensor, x: Tensor, dim: int) -> None:
             )
 
 
-def _select(x: Tensor, dim: int, index: int) -> Tensor:
+def _select(x: Tensor, dim: int, index: int, place: int) -> Tensor:
     shape = x._spec.shape
     if not shape:
         raise IndexError(
@@ -290,20 +339,17 @@ def _select(x: Tensor, dim: int, index: int) -> Tensor:
         )
     n = shape[dim]
     if not -n <= index < n:
-        raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {n}")
+        raise IndexError(f"index {index} is out of bounds for dimension {place} with size {n}")
     return select(x, dim, index)
 
 
 def _slice(x: Tensor, dim: int, item: slice) -> Tensor:
     if not x._spec.shape:
         raise IndexError("slice() cannot be applied to a 0-dim tensor.")
-    start, stop, step = (
-        None if v is None else int(v) if isinstance(v, Tensor) else v.__index__()
-        for v in (item.start, item.stop, item.step)
-    )
-    if step is not None and step <= 0:
+    start, stop, step = item.indices(x._spec.shape[dim])
+    if step <= 0:
         raise ValueError("step must be greater than zero")
-    return slice_dim(x, dim, start, stop, 1 if step is None else step)
+    return slice_dim(x, dim, start, stop, step)
 
 
 def __getitem__(self: Tensor, key: Any) -> Tensor:
@@ -315,58 +361,120 @@ def __getitem__(self: Tensor, key: Any) -> Tensor:
     (tensor([1, 4]), tensor([3, 5]), tensor([4, 5]))
     """
     if key.__class__ is int:
-        return _select(self, 0, key)
-    if key.__class__ is slice and self._spec.shape:
+        return _select(self, 0, key, 0)
+    if key.__class__ is slice:
         return _slice(self, 0, key)
+    if key.__class__ is tuple and not self._requires_grad and not self._inference:
+        found = _basic(self, key)
+        if found is not None:
+            return found
     view, indices = _plan(self, key)
     given = [i for i in indices if i is not None]
     if not given:
-        return slice_dim(view, 0, None, None) if view is self and view.ndim else (
-            view if view is not self else self.view(self.shape)  # type: ignore[attr-defined]
-        )  # fmt: skip
-    pattern = tuple(i is not None for i in indices)
+        return view if view is not self else _alias(self)
+    pattern = tuple([i is not None for i in indices])
     return apply(_index(len(given)), (view, *given), (pattern,))
 
 
+def _alias(x: Tensor) -> Tensor:
+    """``x[...]``: a view of all of it."""
+    return slice_dim(x, 0, None, None) if x.ndim else view_as_shape(x, ())
+
+
 def __setitem__(self: Tensor, key: Any, value: Any) -> None:
-    """``x[key] = value``: numbers and tensors are broadcast and converted."""
+    """``x[key] = value``: numbers and tensors are broadcast; views also convert.
+
+    >>> import cresset as torch
+    >>> x = torch.zeros(3)
+    >>> x[1:] = torch.tensor([1, 2]); x[x > 1] = 7; x
+    tensor([0., 1., 7.])
+    """
+    if not isinstance(value, (Tensor, int, float, complex)):
+        if not isinstance(value, np.integer):
+            raise TypeError(f"can't assign a {_c_name(value)} to a {self._type_name()}")
+        value = int(value)
+    if isinstance(key, Tensor) and key._spec.dtype is dtypes.bool_ and _is_single(value):
+        _put_where(self, key, value)
+        return
     view, indices = _plan(self, key)
     given = [i for i in indices if i is not None]
-    if isinstance(value, (list, tuple, np.ndarray, np.generic)):
-        value = tensor(value, dtype=self.dtype)
     if not given:
         if isinstance(value, Tensor):
-            _assign_view(view, value)
+            copy_(view, _without_leading_ones(value, view.ndim))
         else:
             view.fill_(value)  # type: ignore[attr-defined]
         return
-    pattern = tuple(i is not None for i in indices)
-    source = value if isinstance(value, Tensor) else tensor(value, dtype=self.dtype)
-    source = cast(move(source, self.device), self.dtype)
-    while source.ndim and source.shape[0] == 1 and source.ndim > _result_ndim(view, given, pattern):
-        source = source.squeeze(0)  # type: ignore[attr-defined]
-    new = apply(_put(len(given)), (view, source, *given), (pattern, False))
-    assign(view, new)
+    pattern = tuple([i is not None for i in indices])
+    if isinstance(value, Tensor):
+        _check_same_dtype(view, value)
+        ndim = len(_index_shape(view._spec, [i._spec for i in given], pattern))
+        value = move(_without_leading_ones(value, ndim), view.device)
+    else:
+        _check_number(value, view.dtype)
+    assign(view, apply(_put(len(given)), (view, value, *given), (pattern, False)))
 
 
-def _result_ndim(x: Tensor, given: list[Tensor], pattern: tuple[bool, ...]) -> int:
-    return len(_index_shape(x._spec, [i._spec for i in given], pattern))
+def _is_single(value: Any) -> bool:
+    return not isinstance(value, Tensor) or value._spec.numel == 1
 
 
-def _assign_view(view: Tensor, value: Tensor) -> None:
-    while value.ndim > view.ndim and value.shape[0] == 1:
-        value = value.squeeze(0)  # type: ignore[attr-defined]
-    try:
-        copy_(view, value)
-    except RuntimeError as error:
-        if "expand" in str(error):
-            raise RuntimeError(
-                f"The expanded size of the tensor ({view.shape[-1] if view.ndim else 1}) must match "
-                f"the existing size ({value.shape[-1] if value.ndim else 1}) at non-singleton "
-                f"dimension {max(view.ndim - 1, 0)}.  Target sizes: {list(view.shape)}.  Tensor "
-                f"sizes: {list(value.shape)}"
-            ) from None
-        raise
+def _c_name(value: Any) -> str:
+    """The type's name as CPython's C API gives it."""
+    kind = type(value)
+    return f"numpy.{kind.__name__}" if kind.__module__ == "numpy" else kind.__name__
+
+
+def _check_same_dtype(x: Tensor, value: Tensor) -> None:
+    if value._spec.dtype is not x._spec.dtype:
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{scalar_name(x.dtype)} for the destination and {scalar_name(value.dtype)} for the "
+            "source."
+        )
+
+
+def _check_number(value: Any, d: dtypes.dtype) -> None:
+    if isinstance(value, complex) and not d.is_complex:
+        raise RuntimeError("value cannot be converted to type float without overflow")
+
+
+def _without_leading_ones(value: Tensor, ndim: int) -> Tensor:
+    """PyTorch lets a value have more dimensions than its place if they are 1."""
+    shape = value._spec.shape
+    extra = 0
+    while len(shape) - extra > ndim and shape[extra] == 1:
+        extra += 1
+    return reshape(value, shape[extra:]) if extra else value
+
+
+def _put_where(x: Tensor, mask: Tensor, value: Any) -> None:
+    """``x[mask] = value`` for one value: needs no look at the mask."""
+    ndim, width = x.ndim, mask.ndim
+    if width > ndim:
+        raise IndexError(f"too many indices for tensor of dimension {ndim}")
+    _check_mask(mask, x, 0)
+    if isinstance(value, Tensor):
+        _check_same_dtype(x, value)
+        value = reshape(value, ())
+    else:
+        _check_number(value, x.dtype)
+    mask = reshape(move(mask, x.device), (*mask.shape, *(1,) * (ndim - width)))
+    assign(x, apply(PUT_WHERE, (x, mask, value)))
+
+
+def _put_where_grad(n: Any, g: Tensor, mask: Tensor) -> tuple:
+    to_x = g.masked_fill(mask, 0) if n.needs[0] else None  # type: ignore[attr-defined]
+    to_value = None
+    if n.needs[2]:
+        to_value = g.masked_fill(mask.logical_not(), 0).sum()  # type: ignore[attr-defined]
+    return to_x, None, to_value
+
+
+PUT_WHERE = Op(
+    "index_put", lambda x, mask, value: dense(x.dtype, x.shape, x.device),
+    lambda xp, x, mask, value: xp.where(mask, written(value, x), x), vjp=_put_where_grad,
+    save=(1,), family="scatter",
+)  # fmt: skip
 
 
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
@@ -376,17 +484,16 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     >>> torch.zeros(3).index_put((torch.tensor([0, 0]),), torch.tensor(1.), accumulate=True)
     tensor([2., 0., 0.])
     """
-    view, plan = _plan(input, tuple(_EVERY if i is None else i for i in indices))
-    given = [i for i in plan if i is not None]
-    if values.dtype is not input.dtype:
-        from cresset.ops.inplace import scalar_name
-
-        raise RuntimeError(
-            "Index put requires the source and destination dtypes match, got "
-            f"{scalar_name(input.dtype)} for the destination and {scalar_name(values.dtype)} for "
-            "the source."
+    if not isinstance(indices, (tuple, list)):
+        raise TypeError(
+            "index_put(): argument 'indices' (position 1) must be tuple of Tensors, not "
+            f"{type(indices).__name__}"
         )
-    pattern = tuple(i is not None for i in plan)
+    key = tuple([_EVERY if i is None else i for i in indices])
+    view, plan = _plan(input, key, f" (got {len(indices)})")
+    given = [i for i in plan if i is not None]
+    _check_same_dtype(input, values)
+    pattern = tuple([i is not None for i in plan])
     return apply(_put(len(given)), (view, values, *given), (pattern, bool(accumulate)))
 
 
