@@ -19,6 +19,7 @@ from cresset import dtypes
 from cresset.core.spec import Spec, dense
 from cresset.ops.cast import cast
 from cresset.ops.inplace import assign, into, scalar_name
+from cresset.ops.padding import pad
 from cresset.ops.pointwise import mul
 from cresset.ops.registry import Op, Result, Tensor, apply, broadcast_shapes, wrap_dim
 from cresset.ops.select import where
@@ -218,8 +219,6 @@ def _reduce_src(g: Tensor, src: Spec) -> Tensor:
     """A gradient of the used part of ``src``, in zeros of its whole shape."""
     if g.shape == src.shape:
         return g
-    from cresset.ops.join import pad
-
     widths = [w for a, b in zip(reversed(src.shape), reversed(g.shape), strict=True)
               for w in (0, a - b)]  # fmt: skip
     return pad(g, widths)
