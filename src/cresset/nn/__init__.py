@@ -1,6 +1,8 @@
 """Layers, losses and containers: everything that users know as ``torch.nn``."""
 
-from cresset.nn import functional, init, utils
+import sys as _sys
+
+from cresset.nn import containers, functional, init, utils
 from cresset.nn.activation import *  # noqa: F403
 from cresset.nn.attention import *  # noqa: F403
 from cresset.nn.batchnorm import *  # noqa: F403
@@ -21,6 +23,9 @@ from cresset.nn.sparse import *  # noqa: F403
 from cresset.nn.transformer import *  # noqa: F403
 
 Container = Module
+#: PyTorch keeps layers one level deeper: ``nn.modules.batchnorm`` is ``nn.batchnorm``.
+modules = _sys.modules[__name__]
+container = containers
 
 __all__ = ["Buffer", "Container", "DataParallel", "Module", "Parameter", "functional", "init",
            "utils"]  # fmt: skip

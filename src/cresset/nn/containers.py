@@ -1,164 +1,168 @@
-"""Modules that hold modules or parameters: Sequential, lists and dictionaries."""
+"""Modules that hold others: Sequential, ModuleList, ModuleDict, ParameterList, ParameterDict.
+
+They look like lists and dictionaries, and what they hold is registered like any attribute. Lists
+keep their entries under the names "0", "1", ...; removing one renumbers those after it.
+"""
 
 from __future__ import annotations
 
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from cresset.nn.module import Module
-from cresset.nn.parameter import Parameter
+from cresset.nn.parameter import Parameter, typename
 from cresset.tensor import Tensor
 
-__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
-
-def _position(index: Any, length: int) -> int:
+def _position(index: Any, size: int) -> int:
+    """``index`` counted from the front; IndexError if it is out of range."""
     index = operator.index(index)
-    if not -length <= index < length:
+    if not -size <= index < size:
         raise IndexError(f"index {index} is out of range")
-    return index % length
+    return index % size
 
 
-class Sequential(Module):
-    """Modules applied one after another.
+class _Numbered(Module):
+    """What Sequential and ModuleList share: submodules in an order, reached by position."""
+
+    def _key(self, index: Any) -> str:
+        return list(self._modules)[_position(index, len(self))]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, self._key(index), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        if isinstance(index, slice):
+            for key in list(self._modules)[index]:
+                delattr(self, key)
+        else:
+            delattr(self, self._key(index))
+        self._modules = {str(i): m for i, m in enumerate(self._modules.values())}
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._modules.values())
+
+    def append(self, module: Module) -> Any:
+        """Add a module at the end; returns ``self``."""
+        self.add_module(str(len(self)), module)
+        return self
+
+
+class Sequential(_Numbered):
+    """Modules one after the other: each gets what the one before returned.
+
+    Takes the modules as arguments, or an OrderedDict that names them.
 
     >>> import cresset as torch
-    >>> torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU())
+    >>> torch.nn.Sequential(torch.nn.Identity(), torch.nn.Identity())
     Sequential(
-      (0): Linear(in_features=2, out_features=3, bias=True)
-      (1): ReLU()
+      (0): Identity()
+      (1): Identity()
     )
     """
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
         if len(args) == 1 and isinstance(args[0], OrderedDict):
-            for key, module in args[0].items():
-                self.add_module(key, module)
+            for name, module in args[0].items():
+                self.add_module(name, module)
         else:
             for i, module in enumerate(args):
                 self.add_module(str(i), module)
 
-    def _key(self, index: Any) -> str:
-        return next(islice(self._modules, _position(index, len(self)), None))
+    def forward(self, input: Any) -> Any:
+        """The input, taken through all modules."""
+        for module in self._modules.values():
+            input = module(input)
+        return input
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return type(self)(OrderedDict(list(self._modules.items())[index]))
-        return self._modules[self._key(index)]
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, self._key(index), module)
-
-    def __delitem__(self, index: Any) -> None:
-        if isinstance(index, slice):
-            for key in list(self._modules)[index]:
-                delattr(self, key)
-        else:
-            delattr(self, self._key(index))
-        self._renumber()
-
-    def _renumber(self) -> None:
-        modules = list(self._modules.values())
-        for key in list(self._modules):
-            del self._modules[key]
-        for i, module in enumerate(modules):
-            self._modules[str(i)] = module
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())  # type: ignore[arg-type]
+    def __getitem__(self, idx: Any) -> Any:
+        if isinstance(idx, slice):
+            return type(self)(OrderedDict(list(self._modules.items())[idx]))
+        return self._modules[self._key(idx)]
 
     def __add__(self, other: Any) -> Sequential:
+        return Sequential(*self, *self._checked(other))
+
+    def __iadd__(self, other: Any) -> Sequential:
+        return self.extend(list(self._checked(other)))
+
+    def _checked(self, other: Any) -> Sequential:
         if not isinstance(other, Sequential):
             raise ValueError(
                 "add operator supports only objects of Sequential class, but "
-                f"{str(type(other))} is given."
+                f"{type(other)} is given."
             )
-        return Sequential(*self, *other)
+        return other
 
-    def __iadd__(self, other: Sequential) -> Sequential:
-        return self.extend(other)
-
-    def __mul__(self, n: int) -> Sequential:
-        if not isinstance(n, int):
-            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(n)}")
-        if n <= 0:
-            raise ValueError(f"Non-positive multiplication factor {n} for {type(self)}")
-        return Sequential(*(list(self) * n))
+    def __mul__(self, other: int) -> Sequential:
+        return Sequential(*self._repeated(other))
 
     __rmul__ = __mul__
 
-    def append(self, module: Module) -> Sequential:
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
-        return self
+    def __imul__(self, other: int) -> Sequential:
+        return self.extend(self._repeated(other)[len(self) :])
 
-    def insert(self, index: int, module: Module) -> Sequential:
-        """Add a module before ``index``."""
-        if not isinstance(module, Module):
-            raise AssertionError(f"module should be of type: {Module}")
-        n = len(self)
-        if not -n <= index <= n:
-            raise IndexError(f"Index out of range: {index}")
-        modules = list(self)
-        modules.insert(index, module)
-        for i, m in enumerate(modules):
-            self._modules[str(i)] = m
-        return self
+    def _repeated(self, times: Any) -> list[Module]:
+        if not isinstance(times, int):
+            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(times)}")
+        if times <= 0:
+            raise ValueError(f"Non-positive multiplication factor {times} for {type(self)}")
+        return list(self) * times
 
-    def extend(self, sequential: Iterable[Module]) -> Sequential:
-        """Add several modules at the end."""
-        for module in list(sequential):
-            self.append(module)
-        return self
-
-    def pop(self, key: Any) -> Module:
-        """Remove and return the module at ``key``."""
+    def pop(self, key: int | slice) -> Any:
+        """Remove the module at a position and return it."""
         module = self[key]
         del self[key]
         return module
 
-    def forward(self, input: Any) -> Any:
-        for module in self._modules.values():
-            input = module(input)  # type: ignore[misc]
-        return input
+    def insert(self, index: int, module: Module) -> Sequential:
+        """Put a module before position ``index``; returns ``self``."""
+        if not isinstance(module, Module):
+            raise AssertionError(f"module should be of type: {Module}")
+        size = len(self)
+        if not -size <= index <= size:
+            raise IndexError(f"Index out of range: {index}")
+        modules = list(self)
+        modules.insert(index, module)
+        self._modules = {str(i): m for i, m in enumerate(modules)}
+        return self
+
+    def extend(self, sequential: Iterable[Module]) -> Sequential:
+        """Add several modules at the end; returns ``self``."""
+        for module in sequential:
+            self.append(module)
+        return self
 
 
-class ModuleList(Module):
-    """A list of modules whose parameters are seen."""
+class ModuleList(_Numbered):
+    """A list of modules, each of them registered.
+
+    >>> import cresset as torch
+    >>> torch.nn.ModuleList(torch.nn.Identity() for _ in range(3))
+    ModuleList(
+      (0-2): 3 x Identity()
+    )
+    """
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
         if modules is not None:
             self.extend(modules)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return type(self)(list(self._modules.values())[index])  # type: ignore[arg-type]
-        return self._modules[str(_position(index, len(self)))]
+    def _key(self, index: Any) -> str:
+        return str(_position(index, len(self)))
 
-    def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, str(_position(index, len(self))), module)
-
-    def __delitem__(self, index: Any) -> None:
-        modules = list(self._modules.values())
-        del modules[index]
-        for key in list(self._modules):
-            del self._modules[key]
-        for i, module in enumerate(modules):
-            self._modules[str(i)] = module
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())  # type: ignore[arg-type]
+    def __getitem__(self, idx: Any) -> Any:
+        if isinstance(idx, slice):
+            return type(self)(list(self._modules.values())[idx])
+        return self._modules[self._key(idx)]
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
         return ModuleList(chain(self, other))
@@ -166,40 +170,20 @@ class ModuleList(Module):
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         return self.extend(modules)
 
-    def __repr__(self) -> str:
-        """Runs of modules that print alike are folded, as PyTorch prints them."""
-        texts = [repr(m) for m in self]
-        if not texts:
-            return self._get_name() + "()"
-        runs: list[list[int]] = [[0, 0]]
-        blocks = [texts[0]]
-        for i, text in enumerate(texts[1:], 1):
-            if text == blocks[-1]:
-                runs[-1][1] += 1
-                continue
-            runs.append([i, i])
-            blocks.append(text)
-        lines = []
-        for (first, last), text in zip(runs, blocks, strict=True):
-            label = f"({first})" if first == last else f"({first}-{last}): {last - first + 1} x"
-            joint = ": " if first == last else " "
-            lines.append("  " + (label + joint + text).replace("\n", "\n  "))
-        return self._get_name() + "(\n" + "\n".join(lines) + "\n)"
+    def pop(self, key: int | slice) -> Any:
+        """Remove the module at a position and return it."""
+        module = self[key]
+        del self[key]
+        return module
 
     def insert(self, index: int, module: Module) -> None:
-        """Add a module before ``index``."""
-        modules = list(self)
-        modules.insert(index, module)
-        for i, m in enumerate(modules):
-            self._modules[str(i)] = m
-
-    def append(self, module: Module) -> ModuleList:
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
-        return self
+        """Put a module before position ``index``."""
+        for i in range(len(self._modules), index, -1):
+            self._modules[str(i)] = self._modules[str(i - 1)]
+        self._modules[str(index)] = module
 
     def extend(self, modules: Iterable[Module]) -> ModuleList:
-        """Add several modules at the end."""
+        """Add several modules at the end; returns ``self``."""
         if not isinstance(modules, Iterable):
             raise TypeError(
                 "ModuleList.extend should be called with an iterable, but got "
@@ -209,23 +193,65 @@ class ModuleList(Module):
             self.append(module)
         return self
 
-    def pop(self, key: int) -> Module:
-        """Remove and return the module at ``key``."""
-        module = self[key]
-        del self[key]
-        return module
+    def __repr__(self) -> str:
+        """As any module's, with runs of equal modules in one line."""
+        runs: list[list] = []
+        for i, text in enumerate(map(repr, self)):
+            if runs and runs[-1][2] == text:
+                runs[-1][1] = i
+            else:
+                runs.append([i, i, text])
+        if not runs:
+            return self._get_name() + "()"
+        lines = [
+            f"({first}): {text}"
+            if first == last
+            else f"({first}-{last}): {last - first + 1} x {text}"
+            for first, last, text in runs
+        ]
+        body = "\n".join(lines).replace("\n", "\n  ")
+        return f"{self._get_name()}(\n  {body}\n)"
+
+
+def _pairs(kind: str, method_of: str, entries: Any) -> Iterator[tuple[Any, Any]]:
+    """Key and value pairs of a mapping or an iterable; errors in PyTorch's words."""
+    if not isinstance(entries, Iterable):
+        raise TypeError(
+            f"{method_of}.update should be called with an iterable of key/value pairs, but got "
+            + type(entries).__name__
+        )
+    if hasattr(entries, "items"):
+        yield from entries.items()
+        return
+    for i, entry in enumerate(entries):
+        if not isinstance(entry, Iterable):
+            raise TypeError(
+                f"{kind} update sequence element #{i} should be Iterable; is{type(entry).__name__}"
+            )
+        pair = tuple(entry)
+        if len(pair) != 2:
+            raise ValueError(
+                f"{kind} update sequence element #{i} has length {len(pair)}; 2 is required"
+            )
+        yield pair
 
 
 class ModuleDict(Module):
-    """A dictionary of modules whose parameters are seen."""
+    """A dictionary of modules, each of them registered; keeps the order of insertion.
 
-    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+    >>> import cresset as torch
+    >>> layers = torch.nn.ModuleDict({"first": torch.nn.Identity()})
+    >>> layers["first"]
+    Identity()
+    """
+
+    def __init__(self, modules: Any = None) -> None:
         super().__init__()
         if modules is not None:
             self.update(modules)
 
     def __getitem__(self, key: str) -> Module:
-        return self._modules[key]  # type: ignore[return-value]
+        return self._modules[key]
 
     def __setitem__(self, key: str, module: Module) -> None:
         self.add_module(key, module)
@@ -244,47 +270,57 @@ class ModuleDict(Module):
 
     def clear(self) -> None:
         """Remove everything."""
-        for key in list(self._modules):
-            del self._modules[key]
+        self._modules.clear()
 
     def pop(self, key: str) -> Module:
-        """Remove and return the module at ``key``."""
+        """Remove a module and return it."""
         module = self[key]
         del self[key]
         return module
 
     def keys(self) -> Any:
-        return self._modules.keys()
+        """The names."""
+        return dict.keys(self._modules)
 
     def items(self) -> Any:
-        return self._modules.items()
+        """Pairs of name and module."""
+        return dict.items(self._modules)
 
     def values(self) -> Any:
-        return self._modules.values()
+        """The modules."""
+        return dict.values(self._modules)
 
     def update(self, modules: Any) -> None:
-        """Add or replace modules from a mapping or pairs."""
-        if not isinstance(modules, Iterable):
-            raise TypeError(
-                "ModuleDict.update should be called with an iterable of key/value pairs, but got "
-                + type(modules).__name__
-            )
-        pairs = modules.items() if hasattr(modules, "items") else modules
-        for key, module in pairs:
+        """Add or replace modules from a mapping or an iterable of pairs."""
+        for key, module in _pairs("ModuleDict", "ModuleDict", modules):
             self[key] = module
 
 
-def _line(key: Any, value: Any) -> str:
+def _as_parameter(value: Any) -> Any:
+    if isinstance(value, Tensor) and not isinstance(value, Parameter):
+        return Parameter(value)
+    return value
+
+
+def _describe(value: Any, type_text: str) -> str:
     if not isinstance(value, Tensor):
-        return f"  ({key}): Object of type: {type(value).__name__}"
-    size = "x".join(str(n) for n in value.size())
-    where = "" if not value.is_cuda else f" (GPU {value.get_device()})"
+        return f"Object of type: {type(value).__name__}"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
-    return f"  ({key}): {kind} containing: [{value.dtype} of size {size}{where}]"
+    size = "x".join(map(str, value.shape))
+    where = f" (GPU {value.get_device()})" if value.is_cuda else ""
+    return f"{kind} containing: [{type_text} of size {size}{where}]"
 
 
 class ParameterList(Module):
-    """A list of parameters; tensors put into it become parameters."""
+    """A list of parameters, each of them registered. Tensors put into it become Parameters.
+
+    >>> import cresset as torch
+    >>> torch.nn.ParameterList([torch.ones(2), torch.ones(3, 4)])
+    ParameterList(
+        (0): Parameter containing: [torch.float32 of size 2]
+        (1): Parameter containing: [torch.float32 of size 3x4]
+    )
+    """
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
@@ -292,51 +328,60 @@ class ParameterList(Module):
         if values is not None:
             self.extend(values)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return type(self)(self[i] for i in range(*index.indices(len(self))))
-        return getattr(self, str(_position(index, len(self))))
+    def __getitem__(self, idx: Any) -> Any:
+        if isinstance(idx, slice):
+            return type(self)([self[i] for i in range(*idx.indices(len(self)))])
+        return getattr(self, str(_position(idx, len(self))))
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        if isinstance(value, Tensor) and not isinstance(value, Parameter):
-            value = Parameter(value)
-        setattr(self, str(_position(index, len(self))), value)
+    def __setitem__(self, idx: int, param: Any) -> None:
+        setattr(self, str(_position(idx, len(self))), _as_parameter(param))
 
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self[i] for i in range(len(self)))
+        return iter([self[i] for i in range(len(self))])
 
-    def __iadd__(self, values: Iterable[Any]) -> ParameterList:
-        return self.extend(values)
+    def __iadd__(self, parameters: Iterable[Any]) -> ParameterList:
+        return self.extend(parameters)
 
     def append(self, value: Any) -> ParameterList:
-        """Add a value at the end."""
+        """Add a value at the end; returns ``self``."""
         self._size += 1
         self[self._size - 1] = value
         return self
 
     def extend(self, values: Iterable[Any]) -> ParameterList:
-        """Add several values at the end."""
+        """Add several values at the end; returns ``self``."""
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
             raise TypeError(
                 "ParameterList.extend should be called with an iterable, but got "
                 + type(values).__name__
             )
-        for value in list(values):
+        for value in values:
             self.append(value)
         return self
 
     def extra_repr(self) -> str:
-        return "\n".join(_line(i, v) for i, v in enumerate(self))
+        return "\n".join(
+            f"  ({i}): " + _describe(p, str(getattr(p, "dtype", ""))) for i, p in enumerate(self)
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterList should not be called.")
 
 
 class ParameterDict(Module):
-    """A dictionary of parameters; tensors put into it become parameters."""
+    """A dictionary of parameters, each of them registered. Tensors become Parameters.
+
+    A plain dictionary is taken in the order of its keys' names, an OrderedDict in its own.
+
+    >>> import cresset as torch
+    >>> gains = torch.nn.ParameterDict({"left": torch.ones(2)})
+    >>> gains["left"]
+    Parameter containing:
+    tensor([1., 1.], requires_grad=True)
+    """
 
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()
@@ -345,19 +390,17 @@ class ParameterDict(Module):
             self.update(parameters)
 
     def __getitem__(self, key: str) -> Any:
-        if key not in self._keys:
-            raise KeyError(key)
-        return getattr(self, str(key))
+        return getattr(self, _attribute(key))
 
     def __setitem__(self, key: str, value: Any) -> None:
+        # Names of methods must not be shadowed, but keys that are there already may be set again.
+        name = _attribute(key)
         self._keys[key] = None
-        if isinstance(value, Tensor) and not isinstance(value, Parameter):
-            value = Parameter(value)
-        setattr(self, str(key), value)
+        setattr(self, name, _as_parameter(value))
 
     def __delitem__(self, key: str) -> None:
         del self._keys[key]
-        delattr(self, str(key))
+        delattr(self, _attribute(key))
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -365,37 +408,94 @@ class ParameterDict(Module):
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
 
-    def __contains__(self, key: str) -> bool:
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self._keys))
+
+    def __contains__(self, key: object) -> bool:
         return key in self._keys
 
-    def keys(self) -> Any:
-        return self._keys.keys()
+    def copy(self) -> ParameterDict:
+        """Another dictionary of the same parameters."""
+        return ParameterDict(OrderedDict(self.items()))
 
-    def values(self) -> Any:
-        return [self[k] for k in self._keys]
-
-    def items(self) -> Any:
-        return [(k, self[k]) for k in self._keys]
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self[key] if key in self else default
-
-    def pop(self, key: str) -> Any:
-        """Remove and return the parameter at ``key``."""
-        value = self[key]
-        del self[key]
-        return value
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The value of ``key``, which is set to ``default`` if it was missing."""
+        if key not in self:
+            self[key] = default
+        return self[key]
 
     def clear(self) -> None:
         """Remove everything."""
         for key in list(self._keys):
             del self[key]
 
+    def pop(self, key: str) -> Any:
+        """Remove a value and return it."""
+        value = self[key]
+        del self[key]
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the pair inserted last and return it."""
+        key = next(reversed(self._keys))
+        return key, self.pop(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of ``key``, or ``default``."""
+        return self[key] if key in self else default
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """A new ParameterDict with these keys and one value."""
+        return ParameterDict((key, default) for key in keys)
+
+    def keys(self) -> Any:
+        """The keys."""
+        return self._keys.keys()
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Pairs of key and value."""
+        return ((key, self[key]) for key in self._keys)
+
+    def values(self) -> Iterator[Any]:
+        """The values."""
+        return (self[key] for key in self._keys)
+
     def update(self, parameters: Any) -> None:
-        """Add or replace parameters from a mapping or pairs."""
-        pairs = parameters.items() if hasattr(parameters, "items") else parameters
+        """Add or replace values from a mapping or an iterable of pairs."""
+        pairs: Iterable = _pairs("ParameterDict", "ParametersDict", parameters)
+        if isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict):
+            pairs = sorted(parameters.items())
         for key, value in pairs:
             self[key] = value
 
     def extra_repr(self) -> str:
-        return "\n".join(_line(k, v) for k, v in self.items())
+        return "\n".join(f"  ({k}): " + _describe(p, typename(p)) for k, p in self.items())
+
+    def __call__(self, input: Any) -> Any:
+        raise RuntimeError("ParameterDict should not be called.")
+
+    def __or__(self, other: Any) -> ParameterDict:
+        merged = self.copy()
+        merged.update(other)
+        return merged
+
+    def __ror__(self, other: Any) -> Any:
+        merged = other.copy()
+        merged.update(self)
+        return merged
+
+    def __ior__(self, other: Any) -> ParameterDict:
+        self.update(other)
+        return self
+
+
+def _attribute(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(
+            "Index given to ParameterDict cannot be used as a key as it is not a string (type is "
+            f"'{type(key).__name__}'). Open an issue on github if you need non-string keys."
+        )
+    return key
+
+
+__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]

@@ -59,9 +59,14 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0,
         return tensor.normal_(mean, std, generator=generator)  # type: ignore[attr-defined]
 
 
-def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0,
+def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0,
                   b: float = 2.0, generator: Generator | None = None) -> Tensor:  # fmt: skip
-    """Normal with ``mean`` and ``std``, limited to [a, b]: uniform quantiles, inverted."""
+    """Normal with ``mean`` and ``std``, restricted to [a, b].
+
+    Values that fall outside are drawn again, all of them at once until none is left. Where [a, b]
+    holds less than 30 % of the distribution, candidates are uniform on [a, b] instead and kept
+    with a probability that follows the density. Warns if ``mean`` is more than 2 ``std`` outside.
+    """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of "
@@ -69,15 +74,46 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
             stacklevel=2,
         )
 
-    def cdf(x: float) -> float:
-        return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
+    def below(x: float) -> float:
+        return (1.0 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2.0
 
     with no_grad():
-        low, high = cdf((a - mean) / std), cdf((b - mean) / std)
-        tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)  # type: ignore[attr-defined]
-        tensor.erfinv_()  # type: ignore[attr-defined]
-        tensor.mul_(std * math.sqrt(2.0)).add_(mean)  # type: ignore[attr-defined]
-        return tensor.clamp_(a, b)  # type: ignore[attr-defined]
+        if below(b) - below(a) > 0.3:
+            return _redraw_outside(tensor, mean, std, a, b, generator)
+        return _reject_by_density(tensor, mean, std, a, b, generator)
+
+
+def _redraw_outside(
+    tensor: Any, mean: float, std: float, a: float, b: float, generator: Generator | None
+) -> Tensor:
+    # The bounds as the tensor's dtype rounds them: a value on one of them stays.
+    low, high = tensor.new_tensor(a).item(), tensor.new_tensor(b).item()
+    result = tensor.normal_(mean, std, generator=generator)
+    while bool((outside := (result < low) | (result > high)).any()):
+        # All elements are drawn, whether needed or not: that is PyTorch's stream.
+        again = tensor.new_empty(tensor.shape).normal_(mean, std, generator=generator)
+        result = again.where(outside, result)
+    return tensor if result is tensor else tensor.copy_(result)
+
+
+def _reject_by_density(
+    tensor: Any, mean: float, std: float, a: float, b: float, generator: Generator | None
+) -> Tensor:
+    peak = max(a, min(mean, b))
+    log_peak = -0.5 * ((peak - mean) / std) ** 2
+    result: Any = None
+    pending: Any = None
+    while pending is None or bool(pending.any()):
+        candidates = tensor.new_empty(tensor.shape).uniform_(a, b, generator=generator)
+        log_density = ((candidates - mean) / std).pow(2) * -0.5 - log_peak
+        luck = tensor.new_empty(tensor.shape).uniform_(generator=generator).log()
+        refused = luck > log_density
+        if pending is None:
+            result, pending = candidates, refused
+        else:
+            result = candidates.where(pending, result)
+            pending = pending & refused
+    return tensor.copy_(result)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -119,7 +155,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         centre = tuple(n // 2 for n in tensor.shape[2:])
         for g in range(groups):
             for d in range(min(per_group, tensor.size(1))):
-                tensor[(g * per_group + d, d, *centre)] = 1  # type: ignore[index]
+                place = (g * per_group + d, d, *centre)
+                tensor[place] = 1  # type: ignore[index]
     return tensor
 
 

@@ -19,7 +19,19 @@ from typing import Any, TypeVar
 from cresset.autograd import no_grad
 from cresset.device import device as Device
 from cresset.dtypes import dtype as DType
-from cresset.nn.hooks import GLOBAL, HookedCall, registered
+from cresset.nn.hooks import (  # noqa: F401  (PyTorch has the registering functions here)
+    GLOBAL,
+    HookedCall,
+    register_module_backward_hook,
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+    registered,
+)
 from cresset.nn.parameter import Buffer, Parameter, typename
 from cresset.nn.state_dict import StateDict
 from cresset.nn.tables import Table
@@ -130,6 +142,7 @@ class Module(HookedCall, StateDict):
                 )
             self._buffers[name] = registered(GLOBAL.on_buffer, self, name, value)
         elif name in _TABLES:
+            fields[name].release()
             fields[name] = Table(self, value)
         else:
             object.__setattr__(self, name, value)

@@ -73,8 +73,8 @@ class StateDict:
         >>> import cresset as torch
         >>> layer = torch.nn.Module()
         >>> layer.scale = torch.nn.Parameter(torch.ones(2))
-        >>> layer.state_dict()
-        OrderedDict({'scale': tensor([1., 1.])})
+        >>> layer.state_dict()["scale"]
+        tensor([1., 1.])
         """
         if args:
             warnings.warn(

@@ -13,17 +13,22 @@ mirrored, since there the class attribute is what PyTorch finds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from weakref import ref
 
 _NOTHING = object()
 
 
+def _nobody() -> None:
+    """The owner of a table that was replaced."""
+
+
 class Table(dict):
     """A dictionary whose entries also show as attributes of the ``owner`` module."""
 
     __slots__ = ("_owner",)
+    _owner: Callable[[], Any]
 
     def __init__(self, owner: Any, entries: Mapping[str, Any] | None = None) -> None:
         self._owner = ref(owner)
@@ -57,6 +62,12 @@ class Table(dict):
         name, value = dict.popitem(self)
         self._forget(name, value)
         return name, value
+
+    def release(self) -> None:
+        """Stop mirroring: another table takes this one's place. The entries stay."""
+        for name, value in self.items():
+            self._forget(name, value)
+        self._owner = _nobody
 
     def clear(self) -> None:
         for name in list(self):

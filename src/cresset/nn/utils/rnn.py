@@ -10,8 +10,9 @@ from collections import namedtuple
 from collections.abc import Iterable
 from typing import Any
 
+from cresset.dtypes import float16, float32, float64, int32, int64
 from cresset.ops.creation import full, tensor
-from cresset.ops.join import cat
+from cresset.ops.join import cat, stack
 from cresset.tensor import Tensor
 
 _Packed = namedtuple("_Packed", ["data", "batch_sizes", "sorted_indices", "unsorted_indices"])
@@ -22,24 +23,63 @@ class PackedSequence(_Packed):
 
     __slots__ = ()
 
-    def __new__(cls, data: Tensor, batch_sizes: Any = None, sorted_indices: Any = None,
+    def __new__(cls, data: Any, batch_sizes: Any = None, sorted_indices: Any = None,
                 unsorted_indices: Any = None) -> PackedSequence:  # fmt: skip
+        if batch_sizes is None:  # the old way: PackedSequence((data, batch_sizes))
+            if not (isinstance(data, (list, tuple)) and len(data) == 2):
+                raise AssertionError("Expected data to be a list or tuple of length 2")
+            data, batch_sizes = data
         if unsorted_indices is None and sorted_indices is not None:
             unsorted_indices = invert_permutation(sorted_indices)
         return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
-        """The batch in another dtype or on another device."""
-        return PackedSequence(self.data.to(*args, **kwargs), *self[1:])
+        """The batch in another dtype or on another device; itself if nothing changes."""
+        data = self.data.to(*args, **kwargs)
+        if data is self.data:
+            return self
+        indices = [None if i is None else i.to(data.device) for i in self[2:]]
+        return PackedSequence(data, self.batch_sizes, *indices)
 
     def cuda(self, *args: Any, **kwargs: Any) -> PackedSequence:
-        return self.to("cuda")
+        """The batch on a CUDA device (the current one by default)."""
+        return self.to(*args, **kwargs) if args or kwargs else self.to("cuda")
 
     def cpu(self) -> PackedSequence:
+        """The batch in host memory."""
         return self.to("cpu")
+
+    def double(self) -> PackedSequence:
+        """The batch as float64."""
+        return self.to(float64)
+
+    def float(self) -> PackedSequence:
+        """The batch as float32."""
+        return self.to(float32)
+
+    def half(self) -> PackedSequence:
+        """The batch as float16."""
+        return self.to(float16)
+
+    def long(self) -> PackedSequence:
+        """The batch as int64."""
+        return self.to(int64)
+
+    def int(self) -> PackedSequence:
+        """The batch as int32."""
+        return self.to(int32)
+
+    def pin_memory(self) -> PackedSequence:
+        """Itself: host memory needs no pinning here."""
+        return self
+
+    def is_pinned(self) -> bool:
+        """Never: host memory needs no pinning here."""
+        return False
 
     @property
     def is_cuda(self) -> bool:
+        """Whether the data is on a CUDA device."""
         return self.data.is_cuda
 
 
@@ -52,7 +92,8 @@ def pack_padded_sequence(
     input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
     """Pack a padded batch (t, n, ...) of sequences with the given lengths."""
-    counts = lengths.tolist() if isinstance(lengths, Tensor) else [int(n) for n in lengths]
+    given = lengths.tolist() if isinstance(lengths, Tensor) else lengths
+    counts = [int(n) for n in given]
     if batch_first:
         input = input.transpose(0, 1)  # type: ignore[attr-defined]
     if input.shape[1] != len(counts):
@@ -79,7 +120,8 @@ def pack_padded_sequence(
         counts = [counts[i] for i in index]
         input = input.index_select(1, order)  # type: ignore[attr-defined]
     sizes = [sum(1 for n in counts if n > t) for t in range(counts[0])]
-    data = cat([input[t, :n] for t, n in enumerate(sizes)])  # type: ignore[index]
+    # A length beyond the input repeats its last step's number of sequences but has no data.
+    data = cat([input[t, :n] for t, n in enumerate(sizes[: input.shape[0]])])  # type: ignore[index]
     return PackedSequence(data, tensor(sizes), order)
 
 
@@ -118,10 +160,34 @@ def pad_packed_sequence(
     return (padded.transpose(0, 1) if batch_first else padded), lengths  # type: ignore[attr-defined]
 
 
-def pad_sequence(sequences: Iterable[Tensor], batch_first: bool = False, padding_value: float = 0.0,
+def pad_sequence(sequences: Any, batch_first: bool = False, padding_value: float = 0.0,
                  padding_side: str = "right") -> Tensor:  # fmt: skip
-    """Sequences of different lengths stacked, padded to the longest: (t, n, ...)."""
+    """Sequences of different lengths stacked, padded to the longest: (t, n, ...).
+
+    With ``batch_first`` (n, t, ...). Raises RuntimeError if there are none.
+
+    >>> import cresset as torch
+    >>> torch.nn.utils.rnn.pad_sequence([torch.ones(3), torch.ones(2)], batch_first=True)
+    tensor([[1., 1., 1.],
+            [1., 1., 0.]])
+    """
+    if not isinstance(sequences, Iterable):
+        raise RuntimeError(
+            "pad_sequence: Expected iterable for input sequences, but got arg of type: "
+            f"{type(sequences)}"
+        )
     items = list(sequences)
+    if not items:
+        raise RuntimeError("received an empty list of sequences")
+    for i, s in enumerate(items):
+        if not isinstance(s, Tensor):
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got {type(s).__name__}"
+            )
+    if padding_side not in ("left", "right"):
+        raise RuntimeError(
+            f"Expected padding_side to be one of left or right, but got {padding_side}."
+        )
     longest = max(s.shape[0] for s in items)
     rows = []
     for s in items:
@@ -130,15 +196,14 @@ def pad_sequence(sequences: Iterable[Tensor], batch_first: bool = False, padding
             rest = full((missing, *s.shape[1:]), padding_value, dtype=s.dtype, device=s.device)
             s = cat([s, rest] if padding_side == "right" else [rest, s])
         rows.append(s)
-    from cresset.ops.join import stack
-
     return stack(rows, 0 if batch_first else 1)
 
 
 def unpad_sequence(padded_sequences: Tensor, lengths: Tensor, batch_first: bool = False) -> list:
     """The sequences of a padded batch, each with its own length."""
     batch = padded_sequences if batch_first else padded_sequences.transpose(0, 1)  # type: ignore[attr-defined]
-    return [row[:n] for row, n in zip(batch, lengths.tolist(), strict=True)]
+    rows: Any = batch
+    return [row[:n] for row, n in zip(rows, lengths.tolist(), strict=True)]
 
 
 def pack_sequence(sequences: list[Tensor], enforce_sorted: bool = True) -> PackedSequence:
