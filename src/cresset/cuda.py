@@ -1,4 +1,5 @@
-"""``torch.cuda``: what device code asks for. Devices are simulated until the CUDA back end exists."""
+"""``torch.cuda``: what device code asks for. Devices are simulated until the CUDA back end
+exists."""
 
 from __future__ import annotations
 

@@ -50,11 +50,11 @@ class device:
             )
         if index is not None and index < 0:
             raise RuntimeError(f"Device index must not be negative, got {index}")
-        key = (type, index)
+        key: Any = (type, index)
         found = _interned.get(key)
         if found is None:
             found = object.__new__(cls)
-            found.type, found.index = type, index
+            found.type, found.index = type, index  # type: ignore[assignment]
             _interned[key] = found
         return found
 

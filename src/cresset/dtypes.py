@@ -85,7 +85,7 @@ def from_numpy_dtype(np_dtype: Any) -> dtype:
     found = _FROM_NUMPY.get(np.dtype(np_dtype))
     if found is None:
         raise TypeError(
-            f"can't convert np.ndarray of type {np.dtype(np_dtype)!s}. The only supported types are: "
+            f"can't convert np.ndarray of type {np.dtype(np_dtype)!s}. The only supported types are: "  # noqa: E501
             "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, "
             "and bool."
         )
@@ -156,7 +156,8 @@ def of_number(value_category: int) -> dtype:
 
 
 class finfo:
-    """Limits of a floating-point type, as ``numpy.finfo``: bits, eps, max, min, tiny, resolution."""
+    """Limits of a floating-point type, as ``numpy.finfo``: bits, eps, max, min, tiny,
+    resolution."""
 
     def __init__(self, type: dtype | None = None) -> None:
         d = _default[0] if type is None else type

@@ -1,7 +1,7 @@
 """How tensors print: exactly as PyTorch prints them.
 
-All elements of a tensor share one width and one notation, chosen by looking at every value that will
-be shown: integers print with a bare point, a wide range of magnitudes switches to scientific
+All elements of a tensor share one width and one notation, chosen by looking at every value that
+will be shown: integers print with a bare point, a wide range of magnitudes switches to scientific
 notation. Tensors above ``threshold`` elements show only ``edgeitems`` at each end.
 """
 

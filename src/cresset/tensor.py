@@ -1,4 +1,5 @@
-"""``Tensor``: what the user holds. A view (a ``Spec``) of a ``Storage``, plus its place on the tape.
+"""``Tensor``: what the user holds. A view (a ``Spec``) of a ``Storage``, plus its place on the
+tape.
 
 This file has the state and what follows from it alone. Everything that computes lives in
 ``cresset/ops``, which also attaches the methods (``ops/methods.py``).

@@ -51,7 +51,7 @@ MENDS = [
     ("old_blitz_zh", "%matplotlib inline\n", "", "a notebook command, not Python"),
     ("old_blitz_zh", "```ptyhon\n", "```python\n", "a misspelt language tag"),
     ("lenet_zh", "100\\. *", "100. *", "a Markdown escape inside code"),
-    ("lenet_zh", "#输出：", "-------------------------------------------------------------------------",
+    ("lenet_zh", "#输出：", "-------------------------------------------------------------------------",  # noqa: E501
      "the rule before the output"),
 ]  # fmt: skip
 
@@ -193,7 +193,7 @@ def run(name: str, namespace: dict[str, Any], skip: Any = lambda code: False) ->
     return count
 
 
-# -- what the documents expect around them ----------------------------------------------------------
+# -- what the documents expect around them ---------------------------------------------------------
 
 
 def stand_in_modules(monkeypatch: Any) -> None:

@@ -143,8 +143,8 @@ def test_what_is_torch_nn(world: Path, monkeypatch: Any, capsys: Any, devices: i
     _devices(monkeypatch, devices)
     # Fragments shown for comparison: loop bodies whose variables are not defined yet, and an update
     # before the new model has gradients (PyTorch fails there too).
-    fragments = ("with torch.no_grad():\n    for p in model.parameters(): p -=", "xb = x_train[start_i:end_i]\nyb", "xb,yb = train_ds[i*bs", "opt.step()\nopt.zero",
-                 "for i in range((n-1)//bs + 1):\n    xb,yb", "for xb,yb in train_dl:\n    pred = model(xb)\n")  # fmt: skip
+    fragments = ("with torch.no_grad():\n    for p in model.parameters(): p -=", "xb = x_train[start_i:end_i]\nyb", "xb,yb = train_ds[i*bs", "opt.step()\nopt.zero",  # noqa: E501
+                 "for i in range((n-1)//bs + 1):\n    xb,yb", "for xb,yb in train_dl:\n    pred = model(xb)\n")  # fmt: skip  # noqa: E501
     namespace = _run("nn_tutorial_zh", lambda code: code.lstrip().startswith(fragments))
     shown = capsys.readouterr().out
     assert "torch.Size([64, 10])" in shown

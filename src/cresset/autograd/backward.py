@@ -88,7 +88,7 @@ def grad(
     """
     outs, ins = _tensors(outputs), _tensors(inputs)
     if materialize_grads and allow_unused is False:
-        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, "
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, "  # noqa: E501
                          "but got: allow_unused=False.")  # fmt: skip
     allow_unused = materialize_grads if allow_unused is None else allow_unused
     if is_grads_batched:

@@ -79,7 +79,7 @@ class _UserNode(Node):
                 f"function {name} returned an incorrect number of gradients (expected "
                 f"{len(self.edges)}, got {len(results)})"
             )
-        checked = []
+        checked: list[Any] = []
         for i, (edge, r) in enumerate(zip(self.edges, results, strict=False)):
             if edge is None:
                 checked.append(None)

@@ -1,4 +1,5 @@
-"""Jacobians, Hessians and products with them, for functions of tensors (``autograd.functional``)."""
+"""Jacobians, Hessians and products with them, for functions of tensors
+(``autograd.functional``)."""
 
 from __future__ import annotations
 
@@ -100,7 +101,7 @@ def jacobian(
                 for column, part in zip(columns, parts, strict=True):
                     column.append(part)
             rows.append(tuple(
-                reshape(stack(c), (*out.shape, *x.shape)) if c else x.new_zeros((*out.shape, *x.shape))
+                reshape(stack(c), (*out.shape, *x.shape)) if c else x.new_zeros((*out.shape, *x.shape))  # noqa: E501
                 for c, x in zip(columns, fresh, strict=True)
             ))  # fmt: skip
         if not create_graph:

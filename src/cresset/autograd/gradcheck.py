@@ -49,7 +49,8 @@ def _numerical(func: Callable, inputs: tuple, x: Tensor, eps: float) -> list[np.
             up[index] += step
             down[index] -= step
             slopes = [(a - b) / (2 * eps) for a, b in zip(outputs(up), outputs(down), strict=True)]
-            # For complex x PyTorch's convention is d/d(re) + i d/d(im), i.e. the conjugate gradient.
+            # For complex x PyTorch's convention is d/d(re) + i d/d(im), i.e. the conjugate
+            # gradient.
             per_output = slopes if step == eps else [
                 p + 1j * s for p, s in zip(per_output, slopes, strict=True)
             ]  # fmt: skip

@@ -14,7 +14,8 @@ from cresset.core.modes import PROCESS
 from cresset.core.tape import AccumulateGrad, Node
 from cresset.tensor import Tensor
 
-_getitem: Any = Tensor.__getitem__  # type: ignore[attr-defined]
+_Tensor: Any = Tensor
+_getitem: Any = _Tensor.__getitem__  # type: ignore[attr-defined]
 _variable_new: Any = autograd.Variable.__new__
 
 
@@ -45,7 +46,7 @@ def _variable(
 def enable() -> None:
     """Switch the old behaviour on."""
     PROCESS.legacy = True
-    Tensor.__getitem__ = _lenient_getitem  # type: ignore[attr-defined]
+    _Tensor.__getitem__ = _lenient_getitem  # type: ignore[attr-defined]
     Tensor.creator = property(_creator)  # type: ignore[attr-defined]
     Tensor.volatile = property(lambda self: False)  # type: ignore[attr-defined]
     Node.previous_functions = property(_previous_functions)  # type: ignore[attr-defined]
@@ -56,7 +57,7 @@ def enable() -> None:
 def disable() -> None:
     """Switch the old behaviour off again."""
     PROCESS.legacy = False
-    Tensor.__getitem__ = _getitem  # type: ignore[attr-defined]
+    _Tensor.__getitem__ = _getitem  # type: ignore[attr-defined]
     for owner, names in ((Tensor, ("creator", "volatile")), (Node, ("previous_functions",))):
         for name in names:
             if name in vars(owner):

@@ -70,7 +70,8 @@ class Op:
         self.grad_name = grad_name or "".join(w.title() for w in name.split("_")) + "Backward0"
         #: The kernel moves elements and does not compute: half types stay in storage form.
         self.raw = raw
-        #: ``write`` ops return their first operand changed, and may change it in place if it is dead.
+        #: ``write`` ops return their first operand changed, and may change it in place if it is
+        #: dead.
         self.writes = writes
         #: What the compiler may do with it: pointwise, reduce, view, gather, matmul, conv, opaque.
         self.family = family

@@ -50,6 +50,8 @@ class Spec:
     extent: int
     #: Row-major and at offset 0: a buffer of ``numel`` elements can simply be reshaped.
     compact: bool
+    _at_zero: Any
+    _order: Any
 
     @property
     def ndim(self) -> int:
@@ -67,7 +69,8 @@ class Spec:
         return found
 
     def memory_order(self) -> tuple[int, ...] | None:
-        """Dimensions from slowest to fastest if the elements fill memory without gaps, else None."""
+        """Dimensions from slowest to fastest if the elements fill memory without gaps, else
+        None."""
         if self._order is None:
             order = sorted(range(len(self.shape)), key=lambda i: -self.stride[i])
             step: int = 1
@@ -130,7 +133,8 @@ def dense(dtype: dtype, shape: tuple[int, ...], device: device = CPU) -> Spec:
 
 
 def like(model: Spec, dtype: dtype | None = None) -> Spec:
-    """A fresh tensor shaped as ``model``, its dimensions in the same memory order if it is dense."""
+    """A fresh tensor shaped as ``model``, its dimensions in the same memory order if it is
+    dense."""
     d = model.dtype if dtype is None else dtype
     if model.compact and d is model.dtype:
         return model

@@ -39,7 +39,7 @@ class Storage:
     #: What went wrong when the pending value was computed.
     error: BaseException | None = None
 
-    def __init__(self, dtype: dtype, size: int, device: device, buffer: Any = None) -> None:
+    def __init__(self, dtype: Any, size: int, device: Any, buffer: Any = None) -> None:
         self.dtype = dtype
         self.size = size
         self.device = device

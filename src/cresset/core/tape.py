@@ -52,7 +52,7 @@ class Node:
     @property
     def next_functions(self) -> tuple:
         """``((node, output number), ...)`` for the tensor operands; leaves show AccumulateGrad."""
-        result = []
+        result: list[Any] = []
         for edge in self.edges:
             if edge is None:
                 result.append((None, 0))
@@ -245,7 +245,7 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
     node = (op.node_class or node_class(op))()
     node.op = op
     node.call = call
-    edges = []
+    edges: list[Any] = []
     numbers: tuple = ()
     for x in operands:
         if hasattr(x, "_spec"):

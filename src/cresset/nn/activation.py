@@ -1,4 +1,5 @@
-"""Activation layers: each applies the function of the same name, elementwise unless it has a dim."""
+"""Activation layers: each applies the function of the same name, elementwise unless it has a
+dim."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from cresset.tensor import Tensor
 
 __all__ = [
     "CELU", "ELU", "GELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU",
-    "LogSigmoid", "LogSoftmax", "Mish", "PReLU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid",
+    "LogSigmoid", "LogSoftmax", "Mish", "PReLU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid",  # noqa: E501
     "Softmax", "Softmax2d", "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink",
     "Threshold",
 ]  # fmt: skip

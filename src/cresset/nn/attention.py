@@ -75,6 +75,8 @@ class MultiheadAttention(Module):
         else:
             self.register_parameter("in_proj_bias", None)
         self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias, device, dtype)
+        self.bias_k: Parameter | None
+        self.bias_v: Parameter | None
         if add_bias_kv:
             self.bias_k, self.bias_v = parameter(1, 1, embed_dim), parameter(1, 1, embed_dim)
         else:
@@ -107,7 +109,7 @@ class MultiheadAttention(Module):
             query = query.transpose(1, 0)  # type: ignore[attr-defined]
             key = query if same_q else key.transpose(1, 0)  # type: ignore[attr-defined]
             value = key if same_kv else value.transpose(1, 0)  # type: ignore[attr-defined]
-        separate = {} if self._qkv_same_embed_dim else {
+        separate: Any = {} if self._qkv_same_embed_dim else {
             "use_separate_proj_weight": True, "q_proj_weight": self.q_proj_weight,
             "k_proj_weight": self.k_proj_weight, "v_proj_weight": self.v_proj_weight,
         }  # fmt: skip

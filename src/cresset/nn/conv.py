@@ -152,7 +152,7 @@ class Conv1d(_Conv):
 class Conv2d(_Conv):
     """Convolution over images: input (n, c, h, w) or (c, h, w), weight (o, c / groups, kh, kw).
 
-    Output size per dimension: ``floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1``.
+    Output size: ``floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1``.
 
     >>> import cresset as torch
     >>> torch.nn.Conv2d(3, 6, 5)(torch.zeros(4, 3, 32, 32)).shape

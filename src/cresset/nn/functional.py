@@ -123,7 +123,7 @@ __all__ = [
     "multi_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
     "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "relu",
     "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu", "sigmoid", "silu",
-    "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign",
+    "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign",  # noqa: E501
     "tanh", "tanhshrink", "threshold", "triplet_margin_loss", "unfold", "upsample",
 ]  # fmt: skip
 
@@ -151,7 +151,7 @@ relu_, elu_, leaky_relu_, celu_, selu_, hardtanh_, threshold_, rrelu_ = (
     _inplace(f) for f in (relu, elu, leaky_relu, celu, selu, hardtanh, threshold, rrelu)
 )
 
-# -- dropout ----------------------------------------------------------------------------------------
+# -- dropout ---------------------------------------------------------------------------------------
 
 
 def _check_p(p: float) -> None:
@@ -197,7 +197,7 @@ def _feature_dropout(
     if ndim not in dims:
         warnings.warn(
             f"{name}: Received a {ndim}-D input to {name}, which is deprecated and will result in "
-            f"an error in a future release. To retain the behavior and silence this warning, please "
+            f"an error in a future release. To retain the behavior and silence this warning, please "  # noqa: E501
             f"use dropout instead.",
             UserWarning,
             stacklevel=3,
@@ -275,7 +275,8 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10,
                    dim: int = -1) -> Tensor:  # fmt: skip
-    """A sample of the Gumbel-softmax distribution (Jang et al., 2016); ``hard`` makes it one-hot."""
+    """A sample of the Gumbel-softmax distribution (Jang et al., 2016); ``hard`` makes it
+    one-hot."""
     exponential = logits.detach().new_empty(logits.shape).exponential_()  # type: ignore[attr-defined]
     soft = softmax((logits - exponential.log()) / tau, dim)
     if not hard:
@@ -285,7 +286,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     return one - soft.detach() + soft
 
 
-# -- attention --------------------------------------------------------------------------------------
+# -- attention -------------------------------------------------------------------------------------
 
 
 def scaled_dot_product_attention(

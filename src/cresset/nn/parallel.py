@@ -69,9 +69,9 @@ def _lies_on(module: Module, where: device) -> bool:
 
 def _copy(module: Module, where: device) -> Module:
     twin = copy.copy(module)
-    twin._modules = type(module._modules)(twin, {}) if _is_table(module._modules) else {}
-    twin._parameters = type(module._parameters)(twin, {}) if _is_table(module._parameters) else {}
-    twin._buffers = type(module._buffers)(twin, {}) if _is_table(module._buffers) else {}
+    twin._modules = _empty(module._modules, twin)
+    twin._parameters = _empty(module._parameters, twin)
+    twin._buffers = _empty(module._buffers, twin)
     for name, child in module._modules.items():
         twin._modules[name] = None if child is None else _copy(child, where)
     for name, p in module._parameters.items():
@@ -81,8 +81,9 @@ def _copy(module: Module, where: device) -> Module:
     return twin
 
 
-def _is_table(mapping: Any) -> bool:
-    return type(mapping) is not dict
+def _empty(table: Any, owner: Module) -> Any:
+    """An empty table like a module's, belonging to ``owner``."""
+    return {} if type(table) is dict else type(table)(owner, {})
 
 
 def parallel_apply(modules: list[Module], inputs: list, kwargs: list) -> list:

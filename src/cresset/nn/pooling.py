@@ -183,17 +183,17 @@ def _adaptive(name: str, function: Any, doc: str) -> type[_AdaptivePool]:
 
 
 AdaptiveAvgPool1d = _adaptive("AdaptiveAvgPool1d", F.adaptive_avg_pool1d,
-                              "Means over windows chosen to give ``output_size`` values.")  # fmt: skip
+                              "Means over windows chosen to give ``output_size`` values.")  # fmt: skip  # noqa: E501
 AdaptiveAvgPool2d = _adaptive("AdaptiveAvgPool2d", F.adaptive_avg_pool2d,
-                              "Means over windows chosen to give an image of ``output_size``.")  # fmt: skip
+                              "Means over windows chosen to give an image of ``output_size``.")  # fmt: skip  # noqa: E501
 AdaptiveAvgPool3d = _adaptive("AdaptiveAvgPool3d", F.adaptive_avg_pool3d,
-                              "Means over windows chosen to give a volume of ``output_size``.")  # fmt: skip
+                              "Means over windows chosen to give a volume of ``output_size``.")  # fmt: skip  # noqa: E501
 AdaptiveMaxPool1d = _adaptive("AdaptiveMaxPool1d", F.adaptive_max_pool1d,
-                              "Maxima over windows chosen to give ``output_size`` values.")  # fmt: skip
+                              "Maxima over windows chosen to give ``output_size`` values.")  # fmt: skip  # noqa: E501
 AdaptiveMaxPool2d = _adaptive("AdaptiveMaxPool2d", F.adaptive_max_pool2d,
-                              "Maxima over windows chosen to give an image of ``output_size``.")  # fmt: skip
+                              "Maxima over windows chosen to give an image of ``output_size``.")  # fmt: skip  # noqa: E501
 AdaptiveMaxPool3d = _adaptive("AdaptiveMaxPool3d", F.adaptive_max_pool3d,
-                              "Maxima over windows chosen to give a volume of ``output_size``.")  # fmt: skip
+                              "Maxima over windows chosen to give a volume of ``output_size``.")  # fmt: skip  # noqa: E501
 
 
 class _LPPool(Module):

@@ -76,7 +76,10 @@ class RNNBase(Module):
             for direction in range(directions):
                 width = input_size if layer == 0 else out * directions
                 suffix = f"_l{layer}" + ("_reverse" if direction else "")
-                shapes = [("weight_ih", (rows, width)), ("weight_hh", (rows, out))]
+                shapes: list[tuple[str, tuple[int, ...]]] = [
+                    ("weight_ih", (rows, width)),
+                    ("weight_hh", (rows, out)),
+                ]
                 if bias:
                     shapes += [("bias_ih", (rows,)), ("bias_hh", (rows,))]
                 if proj_size:
@@ -118,7 +121,7 @@ class RNNBase(Module):
             text += f", bidirectional={self.bidirectional}"
         return text
 
-    # -- one direction of one layer -----------------------------------------------------------------
+    # -- one direction of one layer ----------------------------------------------------------------
 
     def _direction(
         self, x: Tensor, state: Any, weights: list[Tensor], reverse: bool, sizes: Any
@@ -161,7 +164,7 @@ class RNNBase(Module):
         h = rnn_step(part + F.linear(state, w_hh, b_hh), self.mode[4:].lower())
         return h, h
 
-    # -- all layers -----------------------------------------------------------------------------------
+    # -- all layers --------------------------------------------------------------------------------
 
     def forward(self, input: Any, hx: Any = None) -> tuple:
         packed = isinstance(input, PackedSequence)

@@ -21,6 +21,9 @@ from cresset.ops.reduce import SUM_DIM
 from cresset.ops.registry import Op, Result, Tensor, apply, common_device
 from cresset.ops.view import reshape, squeeze, unsqueeze
 
+#: Indexes all samples and channels; spatial slices are added to it.
+_PLANES: tuple = (slice(None), slice(None))
+
 
 class Geometry(NamedTuple):
     """Static arguments of a convolution, one entry per spatial dimension."""
@@ -111,7 +114,7 @@ def _check(x: Spec, w: Spec, bias: Spec | None, geometry: Geometry) -> None:
         )
 
 
-# -- reference kernels ------------------------------------------------------------------------------
+# -- reference kernels -----------------------------------------------------------------------------
 
 
 def _padded(xp: Any, x: Any, padding: tuple[int, ...]) -> Any:
@@ -121,7 +124,8 @@ def _padded(xp: Any, x: Any, padding: tuple[int, ...]) -> Any:
 
 
 def _patches(xp: Any, x: Any, kernel: Any, out: Any, geometry: Geometry) -> Any:
-    """A view (n, c, *kernel, *out) of the padded input: element [k, p] is x[p*stride+k*dilation]."""
+    """A view (n, c, *kernel, *out) of the padded input: element [k, p] is
+    x[p*stride+k*dilation]."""
     x = _padded(xp, x, geometry.padding)
     spatial = x.strides[2:]
     shape = (*x.shape[:2], *kernel, *out)
@@ -163,16 +167,15 @@ def _input_kernel(xp: Any, g: Any, w: Any, shape: tuple[int, ...], geometry: Geo
     columns = columns.reshape(n, shape[1], *kernel, *out)
     padded = [s + 2 * p for s, p in zip(shape[2:], geometry.padding, strict=True)]
     result = xp.zeros((n, shape[1], *padded), g.dtype)
-    every = slice(None)
     for k in _positions(kernel):
         place = tuple(
             slice(i * d, i * d + s * (m - 1) + 1, s)
             for i, d, s, m in zip(k, geometry.dilation, geometry.stride, out, strict=True)
         )
-        result[(every, every, *place)] += columns[(every, every, *k)]
+        result[_PLANES + tuple(place)] += columns[_PLANES + tuple(k)]
     if any(geometry.padding):
         inside = tuple(slice(p, p + s) for p, s in zip(geometry.padding, shape[2:], strict=True))
-        result = result[(every, every, *inside)]
+        result = result[_PLANES + tuple(inside)]
     return result
 
 
@@ -193,7 +196,7 @@ def _weight_kernel(xp: Any, g: Any, x: Any, shape: tuple[int, ...], geometry: Ge
     return xp.matmul(gradients, columns).sum(0).reshape(shape)
 
 
-# -- ops and derivatives ----------------------------------------------------------------------------
+# -- ops and derivatives ---------------------------------------------------------------------------
 
 
 def _conv_grad(n: Any, g: Tensor, x: Tensor, w: Tensor) -> tuple:

@@ -64,7 +64,7 @@ def encode(array: np.ndarray, d: dtype) -> np.ndarray:
         return array.astype(d.np)
 
 
-# -- from data --------------------------------------------------------------------------------------
+# -- from data -------------------------------------------------------------------------------------
 
 
 def _leaf(data: Any) -> Any:
@@ -292,7 +292,7 @@ def frombuffer(
     return _finish(result, requires_grad)
 
 
-# -- from a value -----------------------------------------------------------------------------------
+# -- from a value ----------------------------------------------------------------------------------
 
 
 def _filled(shape: Any, value: Any, d: dtype, where: device) -> Tensor:
@@ -466,7 +466,7 @@ new_zeros, new_ones, new_empty = _new(zeros), _new(ones), _new(empty)
 new_full, new_tensor = _new(full), _new(tensor)
 
 
-# -- ranges -----------------------------------------------------------------------------------------
+# -- ranges ----------------------------------------------------------------------------------------
 
 
 def _number(x: Any) -> Any:
@@ -530,7 +530,7 @@ def range_(
 
     warnings.warn(
         "torch.range is deprecated and will be removed in a future release because its behavior is "
-        "inconsistent with Python's range builtin. Instead, use torch.arange, which produces values "
+        "inconsistent with Python's range builtin. Instead, use torch.arange, which produces values "  # noqa: E501
         "in [start, end).",
         UserWarning,
         stacklevel=2,
@@ -631,7 +631,7 @@ def complex_(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor
     return into(out, add(real, mul(imag, 1j)))
 
 
-# -- the legacy constructors ------------------------------------------------------------------------
+# -- the legacy constructors -----------------------------------------------------------------------
 
 
 def legacy_new(cls: type, *args: Any, device: Device = None, dtype: dtype | None = None) -> Tensor:
@@ -649,7 +649,7 @@ def legacy_new(cls: type, *args: Any, device: Device = None, dtype: dtype | None
                     else TypeError(
                         f"expected TensorOptions(dtype={d.name}, device=cpu, layout=Strided, "
                         "requires_grad=false (default), pinned_memory=false (default), "
-                        f"memory_format=(nullopt)) (got TensorOptions(dtype={data.dtype.name}, ...))"
+                        f"memory_format=(nullopt)) (got TensorOptions(dtype={data.dtype.name}, ...))"  # noqa: E501
                     )
                 )
             made = data._alias()
@@ -688,7 +688,7 @@ class _LegacyType(type):
         return f"<class '{cls.__module__}.{cls.__name__}'>"
 
 
-def legacy_types(device_type: str = "cpu") -> dict[str, type]:
+def legacy_types(device_type: str = "cpu") -> dict[str, Any]:
     """``FloatTensor``, ``LongTensor`` ...: the old constructors, one per dtype."""
     made = {}
     module = "torch" if device_type == "cpu" else "torch.cuda"

@@ -49,7 +49,7 @@ def _not_empty(s: Spec, dims: tuple[int, ...], name: str) -> None:
             raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
 
 
-# -- extremes over everything or over several dimensions --------------------------------------------
+# -- extremes over everything or over several dimensions -------------------------------------------
 
 
 def _extreme(name: str, larger: bool) -> Op:
@@ -114,7 +114,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     return aminmax_result(amin(input, chosen, keepdim), amax(input, chosen, keepdim))
 
 
-# -- extremes along one dimension, with their places ------------------------------------------------
+# -- extremes along one dimension, with their places -----------------------------------------------
 
 
 def _take(n: Any, g: Tensor, indices: Tensor) -> Tensor:
@@ -203,8 +203,16 @@ def _max_or_min(larger: bool) -> Any:
     name = "max" if larger else "min"
     kind = max_result if larger else min_result
 
-    def function(input: Tensor, dim: Any = None, keepdim: Any = False, *, out: Any = None,
-                 other: Tensor | None = None, axis: Any = None, keepdims: Any = None) -> Any:  # fmt: skip
+    def function(
+        input: Tensor,
+        dim: Any = None,
+        keepdim: Any = False,
+        *,
+        out: Any = None,
+        other: Tensor | None = None,
+        axis: Any = None,
+        keepdims: Any = None,
+    ) -> Any:
         dim = axis if dim is None else dim
         keepdim = keepdim if keepdims is None else keepdims
         other = dim if isinstance(dim, Tensor) else other
@@ -217,7 +225,7 @@ def _max_or_min(larger: bool) -> Any:
         return _along(MAX_DIM if larger else MIN_DIM, kind, input, dim, keepdim, out)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"""The {name}imum: of all elements, along ``dim`` (values, indices), or of two tensors.
+    function.__doc__ = f"""The {name}imum of all elements, along ``dim``, or of two tensors.
 
     >>> import cresset as torch
     >>> torch.{name}(torch.tensor([3., 1., 2.]))
@@ -261,7 +269,7 @@ def _arg(name: str, larger: bool) -> Any:
         return into(out, apply(op, (input,), (d, keepdim)))
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"""Where the {"largest" if larger else "smallest"} value is, over all elements or along ``dim``.
+    function.__doc__ = f"""Where the {"largest" if larger else "smallest"} value is (along ``dim``).
 
     >>> import cresset as torch
     >>> torch.{name}(torch.tensor([3., 1., 2.]))
@@ -305,7 +313,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None
     return _along(MODE, mode_result, input, dim, keepdim, out)
 
 
-# -- truth ------------------------------------------------------------------------------------------
+# -- truth -----------------------------------------------------------------------------------------
 
 
 def _truth(name: str, every: bool) -> Any:
@@ -324,7 +332,7 @@ def _truth(name: str, every: bool) -> Any:
         return into(out, apply(op, (input,), (dims, keepdim)))
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"""Whether {name} element{"s are" if every else " is"} non-zero, over everything or over ``dim``.
+    function.__doc__ = f"""Whether {name} element{"s are" if every else " is"} non-zero (over ``dim``).
 
     >>> import cresset as torch
     >>> torch.{name}(torch.tensor([True, False]))
@@ -336,7 +344,7 @@ def _truth(name: str, every: bool) -> Any:
 all_, any_ = _truth("all", True), _truth("any", False)
 
 
-# -- products and counts ----------------------------------------------------------------------------
+# -- products and counts ---------------------------------------------------------------------------
 
 
 def _prod_infer(s: Spec, dims: tuple[int, ...], keepdim: bool, d: dtype) -> Result:
@@ -407,7 +415,7 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     return sum_(cast(input.ne(0), dtypes.int64), dim)  # type: ignore[attr-defined]
 
 
-# -- logsumexp and norms ----------------------------------------------------------------------------
+# -- logsumexp and norms ---------------------------------------------------------------------------
 
 
 def _lse_infer(s: Spec, dims: tuple[int, ...], keepdim: bool) -> Result:

@@ -58,7 +58,7 @@ def write_flat(base: Tensor, source: Tensor, shape: Any, stride: Any, offset: in
     return apply(WRITE, (base, source), (tuple(shape), tuple(stride), offset))
 
 
-# -- views of any geometry --------------------------------------------------------------------------
+# -- views of any geometry -------------------------------------------------------------------------
 
 
 def wrap_zeros(spec: Spec) -> Tensor:
@@ -181,7 +181,7 @@ SUM_INTO = Op(
 AS_STRIDED = Op("as_strided", lambda s: s, vjp=_as_strided_grad)
 
 
-# -- assignment -------------------------------------------------------------------------------------
+# -- assignment ------------------------------------------------------------------------------------
 
 
 def _copy_slices_grad(node: Node, g: Tensor) -> tuple:
@@ -326,7 +326,8 @@ def _edge_holder(t: Tensor) -> Tensor:
 
 
 def _repoint_saved(node: Node, result: Tensor, x: Tensor) -> None:
-    """The node saved its output, which now lives in ``x``: later writes to ``x`` must be noticed."""
+    """The node saved its output, which now lives in ``x``: later writes to ``x`` must be
+    noticed."""
     for i, saved in enumerate(node.saved):
         if saved is not None and saved._storage is result._storage:
             saved._storage, saved._spec = x._storage, x._spec

@@ -1,4 +1,5 @@
-"""Losses. Each takes ``reduction`` 'mean', 'sum' or 'none', and the old ``size_average``/``reduce``.
+"""Losses. Each takes ``reduction`` 'mean', 'sum' or 'none', and the old
+``size_average``/``reduce``.
 
 ``nll_loss`` and ``mse_loss`` have backward nodes of their own, because every training step ends in
 one of them; the others are formulas over ops.
@@ -47,7 +48,7 @@ def reduced(values: Tensor, reduction: str) -> Tensor:
     return sum_(values) if reduction == "sum" else values
 
 
-# -- mean squared error -----------------------------------------------------------------------------
+# -- mean squared error ----------------------------------------------------------------------------
 
 
 def _mse_infer(x: Spec, y: Spec, reduction: str) -> Result:
@@ -118,7 +119,7 @@ def mse_loss(
     return apply(MSE, (input, target), (reduction,))
 
 
-# -- negative log likelihood ------------------------------------------------------------------------
+# -- negative log likelihood -----------------------------------------------------------------------
 
 
 def _nll_infer(x: Spec, target: Spec, *rest: Any) -> Result:
@@ -348,7 +349,7 @@ def _smoothed(
     return add(mul(plain, 1 - smoothing), mul(smooth, smoothing / classes))
 
 
-# -- elementwise losses -----------------------------------------------------------------------------
+# -- elementwise losses ----------------------------------------------------------------------------
 
 
 def l1_loss(
@@ -375,7 +376,8 @@ def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """``d ** 2 / 2`` below ``delta``, ``delta * (d - delta / 2)`` above, for d = |input - target|."""
+    """``d ** 2 / 2`` below ``delta``, ``delta * (d - delta / 2)`` above, for d = |input -
+    target|."""
     reduction = reduction_of(reduction)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
@@ -483,7 +485,8 @@ def kl_div(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", log_target: bool = False,
 ) -> Tensor:  # fmt: skip
-    """``target * (log target - input)`` for log-probabilities ``input``; 'batchmean' divides by n."""
+    """``target * (log target - input)`` for log-probabilities ``input``; 'batchmean' divides by
+    n."""
     batch = reduction == "batchmean"
     if reduction == "mean":
         warnings.warn(
@@ -539,7 +542,7 @@ def gaussian_nll_loss(
     return reduced(values, reduction)
 
 
-# -- margins and embeddings -------------------------------------------------------------------------
+# -- margins and embeddings ------------------------------------------------------------------------
 
 
 def _relu(x: Tensor) -> Tensor:

@@ -308,7 +308,7 @@ def _add_product(x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
     return add(product, x if beta == 1 else mul(x, beta))
 
 
-# -- the dense layer --------------------------------------------------------------------------------
+# -- the dense layer -------------------------------------------------------------------------------
 
 
 def _linear_infer(bias: Spec, x: Spec, weight: Spec) -> Result:
@@ -384,7 +384,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return result if bias is None else add(result, bias)
 
 
-# -- contractions -----------------------------------------------------------------------------------
+# -- contractions ----------------------------------------------------------------------------------
 
 
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) -> Tensor:
@@ -459,7 +459,7 @@ def _from_sublists(args: tuple) -> tuple[str, tuple]:
     """The alternating operand/sublist form as an equation."""
 
     def letters(sublist: Any) -> str:
-        return "".join("..." if s is Ellipsis else chr(ord("a") + s if s < 26 else ord("A") + s - 26)
+        return "".join("..." if s is Ellipsis else chr(ord("a") + s if s < 26 else ord("A") + s - 26)  # noqa: E501
                        for s in sublist)  # fmt: skip
 
     operands, terms = args[0::2], args[1::2]

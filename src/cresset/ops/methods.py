@@ -11,9 +11,10 @@ from cresset.tensor import Tensor
 
 #: The family modules, in the order in which later ones may build on earlier ones.
 FAMILIES = (
-    "inplace", "pointwise", "math", "rounding", "binary", "compare", "select", "softmax", "activation", "creation", "cast", "view",
-    "reduce", "extremes", "scan", "sort", "index", "gather", "join", "matmul", "linalg", "conv", "pool", "norm",
-    "loss", "embedding", "random", "rnn", "attention", "spectral", "extras",
+    "inplace", "pointwise", "math", "rounding", "binary", "compare", "select", "softmax",
+    "activation", "creation", "cast", "view", "reduce", "extremes", "scan", "sort", "index",
+    "gather", "join", "matmul", "linalg", "conv", "pool", "norm", "loss", "embedding", "random",
+    "rnn", "resize", "extras",
 )  # fmt: skip
 
 #: Everything that ``torch.name`` offers from the families.
@@ -38,12 +39,6 @@ def _attach(module: Any) -> None:
 
 
 for _family in FAMILIES:
-    try:
-        _module = importlib.import_module("cresset.ops." + _family)
-    except ModuleNotFoundError as _error:
-        if _error.name != "cresset.ops." + _family:
-            raise
-        continue
-    _attach(_module)
+    _attach(importlib.import_module("cresset.ops." + _family))
 
-Tensor._regenerate_history = regenerate_history  # type: ignore[method-assign]
+Tensor._regenerate_history = regenerate_history  # type: ignore[assignment]

@@ -25,7 +25,7 @@ def rsqrt(x: Tensor) -> Tensor:
     return pow(x, -0.5)
 
 
-# -- batch ------------------------------------------------------------------------------------------
+# -- batch -----------------------------------------------------------------------------------------
 
 
 def _per_channel(v: Tensor, ndim: int) -> Tensor:
@@ -162,7 +162,7 @@ def _running_body(
 RUNNING = Op("batch_norm_running", None, body=_running_body, multi=True)
 
 
-# -- layer ------------------------------------------------------------------------------------------
+# -- layer -----------------------------------------------------------------------------------------
 
 
 def _layer_norm_body(x: Tensor, *rest: Any) -> tuple:
@@ -266,7 +266,7 @@ def rms_norm(
     return y if weight is None else mul(y, weight)
 
 
-# -- group and instance -----------------------------------------------------------------------------
+# -- group and instance ----------------------------------------------------------------------------
 
 
 def group_norm(

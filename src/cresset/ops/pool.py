@@ -18,6 +18,9 @@ from cresset.core.spec import Spec, dense
 from cresset.ops.registry import Op, Result, Tensor, apply
 from cresset.ops.view import squeeze, unsqueeze
 
+#: Indexes all samples and channels; spatial slices are added to it.
+_PLANES: tuple = (slice(None), slice(None))
+
 
 def _each(value: Any, n: int, name: str, pool: str) -> tuple[int, ...]:
     if value.__class__ is int:
@@ -79,7 +82,7 @@ def _windows(kernel: Any, stride: Any, dilation: Any, out: Any) -> Any:
         )), k  # fmt: skip
 
 
-# -- max --------------------------------------------------------------------------------------------
+# -- max -------------------------------------------------------------------------------------------
 
 
 def _max_infer(x: Spec, kernel: Any, stride: Any, pad: Any, dilation: Any, ceil: bool) -> Result:
@@ -297,7 +300,7 @@ def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
     return _unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 
-# -- average ----------------------------------------------------------------------------------------
+# -- average ---------------------------------------------------------------------------------------
 
 
 def _avg_infer(
@@ -369,7 +372,7 @@ def _avg_backward_kernel(
     for place, _ in _windows(kernel, stride, ones, out):
         result[place] += share
     inside = tuple(slice(p, p + n) for p, n in zip(pad, spatial, strict=True))
-    return result[(slice(None), slice(None), *inside)]
+    return result[_PLANES + tuple(inside)]
 
 
 AVG_POOL_BACKWARD = Op(
@@ -443,7 +446,7 @@ def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
                      divisor_override)  # fmt: skip
 
 
-# -- adaptive: windows chosen so that the output has a given size -----------------------------------
+# -- adaptive: windows chosen so that the output has a given size ----------------------------------
 
 
 def _spans(n: int, m: int) -> list[tuple[int, int]]:
@@ -539,12 +542,10 @@ def _adaptive_max_kernel(xp: Any, x: Any, out: tuple[int, ...]) -> Any:
     spans = [_spans(a, b) for a, b in zip(spatial, out, strict=True)]
     for cell in itertools.product(*(range(m) for m in out)):
         window = tuple(slice(*spans[i][j]) for i, j in enumerate(cell))
-        part = x[(slice(None), slice(None), *window)].reshape(n, c, -1)
+        part = x[_PLANES + tuple(window)].reshape(n, c, -1)
         best = part.argmax(-1)
-        values[(slice(None), slice(None), *cell)] = xp.take_along_axis(part, best[..., None], -1)[
-            ..., 0
-        ]
-        where[(slice(None), slice(None), *cell)] = plane[window].reshape(-1)[best]
+        values[_PLANES + tuple(cell)] = xp.take_along_axis(part, best[..., None], -1)[..., 0]
+        where[_PLANES + tuple(cell)] = plane[window].reshape(-1)[best]
     return values, where
 
 

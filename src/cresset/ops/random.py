@@ -24,7 +24,7 @@ from cresset.random.generator import (
 )
 from cresset.size import Size
 
-# -- generators -------------------------------------------------------------------------------------
+# -- generators ------------------------------------------------------------------------------------
 
 
 def manual_seed(seed: int) -> Generator:
@@ -99,7 +99,7 @@ def _pick(generator: Generator | None, where: Any) -> Generator:
     return generator_of(where) if generator is None else generator
 
 
-# -- making -----------------------------------------------------------------------------------------
+# -- making ----------------------------------------------------------------------------------------
 
 
 def _finish(values: np.ndarray, shape: tuple, d: dtype, where: Any, requires_grad: bool,
@@ -123,7 +123,8 @@ def _draw(recipe: Any, g: Generator, count: int, d: dtype, *bounds: float) -> np
     """Samples for a dtype. Half types are drawn as float32 and rounded."""
     half = d.itemsize == 2
     if recipe is recipes.normal:
-        return recipe(g, count, d is dtypes.float64, *(bounds or (0.0, 1.0)), half)
+        mean, std = bounds or (0.0, 1.0)
+        return recipes.normal(g, count, d is dtypes.float64, mean, std, half)
     values = recipe(g, count, d is dtypes.float64, *bounds)
     if half:
         low, high = bounds or (0.0, 1.0)
@@ -231,8 +232,16 @@ def randint(
     return _finish(values, shape, d, where, requires_grad, out)
 
 
-def randint_like(input: Tensor, low: Any, high: Any = None, *, dtype: dtype | None = None,
-                 device: Any = None, requires_grad: bool = False, **unused: Any) -> Tensor:  # fmt: skip
+def randint_like(
+    input: Tensor,
+    low: Any,
+    high: Any = None,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **unused: Any,
+) -> Tensor:
     """``randint`` with the shape, dtype and device of ``input``."""
     if high is None:
         low, high = 0, low
@@ -297,8 +306,14 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
     return _finish(hits, tuple(input.shape), input.dtype, input.device, False, out)
 
 
-def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *,
-                generator: Generator | None = None, out: Tensor | None = None) -> Tensor:  # fmt: skip
+def multinomial(
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
     """Indices drawn with probability proportional to the weights in each row.
 
     >>> import cresset as torch
@@ -335,7 +350,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     return _finish(values, tuple(input.shape), input.dtype, input.device, False, None)
 
 
-# -- filling ----------------------------------------------------------------------------------------
+# -- filling ---------------------------------------------------------------------------------------
 
 
 def _fill(self: Tensor, values: np.ndarray) -> Tensor:

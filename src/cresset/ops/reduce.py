@@ -117,7 +117,7 @@ def count_of(shape: Any, dims: tuple[int, ...]) -> int:
     return math.prod(shape[i] for i in dims)
 
 
-# -- mean -------------------------------------------------------------------------------------------
+# -- mean ------------------------------------------------------------------------------------------
 
 
 def _mean_kernel(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, d: dtype) -> Any:
@@ -157,7 +157,7 @@ def mean(
     return result if out is None else into(out, result)
 
 
-# -- variance ---------------------------------------------------------------------------------------
+# -- variance --------------------------------------------------------------------------------------
 
 
 def _var_infer(s: Spec, dims: tuple[int, ...], keepdim: bool, correction: float) -> Result:

@@ -125,7 +125,7 @@ def _dense_copy(x: Tensor) -> Tensor:
     return apply(COPY, (x,))
 
 
-# -- what shape rules share -------------------------------------------------------------------------
+# -- what shape rules share ------------------------------------------------------------------------
 
 
 def common_device(*specs: Spec) -> device:
@@ -184,7 +184,8 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> Size:
 
 
 def broadcast_out(specs: tuple[Spec, ...], d: dtype) -> Spec:
-    """The output spec of an elementwise op: broadcast shape, memory order of a full-size operand."""
+    """The output spec of an elementwise op: broadcast shape, memory order of a full-size
+    operand."""
     where = common_device(*specs)
     tensors = [s for s in specs if s.number is None]
     shape = broadcast_shapes(*[s.shape for s in tensors])

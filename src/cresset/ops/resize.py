@@ -13,6 +13,9 @@ from cresset.core.spec import dense
 from cresset.ops.registry import Op, Tensor, apply
 from cresset.ops.view import reshape
 
+#: Indexes all samples and channels; spatial slices are added to it.
+_PLANES: tuple = (slice(None), slice(None))
+
 
 def _source_positions(out: int, size: int, scale: float | None, align: bool, cubic: bool) -> Any:
     """Where each output pixel's centre lies in the input."""
@@ -173,7 +176,7 @@ def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: st
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
-# -- patches ----------------------------------------------------------------------------------------
+# -- patches ---------------------------------------------------------------------------------------
 
 
 def _pair(v: Any) -> tuple[int, int]:
@@ -209,9 +212,9 @@ def _fold_kernel(
             slice(i * d, i * d + s * (m - 1) + 1, s)
             for i, d, s, m in zip(k, dilation, stride, out, strict=True)
         )
-        padded[(slice(None), slice(None), *place)] += patches[(slice(None), slice(None), *k)]
+        padded[_PLANES + tuple(place)] += patches[_PLANES + tuple(k)]
     inside = tuple(slice(p, p + s) for p, s in zip(padding, size, strict=True))
-    return padded[(slice(None), slice(None), *inside)]
+    return padded[_PLANES + tuple(inside)]
 
 
 UNFOLD = Op(

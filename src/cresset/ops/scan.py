@@ -57,7 +57,8 @@ def cumsum(
 
 
 def _cumprod_grad(n: Any, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
-    """dx[i] = sum over k >= i of g[k] * out[k] / x[i]; with a zero the quotient is built directly."""
+    """dx[i] = sum over k >= i of g[k] * out[k] / x[i]; with a zero the quotient is built
+    directly."""
     dim = n.call.params[0]
     if not x.shape:
         return g

@@ -142,7 +142,7 @@ def kthvalue(
     return kthvalue_result(values, indices)
 
 
-# -- equal values (the shape of the result depends on the values, so these run at once) -------------
+# -- equal values (the shape of the result depends on the values, so these run at once) ------------
 
 
 def unique(

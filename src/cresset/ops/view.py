@@ -68,7 +68,7 @@ def _with(
     )  # fmt: skip
 
 
-# -- the same elements under another shape ----------------------------------------------------------
+# -- the same elements under another shape ---------------------------------------------------------
 
 
 def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
@@ -263,8 +263,8 @@ def _expand_geometry(spec: Spec, sizes: tuple[int, ...]) -> Spec:
     extra = len(sizes) - spec.ndim
     if extra < 0:
         raise RuntimeError(
-            f"expand({spec.dtype.torch_type}{{{list(spec.shape)}}}, size={list(sizes)}): the number "
-            f"of sizes provided ({len(sizes)}) must be greater or equal to the number of dimensions "
+            f"expand({spec.dtype.torch_type}{{{list(spec.shape)}}}, size={list(sizes)}): the number "  # noqa: E501
+            f"of sizes provided ({len(sizes)}) must be greater or equal to the number of dimensions "  # noqa: E501
             f"in the tensor ({spec.ndim})"
         )
     shape, stride = [], []
@@ -409,7 +409,7 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     return view(VIEW, input, (tuple(shape[:d]) + inner + tuple(shape[d + 1 :]),))
 
 
-# -- parts ------------------------------------------------------------------------------------------
+# -- parts -----------------------------------------------------------------------------------------
 
 
 def _select_geometry(spec: Spec, dim: int, index: int) -> Spec:
@@ -590,7 +590,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
         if size == 0:
             if n:
                 raise RuntimeError(
-                    f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}"
+                    f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}"  # noqa: E501
                 )
             return (slice_dim(tensor, d, 0, 0),)
         starts = range(0, max(n, 1), size)
@@ -777,6 +777,6 @@ TORCH = (
     "diagonal", "unbind", "split", "chunk", "tensor_split", "view_as_real", "view_as_complex",
 )  # fmt: skip
 METHODS = (
-    *TORCH, "view=view_method", "view_as", "reshape_as", "expand", "expand_as", "unfold", "__iter__",
+    *TORCH, "view=view_method", "view_as", "reshape_as", "expand", "expand_as", "unfold", "__iter__",  # noqa: E501
     "mT", "T=T_property",
 )  # fmt: skip

@@ -182,7 +182,7 @@ class RMSprop(Optimizer):
 
 
 class _Rms1(RMSprop):
-    state_names = ("square_avg",)
+    state_names: tuple[str, ...] = ("square_avg",)
 
     _op = Optimizer._op  # type: ignore[assignment]
 

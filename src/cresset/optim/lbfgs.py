@@ -100,7 +100,8 @@ def _strong_wolfe(
 
 
 class LBFGS(Optimizer):
-    """``step(closure)`` runs up to ``max_iter`` quasi-Newton iterations; one parameter group only."""
+    """``step(closure)`` runs up to ``max_iter`` quasi-Newton iterations; one parameter group
+    only."""
 
     def __init__(
         self, params: Any, lr: Any = 1, max_iter: int = 20, max_eval: int | None = None,

@@ -66,7 +66,7 @@ class LRScheduler:
         """Move on by one epoch (or to ``epoch``, which is deprecated)."""
         if self._step_count == 1 and not self.optimizer._scheduler_watch[0]:  # type: ignore[attr-defined]
             warnings.warn(
-                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 "
+                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 "  # noqa: E501
                 "and later, you should call them in the opposite order: `optimizer.step()` before "
                 "`lr_scheduler.step()`.  Failure to do this will result in PyTorch skipping the "
                 "first value of the learning rate schedule. See more details at "
@@ -341,8 +341,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """Up from ``max_lr / div_factor`` to ``max_lr``, down to ``.../ final_div_factor``, with momentum
-    the other way (Smith and Topin, 2017)."""
+    """Up from ``max_lr / div_factor`` to ``max_lr``, down to ``.../ final_div_factor``, with
+    momentum the other way (Smith and Topin, 2017)."""
 
     def __init__(
         self, optimizer: Optimizer, max_lr: Any, total_steps: int | None = None,

@@ -1,9 +1,9 @@
 """``Optimizer``: parameter groups, state, and one recorded node per step.
 
-A concrete optimiser gives three things: its default options, ``_state(p)`` which makes a parameter's
-state, and ``_update``, the formula for one parameter written on arrays. ``step`` records a single
-node that updates all parameters of a group: its operands are parameters, gradients and state
-tensors, then the numbers (learning rate, momentum, step count ...) as run-time values.
+A concrete optimiser gives three things: its default options, ``_state(p)`` which makes a
+parameter's state, and ``_update``, the formula for one parameter written on arrays. ``step`` records
+a single node that updates all parameters of a group: its operands are parameters, gradients
+and state tensors, then the numbers (learning rate, momentum, step count ...) as run-time values.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ required = _Required()
 class Optimizer:
     """Base of all optimisers: ``Optimizer(params, defaults)``.
 
-    ``params`` is an iterable of tensors, of (name, tensor) pairs, or of dictionaries with ``params``
-    and options of their own.
+    ``params`` is an iterable of tensors, of (name, tensor) pairs, or of dictionaries with
+    ``params`` and options of their own.
     """
 
     #: Names of the state tensors of a parameter, in the order ``_update`` takes and returns them.
@@ -73,12 +73,12 @@ class Optimizer:
         """Add parameters with options of their own."""
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
-        params = param_group["params"]
+        params: Any = param_group["params"]
         if isinstance(params, Tensor):
             params = [params]
         elif isinstance(params, set):
             raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the ordering "
+                "optimizer parameters need to be organized in ordered collections, but the ordering "  # noqa: E501
                 "of tensors in sets will change between runs. Please use a list instead."
             )
         params = list(params)
@@ -116,7 +116,7 @@ class Optimizer:
             raise ValueError("some parameters appear in more than one parameter group")
         self.param_groups.append(param_group)
 
-    # -- a step ---------------------------------------------------------------------------------------
+    # -- a step ------------------------------------------------------------------------------------
 
     def _static(self, group: dict[str, Any]) -> tuple:
         """Options that select an algorithm: part of the plan's structure."""
@@ -214,7 +214,7 @@ class Optimizer:
             )  # fmt: skip
         return op
 
-    # -- bookkeeping ----------------------------------------------------------------------------------
+    # -- bookkeeping -------------------------------------------------------------------------------
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients (or set them to zero)."""

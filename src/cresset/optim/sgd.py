@@ -21,7 +21,7 @@ class SGD(Optimizer):
     tensor([0.7000], requires_grad=True)
     """
 
-    state_names = ("momentum_buffer",)
+    state_names: tuple[str, ...] = ("momentum_buffer",)
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0,

@@ -61,7 +61,7 @@ class Generator:
         """The seed of the last ``manual_seed``."""
         return self._seed
 
-    # -- draws --------------------------------------------------------------------------------------
+    # -- draws -------------------------------------------------------------------------------------
 
     def draw32(self, count: int) -> np.ndarray:
         """``count`` draws of 32 bits, as uint64."""
@@ -84,7 +84,7 @@ class Generator:
         bits *= np.float32(2.0**-24)
         return bits
 
-    # -- state --------------------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------------
 
     def _get_state_array(self) -> np.ndarray:
         """The state as PyTorch's 5056 bytes."""
