@@ -79,6 +79,10 @@ def _windows(t: Any, x: Any, a: int, b: int, c: int) -> Any:
 
 
 def _part(t: Any, x: Any, a: int, b: int, c: int) -> Any:
+    if x.requires_grad:
+        # PyTorch refuses writes under autograd to one of several views from one call.
+        start = b % x.shape[a % x.ndim]
+        return x.narrow(a % x.ndim, start, 1)
     parts = x.chunk(2, a % x.ndim)
     return parts[b % len(parts)]
 
