@@ -5,19 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from cresset.ops.creation import zeros_like
 from cresset.optim.optimizer import Optimizer, check, number
-from cresset.tensor import Tensor
-
-
-class _Moments(Optimizer):
-    """Two running moments per parameter and a step count."""
-
-    def _counts_steps(self) -> bool:
-        return True
-
-    def _new_state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return {name: zeros_like(p.detach()) for name in self.state_names}
 
 
 def _check_betas(betas: tuple[float, float]) -> None:
@@ -26,7 +14,7 @@ def _check_betas(betas: tuple[float, float]) -> None:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
 
 
-class Adam(_Moments):
+class Adam(Optimizer):
     """``m <- b1 m + (1 - b1) g``, ``v <- b2 v + (1 - b2) g^2``,
     ``p <- p - lr * m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`` (Kingma and Ba, 2014).
 
@@ -39,6 +27,7 @@ class Adam(_Moments):
     tensor([0.9000], requires_grad=True)
     """
 
+    counts_steps = True
     decoupled: ClassVar[bool] = False
 
     def __init__(
@@ -48,11 +37,10 @@ class Adam(_Moments):
         differentiable: bool = False, fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:  # fmt: skip
-        check(number(lr), "learning rate")
+        check(lr, "learning rate")
         check(eps, "epsilon value")
         _check_betas(betas)
         check(weight_decay, "weight_decay value")
-        self.state_names = ("exp_avg", "exp_avg_sq") + (("max_exp_avg_sq",) if amsgrad else ())
         defaults = {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
             "maximize": maximize, "foreach": foreach, "capturable": capturable,
@@ -61,8 +49,9 @@ class Adam(_Moments):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def _op(self) -> Any:
-        return Optimizer._op(self if len(self.state_names) == 2 else _with_maximum())
+    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        names = ("exp_avg", "exp_avg_sq")
+        return (*names, "max_exp_avg_sq") if group["amsgrad"] else names
 
     def _static(self, group: dict[str, Any]) -> tuple:
         return (group["maximize"], group["weight_decay"] != 0, group["decoupled_weight_decay"])
@@ -93,16 +82,6 @@ class Adam(_Moments):
         return (p - step_size * (m / size), m, v, *most)
 
 
-class _AdamMax(Adam):
-    """Adam with amsgrad: a third state tensor."""
-
-    state_names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-
-
-def _with_maximum() -> Any:
-    return object.__new__(_AdamMax)
-
-
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2017)."""
 
@@ -120,17 +99,17 @@ class AdamW(Adam):
         )  # fmt: skip
 
 
-class Adamax(_Moments):
+class Adamax(Optimizer):
     """Adam with the infinity norm: ``u <- max(b2 u, |g| + eps)`` (Kingma and Ba, 2014)."""
 
-    state_names = ("exp_avg", "exp_inf")
+    counts_steps = True
 
     def __init__(
         self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8, weight_decay: float = 0, foreach: bool | None = None, *,
         maximize: bool = False, differentiable: bool = False, capturable: bool = False,
     ) -> None:  # fmt: skip
-        check(number(lr), "learning rate")
+        check(lr, "learning rate")
         check(eps, "epsilon value")
         _check_betas(betas)
         check(weight_decay, "weight_decay value")
@@ -138,6 +117,9 @@ class Adamax(_Moments):
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "foreach": foreach,
             "maximize": maximize, "differentiable": differentiable, "capturable": capturable,
         })  # fmt: skip
+
+    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("exp_avg", "exp_inf")
 
     def _static(self, group: dict[str, Any]) -> tuple:
         return (group["maximize"], group["weight_decay"] != 0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cresset.ops.creation import full_like, zeros_like
+from cresset.dtypes import float32
+from cresset.ops.creation import full_like, tensor
 from cresset.optim.optimizer import Optimizer, check, number
 from cresset.tensor import Tensor
 
@@ -13,14 +14,14 @@ class Adagrad(Optimizer):
     """``s <- s + g^2``, ``p <- p - lr / (1 + (t - 1) lr_decay) * g / (sqrt(s) + eps)``
     (Duchi et al., 2011)."""
 
-    state_names = ("sum",)
+    counts_steps = True
 
     def __init__(
         self, params: Any, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
         initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
         maximize: bool = False, differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
-        check(number(lr), "learning rate")
+        check(lr, "learning rate")
         check(lr_decay, "lr_decay value")
         check(weight_decay, "weight_decay value")
         check(initial_accumulator_value, "initial_accumulator_value value")
@@ -32,10 +33,12 @@ class Adagrad(Optimizer):
         })  # fmt: skip
         for group in self.param_groups:
             for p in group["params"]:
-                self.state[p] = {"_count": 0, **self._new_state(p, group)}
+                self.state[p] = {
+                    "step": tensor(0.0, dtype=float32), **self._new_state(p, group)
+                }  # fmt: skip
 
-    def _counts_steps(self) -> bool:
-        return True
+    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("sum",)
 
     def _new_state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         return {"sum": full_like(p.detach(), group["initial_accumulator_value"])}
@@ -63,14 +66,14 @@ class Adadelta(Optimizer):
     """Steps in units of the parameter: ``d = sqrt(a + eps) / sqrt(s + eps) * g``, with running
     means s of g^2 and a of d^2 (Zeiler, 2012)."""
 
-    state_names = ("square_avg", "acc_delta")
+    counts_steps = True
 
     def __init__(
         self, params: Any, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6,
         weight_decay: float = 0, foreach: bool | None = None, *, capturable: bool = False,
         maximize: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
-        check(number(lr), "learning rate")
+        check(lr, "learning rate")
         if not 0.0 <= rho <= 1.0:
             raise ValueError(f"Invalid rho value: {rho}")
         check(eps, "epsilon value")
@@ -80,11 +83,8 @@ class Adadelta(Optimizer):
             "capturable": capturable, "foreach": foreach, "differentiable": differentiable,
         })  # fmt: skip
 
-    def _counts_steps(self) -> bool:
-        return True
-
-    def _new_state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return {name: zeros_like(p.detach()) for name in self.state_names}
+    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("square_avg", "acc_delta")
 
     def _static(self, group: dict[str, Any]) -> tuple:
         return (group["maximize"], group["weight_decay"] != 0)
@@ -112,37 +112,30 @@ class RMSprop(Optimizer):
     """``s <- alpha s + (1 - alpha) g^2``, ``p <- p - lr * g / (sqrt(s) + eps)`` (Tieleman and
     Hinton, 2012); ``centered`` subtracts the squared mean gradient, ``momentum`` accumulates."""
 
+    counts_steps = True
+
     def __init__(
         self, params: Any, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
         weight_decay: float = 0, momentum: float = 0, centered: bool = False,
         capturable: bool = False, foreach: bool | None = None, maximize: bool = False,
         differentiable: bool = False,
     ) -> None:  # fmt: skip
-        check(number(lr), "learning rate")
+        check(lr, "learning rate")
         check(eps, "epsilon value")
         check(momentum, "momentum value")
         check(weight_decay, "weight_decay value")
         check(alpha, "alpha value")
-        self.state_names = ("square_avg",)
-        if momentum > 0:
-            self.state_names += ("momentum_buffer",)
-        if centered:
-            self.state_names += ("grad_avg",)
         super().__init__(params, {
             "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
             "weight_decay": weight_decay, "capturable": capturable, "foreach": foreach,
             "maximize": maximize, "differentiable": differentiable,
         })  # fmt: skip
 
-    def _op(self) -> Any:
-        kind = _RMS_KINDS[len(self.state_names)]
-        return Optimizer._op(object.__new__(kind))
-
-    def _counts_steps(self) -> bool:
-        return True
-
-    def _new_state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return {name: zeros_like(p.detach()) for name in self.state_names}
+    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        names: tuple[str, ...] = ("square_avg",)
+        if group["momentum"] > 0:
+            names += ("momentum_buffer",)
+        return (*names, "grad_avg") if group["centered"] else names
 
     def _static(self, group: dict[str, Any]) -> tuple:
         return (group["maximize"], group["weight_decay"] != 0, group["momentum"] > 0,
@@ -179,20 +172,3 @@ class RMSprop(Optimizer):
         if centered:
             new.append(average)
         return (p, *new)
-
-
-class _Rms1(RMSprop):
-    state_names: tuple[str, ...] = ("square_avg",)
-
-    _op = Optimizer._op  # type: ignore[assignment]
-
-
-class _Rms2(_Rms1):
-    state_names = ("square_avg", "second")
-
-
-class _Rms3(_Rms1):
-    state_names = ("square_avg", "second", "third")
-
-
-_RMS_KINDS = {1: _Rms1, 2: _Rms2, 3: _Rms3}

@@ -155,6 +155,8 @@ class LBFGS(Optimizer):
             state.get("prev_flat_grad"),
             state.get("prev_loss"),
         )
+        if ro is not None:  # PyTorch's checkpoints hold these as tensors
+            ro, h, t = [float(x) for x in ro], float(h), float(t)
         iteration = 0
         while iteration < group["max_iter"]:
             iteration += 1
@@ -175,6 +177,7 @@ class LBFGS(Optimizer):
                     ro.append(1.0 / ys)
                     h = ys / float(y.dot(y))
                 alphas = [0.0] * len(dirs)
+                state["al"] = alphas
                 q = -gradient  # type: ignore[operator]
                 for i in range(len(dirs) - 1, -1, -1):
                     alphas[i] = float(steps[i].dot(q)) * ro[i]

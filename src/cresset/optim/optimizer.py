@@ -1,9 +1,13 @@
 """``Optimizer``: parameter groups, state, and one recorded node per step.
 
-A concrete optimiser gives three things: its default options, ``_state(p)`` which makes a
-parameter's state, and ``_update``, the formula for one parameter written on arrays. ``step`` records
-a single node that updates all parameters of a group: its operands are parameters, gradients
-and state tensors, then the numbers (learning rate, momentum, step count ...) as run-time values.
+A concrete optimiser gives four things: its default options, the names of its state tensors,
+``_new_state`` which makes them, and ``_update``, the formula for one parameter written on arrays.
+``step`` records a single node that updates all parameters of a group: its operands are parameters,
+gradients and state tensors, then the numbers (learning rate, momentum ...) as run-time values, so a
+new rate finds the same plan.
+
+What must stay true: ``state`` has PyTorch's layout at all times (the step count is a 0-dim float32
+tensor named ``step``), so checkpoints go both ways; and a step looks at no value of a parameter.
 """
 
 from __future__ import annotations
@@ -11,17 +15,19 @@ from __future__ import annotations
 import functools
 import warnings
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from copy import deepcopy
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 from cresset.autograd.grad_mode import enable_grad
 from cresset.core import graph
 from cresset.core.call import Op, Result
 from cresset.core.modes import THREAD
-from cresset.core.spec import Spec
+from cresset.core.spec import Spec, dense
 from cresset.core.tape import RemovableHandle
+from cresset.dtypes import float32
+from cresset.ops.creation import tensor, zeros_like
 from cresset.ops.inplace import write
 from cresset.ops.registry import apply
 from cresset.tensor import Tensor
@@ -42,8 +48,13 @@ class Optimizer:
     ``params`` and options of their own.
     """
 
-    #: Names of the state tensors of a parameter, in the order ``_update`` takes and returns them.
-    state_names: tuple[str, ...] = ()
+    #: Whether ``_update`` needs the number of steps a parameter has taken.
+    counts_steps: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in cls.__dict__:
+            cls.step = _hooked(cls.__dict__["step"])  # type: ignore[method-assign]
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -55,7 +66,6 @@ class Optimizer:
         self._optimizer_state_dict_post_hooks: dict = OrderedDict()
         self._optimizer_load_state_dict_pre_hooks: dict = OrderedDict()
         self._optimizer_load_state_dict_post_hooks: dict = OrderedDict()
-        self._ops: dict[Any, Op] = {}
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
@@ -118,6 +128,10 @@ class Optimizer:
 
     # -- a step ------------------------------------------------------------------------------------
 
+    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """The state tensors of a parameter, in the order ``_update`` takes and returns them."""
+        return ()
+
     def _static(self, group: dict[str, Any]) -> tuple:
         """Options that select an algorithm: part of the plan's structure."""
         return ()
@@ -127,11 +141,8 @@ class Optimizer:
         return ()
 
     def _new_state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        """The state of a parameter before its first step."""
-        return {}
-
-    def _counts_steps(self) -> bool:
-        return False
+        """The state tensors of a parameter before its first step (absent: made by the step)."""
+        return {name: zeros_like(p.detach()) for name in self._state_names(group)}
 
     @staticmethod
     def _update(xp: Any, p: Any, g: Any, state: tuple, numbers: tuple, static: tuple) -> tuple:
@@ -143,8 +154,6 @@ class Optimizer:
 
         ``closure``, if given, recomputes the loss first and is returned.
         """
-        for hook in self._optimizer_step_pre_hooks.values():
-            hook(self, (closure,), {})
         loss = None
         if closure is not None:
             with enable_grad():
@@ -155,62 +164,58 @@ class Optimizer:
                 self._step_group(group)
         finally:
             THREAD.grad = grad
-        for hook in self._optimizer_step_post_hooks.values():
-            hook(self, (closure,), {})
-        graph.flush("optimizer step")
         return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
-        """One node per (device, dtype, step count) found in the group; nearly always one."""
-        static = self._static(group)
-        names = self.state_names
+        """One node per (dtype, device, step count) found in the group; nearly always one."""
+        names = self._state_names(group)
+        counts = self.counts_steps
         batches: dict[Any, list] = {}
         for p in group["params"]:
             g = p._grad
             if g is None:
                 continue
-            state = self.state[p]
-            if not state and names:
-                state.update(self._new_state(p, group))
-            count = 0
-            if self._counts_steps():
-                count = state["_count"] = state.get("_count", None) or _step_of(state)
-                count = state["_count"] = count + 1
-            fresh = tuple(state.get(name) is None for name in names)
-            key = (p._spec.dtype, p._spec.device, count, fresh)
-            batches.setdefault(key, []).append((p, g, state))
+            if not names and not counts:
+                state: dict[str, Any] = {}
+            else:
+                state = self.state[p]
+                if not state:
+                    if counts:
+                        state["step"] = tensor(0.0, dtype=float32)
+                    state.update(self._new_state(p, group))
+            count = _advance(state["step"]) if counts else 0
+            fresh = tuple([state.get(name) is None for name in names])
+            spec = p._spec
+            batches.setdefault((spec.dtype, spec.device, count, fresh), []).append((p, g, state))
         for (_, _, count, fresh), rows in batches.items():
-            self._record(rows, self._numbers(group, count), static, fresh)
+            self._record(rows, names, fresh, self._numbers(group, count), self._static(group))
 
-    def _record(self, rows: list, numbers: tuple, static: tuple, fresh: tuple) -> None:
-        names = [n for n, new in zip(self.state_names, fresh, strict=True) if not new]
+    def _record(
+        self, rows: list, names: tuple[str, ...], fresh: tuple, numbers: tuple, static: tuple
+    ) -> None:
+        """Record the node for parameters that share everything but their values."""
+        held = [n for n, new in zip(names, fresh, strict=True) if not new]
         operands: list[Any] = []
         for p, g, state in rows:
             operands.append(p)
             operands.append(g)
-            operands.extend([state[n] for n in names])
-        results = iter(
-            apply(self._op(), (*operands, *numbers), (len(rows), len(names), fresh, static))
-        )
+            operands.extend([state[n] for n in held])
+        results = iter(apply(self._op(), (*operands, *numbers), (len(rows), fresh, static)))
         for p, _, state in rows:
             write(p, next(results))
-            for name in self.state_names:
-                new = next(results)
-                held = state.get(name)
-                if held is None:
-                    state[name] = new
+            for name, new in zip(names, fresh, strict=True):
+                if new:
+                    state[name] = next(results)
                 else:
-                    write(held, new)
+                    write(state[name], next(results))
 
     def _op(self) -> Op:
         kind = type(self)
         op = _OPS.get(kind)
         if op is None:
-            update = kind._update
-            count = len(self.state_names)
             op = _OPS[kind] = Op(
-                f"{kind.__name__.lower()}_step", functools.partial(_infer, count),
-                functools.partial(_kernel, update), multi=True, family="optimizer",
+                f"{kind.__name__.lower()}_step", _infer, functools.partial(_kernel, kind._update),
+                multi=True, family="optimizer",
             )  # fmt: skip
         return op
 
@@ -230,18 +235,6 @@ class Optimizer:
                         g = p._grad = g.detach()
                     g.zero_()
 
-    def _shown_state(self, p: Tensor, state: dict) -> dict[str, Any]:
-        """A parameter's state as PyTorch stores it: the step count as a 0-dim float tensor."""
-        shown = {}
-        if "_count" in state:
-            from cresset.ops.creation import tensor
-
-            shown["step"] = tensor(float(state["_count"]))
-        for name, value in state.items():
-            if name not in ("_count", "step"):
-                shown[name] = value
-        return shown
-
     def state_dict(self) -> dict[str, Any]:
         """Options and state with parameters numbered in order: what to save."""
         for hook in self._optimizer_state_dict_pre_hooks.values():
@@ -256,13 +249,7 @@ class Optimizer:
             return packed
 
         groups = [pack(g) for g in self.param_groups]
-        state = {
-            numbers[id(k)] if isinstance(k, Tensor) else k: (
-                self._shown_state(k, v) if isinstance(k, Tensor) else v
-            )
-            for k, v in self.state.items()
-            if v
-        }
+        state = {numbers[id(k)] if isinstance(k, Tensor) else k: v for k, v in self.state.items()}
         result = {"state": state, "param_groups": groups}
         for hook in self._optimizer_state_dict_post_hooks.values():
             changed = hook(self, result)
@@ -300,13 +287,15 @@ class Optimizer:
                 continue
             state[p] = {}
             for name, v in value.items():
-                if name == "step":
-                    state[p]["_count"] = int(v)
+                if name == "step" and not isinstance(v, Tensor) and self.counts_steps:
+                    state[p][name] = tensor(float(v), dtype=float32)
+                elif name == "step" and isinstance(v, Tensor):
+                    state[p][name] = v.detach().clone().to(float32)  # type: ignore[attr-defined]
                 elif isinstance(v, Tensor):
                     moved = v.to(p.dtype) if p.is_floating_point() else v  # type: ignore[attr-defined]
                     state[p][name] = moved.to(p.device).clone()
                 else:
-                    state[p][name] = v
+                    state[p][name] = deepcopy(v)
         self.state = state
         self.param_groups = []
         for group, new in zip(groups, saved, strict=True):
@@ -365,8 +354,47 @@ class Optimizer:
 _OPS: dict[type, Op] = {}
 
 
-def _step_of(state: dict) -> int:
-    return int(state.get("step", 0))
+def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
+    """``step`` with the hooks around it; afterwards everything recorded is run."""
+
+    @functools.wraps(step)
+    def wrapper(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        for hook in self._optimizer_step_pre_hooks.values():
+            changed = hook(self, args, kwargs)
+            if changed is not None:
+                if not (isinstance(changed, tuple) and len(changed) == 2):
+                    raise RuntimeError(
+                        f"{hook} must return None or a tuple of (new_args, new_kwargs), "
+                        f"but got {changed}."
+                    )
+                args, kwargs = changed
+        result = step(self, *args, **kwargs)
+        for hook in self._optimizer_step_post_hooks.values():
+            hook(self, args, kwargs)
+        if "_opt_called" in self.__dict__:  # a scheduler watches the order of calls
+            self._opt_called = True
+        graph.flush("optimizer step")
+        return result
+
+    return wrapper
+
+
+Optimizer.step = _hooked(Optimizer.step)  # type: ignore[method-assign]
+
+
+def _advance(step: Tensor) -> int:
+    """Count one step in a 0-dim tensor, without a node; the new count.
+
+    The buffer is replaced, not written: a recorded read of the old count keeps the old value.
+    """
+    storage = step._storage
+    new = graph.materialize(storage) + 1
+    if storage.home or storage.exported:
+        storage.buffer[...] = new
+    else:
+        storage.buffer = new
+    step._bump_version()
+    return int(new[step._spec.offset])
 
 
 def number(value: Any) -> float:
@@ -374,40 +402,41 @@ def number(value: Any) -> float:
     return float(value)
 
 
-def _infer(state_count: int, *args: Any) -> Result:
+def _infer(*args: Any) -> Result:
     """Outputs per parameter: itself and each of its state tensors, shaped as the parameter."""
-    rows, held, _, _ = args[-4:]
+    rows, fresh, _ = args[-3:]
+    width = 2 + len(fresh) - sum(fresh)
     outs: list[Spec] = []
     for i in range(rows):
-        p = args[i * (2 + held)]
-        outs.extend([_plain(p)] * (1 + state_count))
+        outs.extend([_plain(args[i * width])] * (1 + len(fresh)))
     return Result(tuple(outs))
 
 
 def _plain(s: Spec) -> Spec:
-    from cresset.core.spec import dense
-
     return s if s.compact else dense(s.dtype, s.shape, s.device)
 
 
 def _kernel(update: Callable[..., tuple], xp: Any, *args: Any) -> tuple:
-    *operands, rows, held, fresh, static = args
-    width = 2 + held
+    *operands, rows, fresh, static = args
+    width = 2 + len(fresh) - sum(fresh)
     numbers = tuple(operands[rows * width :])
     outs: list[Any] = []
     for i in range(rows):
-        p, g, *state = operands[i * width : (i + 1) * width]
+        arrays = operands[i * width : (i + 1) * width]
+        shape, kind = arrays[0].shape, arrays[0].dtype
+        if kind.kind == "c":  # a complex number is two real parameters
+            arrays = [xp.ascontiguousarray(a).reshape(-1).view(a.real.dtype) for a in arrays]
+        p, g, *state = arrays
         given = iter(state)
-        full = tuple(None if new else next(given) for new in fresh)
-        outs.extend(update(xp, p, g, full, numbers, static))
+        full = tuple([None if new else next(given) for new in fresh])
+        new_values = update(xp, p, g, full, numbers, static)
+        if kind.kind == "c":
+            new_values = [v.view(kind).reshape(shape) for v in new_values]
+        outs.extend(new_values)
     return tuple(outs)
 
 
-def check(value: float, name: str, low: float = 0.0, high: float | None = None) -> None:
+def check(value: Any, name: str, low: float = 0.0, high: float | None = None) -> None:
     """Options must be at least ``low`` (and below ``high``)."""
     if not low <= value or (high is not None and not value < high):
         raise ValueError(f"Invalid {name}: {value}")
-
-
-def _use(*unused: Iterable) -> None:
-    """Accepts PyTorch's implementation switches (foreach, fused, capturable): all are one here."""

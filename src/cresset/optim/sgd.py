@@ -21,8 +21,6 @@ class SGD(Optimizer):
     tensor([0.7000], requires_grad=True)
     """
 
-    state_names: tuple[str, ...] = ("momentum_buffer",)
-
     def __init__(
         self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0,
         weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False,
@@ -30,7 +28,7 @@ class SGD(Optimizer):
     ) -> None:  # fmt: skip
         if isinstance(lr, Tensor) and lr.numel() != 1:
             raise ValueError("Tensor lr must be 1-element")
-        check(number(lr), "learning rate")
+        check(lr, "learning rate")
         check(momentum, "momentum value")
         check(weight_decay, "weight_decay value")
         defaults = {
@@ -50,16 +48,11 @@ class SGD(Optimizer):
         return (number(group["lr"]), float(group["momentum"]), float(group["dampening"]),
                 float(group["weight_decay"]))  # fmt: skip
 
-    def _step_group(self, group: dict[str, Any]) -> None:
-        if group["momentum"] == 0:
-            self.state_names = ()
-        super()._step_group(group)
-        self.__dict__.pop("state_names", None)
+    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("momentum_buffer",) if group["momentum"] != 0 else ()
 
-    def _op(self) -> Any:
-        # Without momentum there is no state: another number of outputs, so another op.
-        kind = _Plain if not self.state_names else SGD
-        return Optimizer._op(self) if kind is SGD else _plain_op()
+    def _new_state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return {}  # the first step's buffer is the gradient itself
 
     @staticmethod
     def _update(xp: Any, p: Any, g: Any, state: tuple, numbers: tuple, static: tuple) -> tuple:
@@ -75,14 +68,3 @@ class SGD(Optimizer):
         buffer = g.copy() if buffer is None else buffer * momentum + g * (1 - dampening)
         direction = g + buffer * momentum if nesterov else buffer
         return p - direction * lr, buffer
-
-
-class _Plain(SGD):
-    """SGD without momentum: keeps no state."""
-
-    state_names = ()
-
-
-def _plain_op() -> Any:
-    plain = object.__new__(_Plain)
-    return Optimizer._op(plain)
