@@ -343,6 +343,29 @@ def _select(x: Tensor, dim: int, index: int, place: int) -> Tensor:
     return select(x, dim, index)
 
 
+#: The specs of ``x[i]`` and ``x[a:b]`` by the spec of x and i, or a and b: loops over rows and
+#: batches come back for the same ones.
+_known: dict[tuple, Spec] = {}
+_MOST_KNOWN = 20_000
+
+
+def _remember(x: Tensor, key: int | slice) -> Tensor:
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    if isinstance(key, int):
+        row = _select(x, 0, key, 0)
+        _known[x._spec, key] = row._spec
+        return row
+    part = _slice(x, 0, key)
+    _known[x._spec, key.start, key.stop] = part._spec
+    return part
+
+
+def _is_plain(bound: Any) -> bool:
+    """A tensor would be looked up by identity, whatever its value is now."""
+    return bound is None or bound.__class__ is int
+
+
 def _slice(x: Tensor, dim: int, item: slice) -> Tensor:
     if not x._spec.shape:
         raise IndexError("slice() cannot be applied to a 0-dim tensor.")
@@ -360,11 +383,21 @@ def __getitem__(self: Tensor, key: Any) -> Tensor:
     >>> x[:, 1], x[torch.tensor([1, 1]), torch.tensor([0, 2])], x[x > 3]
     (tensor([1, 4]), tensor([3, 5]), tensor([4, 5]))
     """
-    if key.__class__ is int:
-        return _select(self, 0, key, 0)
-    if key.__class__ is slice:
-        return _slice(self, 0, key)
-    if key.__class__ is tuple and not self._requires_grad and not self._inference:
+    kind = key.__class__
+    if self._requires_grad or self._inference:
+        if kind is int:
+            return _select(self, 0, key, 0)
+        if kind is slice:
+            return _slice(self, 0, key)
+    elif kind is int:
+        known = _known.get((self._spec, key))
+        return _remember(self, key) if known is None else view_of(self, known)
+    elif kind is slice:
+        if key.step is not None or not _is_plain(key.start) or not _is_plain(key.stop):
+            return _slice(self, 0, key)
+        known = _known.get((self._spec, key.start, key.stop))
+        return _remember(self, key) if known is None else view_of(self, known)
+    elif kind is tuple:
         found = _basic(self, key)
         if found is not None:
             return found
