@@ -18,8 +18,17 @@ from cresset.core.spec import Spec, dense
 from cresset.core.spec import spec as make_spec
 from cresset.ops.cast import cast, copy_, move
 from cresset.ops.creation import from_numpy, tensor
-from cresset.ops.gather import nonzero, out_of_bounds, written
+from cresset.ops.gather import out_of_bounds, written
+from cresset.ops.index_slices import index_add as index_add
+from cresset.ops.index_slices import index_copy as index_copy
+from cresset.ops.index_slices import index_fill as index_fill
+from cresset.ops.index_slices import index_reduce as index_reduce
+from cresset.ops.index_slices import index_select as index_select
 from cresset.ops.inplace import assign, scalar_name
+from cresset.ops.masks import argwhere as argwhere
+from cresset.ops.masks import masked_scatter as masked_scatter
+from cresset.ops.masks import masked_select as masked_select
+from cresset.ops.masks import nonzero as nonzero
 from cresset.ops.registry import Op, Result, Tensor, apply, broadcast_shapes
 from cresset.ops.view import reshape, select, slice_dim, unsqueeze, view_as_shape
 from cresset.tensor import view_of
@@ -539,6 +548,12 @@ def __contains__(self: Tensor, element: Any) -> bool:
     )
 
 
-TORCH = ("index_put",)
-METHODS = ("index_put", "__getitem__", "__setitem__", "__contains__")
-IN_PLACE = ("index_put",)
+#: The names of ``index_slices`` and ``masks`` among them, so that one family attaches them all.
+TORCH = (
+    "index_put", "index_select", "index_add", "index_copy", "index_fill", "index_reduce", "nonzero",
+    "argwhere", "masked_select", "masked_scatter",
+)  # fmt: skip
+METHODS = (*TORCH, "__getitem__", "__setitem__", "__contains__")
+IN_PLACE = (
+    "index_put", "index_add", "index_copy", "index_fill", "index_reduce", "masked_scatter",
+)  # fmt: skip
