@@ -332,7 +332,7 @@ def _truth(name: str, every: bool) -> Any:
         return into(out, apply(op, (input,), (dims, keepdim)))
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"""Whether {name} element{"s are" if every else " is"} non-zero (over ``dim``).
+    function.__doc__ = f"""Whether {name} element{"s are" if every else " is"} true, in ``dim``.
 
     >>> import cresset as torch
     >>> torch.{name}(torch.tensor([True, False]))
@@ -450,7 +450,7 @@ def logsumexp(
 
     >>> import cresset as torch
     >>> torch.logsumexp(torch.tensor([1000., 1000.]), 0)
-    tensor(1000.6931)
+    tensor(1000.6932)
     """
     return into(out, apply(LOGSUMEXP, (input,), (reduced_dims(dim, input.ndim), keepdim)))
 
