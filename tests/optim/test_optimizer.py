@@ -406,3 +406,32 @@ def test_named_parameters_keep_their_names() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert names(cresset) == names(torch)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+def test_a_step_records_one_node_for_all_parameters_of_a_group(name: str) -> None:
+    from cresset.core import graph
+
+    ps = parameters(cresset)
+    opt = getattr(cresset.optim, name)(ps, lr=0.1)
+    train(cresset, opt, 2)
+    recorded: list[int] = []
+    opt.register_step_post_hook(
+        lambda o, a, k: recorded.append(len(graph.RECORDER.graph.calls))  # before the flush
+    )
+    if graph.PROCESS.eager:
+        pytest.skip("in eager mode nothing is pending")
+    graph.flush()
+    opt.step()
+    assert recorded == [1]
+
+
+def test_a_new_learning_rate_needs_no_new_call() -> None:
+    from cresset.core.call import CALLS
+
+    opt = cresset.optim.Adam(parameters(cresset), lr=0.1)
+    train(cresset, opt, 3)
+    known = len(CALLS)
+    opt.param_groups[0].update(lr=0.05, betas=(0.8, 0.99))
+    train(cresset, opt, 2)
+    assert len(CALLS) == known
