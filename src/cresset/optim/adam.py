@@ -83,7 +83,14 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2017)."""
+    """Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2017).
+
+    >>> import cresset as torch
+    >>> w = torch.tensor([1.], requires_grad=True)
+    >>> opt = torch.optim.AdamW([w], lr=0.1)
+    >>> (w * 3).sum().backward(); opt.step(); w
+    tensor([0.8990], requires_grad=True)
+    """
 
     decoupled = True
 
@@ -100,7 +107,14 @@ class AdamW(Adam):
 
 
 class Adamax(Optimizer):
-    """Adam with the infinity norm: ``u <- max(b2 u, |g| + eps)`` (Kingma and Ba, 2014)."""
+    """Adam with the infinity norm: ``u <- max(b2 u, |g| + eps)`` (Kingma and Ba, 2014).
+
+    >>> import cresset as torch
+    >>> w = torch.tensor([1.], requires_grad=True)
+    >>> opt = torch.optim.Adamax([w], lr=0.1)
+    >>> (w * 3).sum().backward(); opt.step(); w
+    tensor([0.9000], requires_grad=True)
+    """
 
     counts_steps = True
 

@@ -12,7 +12,14 @@ from cresset.tensor import Tensor
 
 class Adagrad(Optimizer):
     """``s <- s + g^2``, ``p <- p - lr / (1 + (t - 1) lr_decay) * g / (sqrt(s) + eps)``
-    (Duchi et al., 2011)."""
+    (Duchi et al., 2011).
+
+    >>> import cresset as torch
+    >>> w = torch.tensor([1.], requires_grad=True)
+    >>> opt = torch.optim.Adagrad([w], lr=0.1)
+    >>> (w * 3).sum().backward(); opt.step(); w
+    tensor([0.9000], requires_grad=True)
+    """
 
     counts_steps = True
 
@@ -64,7 +71,14 @@ class Adagrad(Optimizer):
 
 class Adadelta(Optimizer):
     """Steps in units of the parameter: ``d = sqrt(a + eps) / sqrt(s + eps) * g``, with running
-    means s of g^2 and a of d^2 (Zeiler, 2012)."""
+    means s of g^2 and a of d^2 (Zeiler, 2012).
+
+    >>> import cresset as torch
+    >>> w = torch.tensor([1.], requires_grad=True)
+    >>> opt = torch.optim.Adadelta([w], lr=1.0)
+    >>> (w * 3).sum().backward(); opt.step(); w
+    tensor([0.9968], requires_grad=True)
+    """
 
     counts_steps = True
 
@@ -110,7 +124,14 @@ class Adadelta(Optimizer):
 
 class RMSprop(Optimizer):
     """``s <- alpha s + (1 - alpha) g^2``, ``p <- p - lr * g / (sqrt(s) + eps)`` (Tieleman and
-    Hinton, 2012); ``centered`` subtracts the squared mean gradient, ``momentum`` accumulates."""
+    Hinton, 2012); ``centered`` subtracts the squared mean gradient, ``momentum`` accumulates.
+
+    >>> import cresset as torch
+    >>> w = torch.tensor([1.], requires_grad=True)
+    >>> opt = torch.optim.RMSprop([w], lr=0.01)
+    >>> (w * 3).sum().backward(); opt.step(); w
+    tensor([0.9000], requires_grad=True)
+    """
 
     counts_steps = True
 

@@ -101,7 +101,20 @@ def _strong_wolfe(
 
 class LBFGS(Optimizer):
     """``step(closure)`` runs up to ``max_iter`` quasi-Newton iterations; one parameter group
-    only."""
+    only. ``closure`` clears the gradients, computes the loss, calls ``backward()`` and returns the
+    loss; ``line_search_fn="strong_wolfe"`` chooses the step length.
+
+    >>> import cresset as torch
+    >>> w = torch.tensor([3.], requires_grad=True)
+    >>> opt = torch.optim.LBFGS([w], line_search_fn="strong_wolfe")
+    >>> def closure():
+    ...     opt.zero_grad()
+    ...     loss = ((w - 1) ** 2).sum()
+    ...     loss.backward()
+    ...     return loss
+    >>> opt.step(closure).item(), w.item()
+    (4.0, 1.0)
+    """
 
     def __init__(
         self, params: Any, lr: Any = 1, max_iter: int = 20, max_eval: int | None = None,

@@ -10,7 +10,16 @@ from cresset.optim.optimizer import Optimizer
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """The rate times ``factor`` when a metric has not improved for ``patience`` epochs."""
+    """The rate times ``factor`` when a metric has not improved for ``patience`` epochs.
+
+    >>> import cresset as torch
+    >>> opt = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    >>> sched = torch.optim.lr_scheduler.ReduceLROnPlateau(opt, patience=1, factor=0.5)
+    >>> for loss in (3.0, 3.0, 3.0):
+    ...     sched.step(loss)
+    >>> sched.get_last_lr()
+    [0.5]
+    """
 
     def __init__(
         self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
