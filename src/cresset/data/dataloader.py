@@ -10,6 +10,7 @@ import itertools
 import multiprocessing
 import os
 import queue
+import signal
 import time
 import warnings
 from collections.abc import Iterator
@@ -29,6 +30,36 @@ from cresset.data.sampler import (
 )
 
 _POLL = 1.0
+
+# The samplers are made from these, so a later change would be half a change.
+_FIXED = frozenset(
+    {"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"}
+)
+
+
+def _checked_context(context: Any, num_workers: int) -> Any:
+    """A multiprocessing context (or None), from a context or the name of a start method."""
+    if context is None:
+        return None
+    if num_workers == 0:
+        raise ValueError(
+            "multiprocessing_context can only be used with multi-process loading (num_workers > "
+            f"0), but got num_workers={num_workers}"
+        )
+    if isinstance(context, str):
+        methods = multiprocessing.get_all_start_methods()
+        if context not in methods:
+            raise ValueError(
+                "multiprocessing_context option should specify a valid start method in "
+                f"{methods!r}, but got multiprocessing_context={context!r}"
+            )
+        return multiprocessing.get_context(context)
+    if not isinstance(context, multiprocessing.context.BaseContext):
+        raise TypeError(
+            "multiprocessing_context option should be a valid context object or a string "
+            f"specifying the start method, but got multiprocessing_context={context}"
+        )
+    return context
 
 
 class _InfiniteSampler(Sampler):
@@ -78,7 +109,8 @@ class DataLoader:
         self.dataset, self.num_workers, self.prefetch_factor = dataset, num_workers, prefetch_factor
         self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
         self.timeout, self.worker_init_fn = timeout, worker_init_fn
-        self.multiprocessing_context, self.in_order = multiprocessing_context, in_order
+        self.multiprocessing_context = _checked_context(multiprocessing_context, num_workers)
+        self.in_order = in_order
         self.iterable = isinstance(dataset, IterableDataset)
         if self.iterable:
             if shuffle not in (False, None):
@@ -128,6 +160,7 @@ class DataLoader:
             collate_fn = default_collate if self._auto_collation else default_convert
         self.collate_fn, self.persistent_workers = collate_fn, persistent_workers
         self._iterator: Any = None
+        self._initialized = True
         if num_workers > (os.cpu_count() or 1) * 2:
             warnings.warn(
                 f"This DataLoader will create {num_workers} worker processes in total. Our "
@@ -139,20 +172,27 @@ class DataLoader:
                 stacklevel=2,
             )
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and self.__dict__.get("_initialized"):
+            raise ValueError(
+                f"{name} attribute should not be set after {type(self).__name__} is initialized"
+            )
+        super().__setattr__(name, value)
+
     @property
     def _index_sampler(self) -> Any:
         return self.batch_sampler if self._auto_collation else self.sampler
 
-    def __iter__(self) -> _Iterator:
+    def __iter__(self) -> _BaseDataLoaderIter:
         if self.num_workers == 0:
-            return _Single(self)
+            return _SingleProcessDataLoaderIter(self)
         if self.persistent_workers:
             if self._iterator is None:
-                self._iterator = _Multi(self)
+                self._iterator = _MultiProcessingDataLoaderIter(self)
             else:
                 self._iterator.start_again()
             return self._iterator
-        return _Multi(self)
+        return _MultiProcessingDataLoaderIter(self)
 
     def __len__(self) -> int:
         if not self.iterable:
@@ -163,7 +203,7 @@ class DataLoader:
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
 
-class _Iterator:
+class _BaseDataLoaderIter:
     """One pass over a loader."""
 
     def __init__(self, loader: DataLoader) -> None:
@@ -172,7 +212,7 @@ class _Iterator:
         # PyTorch draws this seed whether or not there are workers.
         self.base_seed = draw_seed(loader.generator)
 
-    def __iter__(self) -> _Iterator:
+    def __iter__(self) -> _BaseDataLoaderIter:
         return self
 
     def __len__(self) -> int:
@@ -187,7 +227,7 @@ class _Iterator:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
 
-class _Single(_Iterator):
+class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
     """Batches made in this process."""
 
     def __init__(self, loader: DataLoader) -> None:
@@ -201,16 +241,16 @@ class _Single(_Iterator):
         return self.fetcher.fetch(next(self.indices))
 
 
-class _Multi(_Iterator):
+class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     """Batches made by worker processes, returned in order."""
 
     def __init__(self, loader: DataLoader) -> None:
         super().__init__(loader)
         self.processes: list = []
-        self.closed = False
+        self.closed, self.owner_pid = False, os.getpid()
         context = loader.multiprocessing_context
-        if context is None or isinstance(context, str):
-            context = multiprocessing.get_context(context or _start_method())
+        if context is None:
+            context = multiprocessing.get_context(_start_method())
         graph.flush("starting data workers")
         self.results = context.Queue()
         self.tasks = []
@@ -282,10 +322,7 @@ class _Multi(_Iterator):
                     self._close()
                     codes = {p.exitcode for p in dead}
                     if all(c is not None and c < 0 for c in codes):
-                        import signal
-
-                        name = signal.Signals(-dead[0].exitcode).name
-                        text = "Killed" if name == "SIGKILL" else name
+                        text = signal.strsignal(-dead[0].exitcode)
                         raise RuntimeError(
                             f"DataLoader worker (pid {dead[0].pid}) is killed by signal: {text}. "
                         ) from None
@@ -325,7 +362,8 @@ class _Multi(_Iterator):
 
     def _close(self) -> None:
         """End the workers; never raises, also at interpreter exit."""
-        if self.closed:
+        # A fork (another loader's worker) inherits this object, but not the workers.
+        if self.closed or os.getpid() != self.owner_pid:
             return
         self.closed = True
         for tasks in self.tasks:

@@ -171,7 +171,7 @@ def run(
 
 def _numpy_seed(base_seed: int, worker: int) -> np.ndarray:
     """Four words mixed from the seed and the worker's number."""
-    return np.random.SeedSequence([base_seed & 0xFFFFFFFFFFFFFFFF, worker]).generate_state(4)
+    return np.random.SeedSequence([worker, base_seed & 0xFFFFFFFFFFFFFFFF]).generate_state(4)
 
 
 class Fetcher:

@@ -1,0 +1,237 @@
+"""The loader gives PyTorch's batches in PyTorch's order, and fails in PyTorch's words."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cresset
+
+torch = pytest.importorskip("torch")
+
+
+class Rows:
+    """A map-style dataset over any list."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __getitem__(self, i: int) -> Any:
+        return self.rows[i]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Calls(Rows):
+    """A dataset whose samples are computed by a function of the index."""
+
+    def __getitem__(self, i: int) -> Any:
+        return self.rows(i)
+
+    def __len__(self) -> int:
+        return 4
+
+
+def outcome(lib: types.ModuleType, program: Callable[[Any], Any]) -> tuple[str, str]:
+    """What a program gives (or how it fails) with one library."""
+    lib.manual_seed(0)
+    try:
+        return "ok", repr(program(lib))
+    except Exception as error:
+        return type(error).__name__, str(error)
+
+
+def epochs(lib: Any, **options: Any) -> Any:
+    """Two passes over 23 numbers, then the default generator's next number."""
+    data = lib.utils.data.TensorDataset(lib.arange(23), lib.arange(23) * 2.0)
+    loader = lib.utils.data.DataLoader(data, batch_size=4, **options)
+    batches = [(a.tolist(), b.tolist()) for _ in range(2) for a, b in loader]
+    return len(loader), batches, lib.rand(1).item()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"shuffle": True},
+        {"shuffle": True, "drop_last": True},
+        {"shuffle": True, "num_workers": 2},
+        {"shuffle": True, "num_workers": 2, "persistent_workers": True, "prefetch_factor": 1},
+    ],
+)
+def test_batches_and_the_following_draw_are_pytorchs(options: dict[str, Any]) -> None:
+    ours, theirs = (outcome(lib, lambda lib: epochs(lib, **options)) for lib in (cresset, torch))
+    assert theirs[0] == "ok"
+    assert ours == theirs
+
+
+def test_a_generator_of_its_own_leaves_the_default_one_alone() -> None:
+    def program(lib: Any) -> Any:
+        return epochs(lib, shuffle=True, generator=lib.Generator().manual_seed(5))
+
+    assert outcome(cresset, program) == outcome(torch, program)
+
+
+def test_leaving_a_pass_half_way_keeps_later_passes_pytorchs_and_ends_the_workers() -> None:
+    def program(lib: Any) -> Any:
+        data = lib.utils.data.TensorDataset(lib.arange(23))
+        loader = lib.utils.data.DataLoader(data, 2, shuffle=True, num_workers=2)
+        seen = []
+        for _ in range(2):
+            for i, (batch,) in enumerate(loader):
+                seen.append(batch.tolist())
+                if i == 3:
+                    break
+        return seen, lib.rand(1).item()
+
+    assert outcome(cresset, program) == outcome(torch, program)
+    loader = cresset.utils.data.DataLoader(Rows(range(50)), num_workers=2)
+    batches = iter(loader)
+    next(batches)
+    processes = batches.processes
+    del batches
+    assert [p.is_alive() for p in processes] == [False, False]
+
+
+def test_workers_seed_torch_python_and_numpy_as_pytorch_does() -> None:
+    def program(lib: Any) -> Any:
+        def sample(i: int) -> Any:
+            info = lib.utils.data.get_worker_info()
+            return info.id, info.seed, random.random(), np.random.rand(), lib.rand(1).item()
+
+        return list(lib.utils.data.DataLoader(Calls(sample), batch_size=None, num_workers=2))
+
+    assert outcome(cresset, program) == outcome(torch, program)
+    assert cresset.utils.data.get_worker_info() is None
+
+
+@pytest.mark.parametrize("options", [{}, {"drop_last": True}, {"persistent_workers": True}])
+def test_streams_are_shared_out_among_workers(options: dict[str, Any]) -> None:
+    def program(lib: Any) -> Any:
+        class Stream(lib.utils.data.IterableDataset):  # type: ignore[misc, name-defined]
+            def __iter__(self) -> Any:
+                info = lib.utils.data.get_worker_info()
+                return iter(range(info.id, 11, info.num_workers))
+
+        loader = lib.utils.data.DataLoader(Stream(), 2, num_workers=2, **options)
+        return [[b.tolist() for b in loader] for _ in range(2)]
+
+    assert outcome(cresset, program) == outcome(torch, program)
+
+
+def raise_value_error(_: int) -> Any:
+    raise ValueError("boom")
+
+
+def raise_key_error(_: int) -> Any:
+    raise KeyError("missing")
+
+
+@pytest.mark.parametrize("sample", [raise_value_error, raise_key_error])
+def test_a_workers_exception_comes_back_with_its_traceback(sample: Any) -> None:
+    kind, text = outcome(
+        cresset, lambda lib: list(lib.utils.data.DataLoader(Calls(sample), num_workers=1))
+    )
+    head = f"Caught {kind} in DataLoader worker process 0.\nOriginal Traceback (most recent call"
+    assert kind in ("ValueError", "KeyError")
+    assert text.startswith(head)
+    assert f"in {sample.__name__}" in text
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGKILL, "Killed"), (signal.SIGTERM, "Terminated")]
+)
+def test_a_killed_worker_is_reported_within_seconds(number: int, words: str) -> None:
+    data = Calls(lambda i: os.kill(os.getpid(), number))
+    start = time.monotonic()
+    with pytest.raises(
+        RuntimeError, match=rf"DataLoader worker \(pid \d+\) is killed by signal: {words}\. "
+    ):
+        list(cresset.utils.data.DataLoader(data, num_workers=1))
+    assert time.monotonic() - start < 5
+
+
+def test_a_worker_that_exits_is_reported() -> None:
+    data = Calls(lambda i: os._exit(3))
+    with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid\(s\) \d+\) exited unexp"):
+        list(cresset.utils.data.DataLoader(data, num_workers=1))
+
+
+def test_a_slow_worker_runs_into_the_timeout() -> None:
+    data = Calls(lambda i: time.sleep(3))
+    with pytest.raises(RuntimeError, match="DataLoader timed out after 0.3 seconds"):
+        list(cresset.utils.data.DataLoader(data, num_workers=1, timeout=0.3))
+
+
+def test_a_fork_that_drops_an_inherited_iterator_does_not_end_its_workers() -> None:
+    batches = iter(cresset.utils.data.DataLoader(Rows(range(20)), num_workers=1))
+    child = os.fork()
+    if child == 0:
+        batches._close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(list(batches)) == 20
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 0},
+        {"batch_size": 2.5},
+        {"num_workers": -1},
+        {"timeout": -1},
+        {"prefetch_factor": 2},
+        {"num_workers": 1, "prefetch_factor": -1},
+        {"persistent_workers": True},
+        {"shuffle": True, "sampler": [1]},
+        {"batch_sampler": [[1]], "batch_size": 2},
+        {"batch_size": None, "drop_last": True},
+        {"multiprocessing_context": "fork"},
+        {"num_workers": 1, "multiprocessing_context": "bogus"},
+        {"num_workers": 1, "multiprocessing_context": 3},
+    ],
+    ids=str,
+)
+def test_wrong_options_are_refused_in_pytorchs_words(options: dict[str, Any]) -> None:
+    def program(lib: Any) -> Any:
+        return len(lib.utils.data.DataLoader(Rows([1, 2]), **options))
+
+    ours, theirs = outcome(cresset, program), outcome(torch, program)
+    assert theirs[0] != "ok"
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("name", ["batch_size", "sampler", "dataset", "persistent_workers"])
+def test_what_the_samplers_were_made_from_cannot_be_set_later(name: str) -> None:
+    def program(lib: Any) -> Any:
+        setattr(lib.utils.data.DataLoader(Rows([1])), name, None)
+
+    ours, theirs = outcome(cresset, program), outcome(torch, program)
+    assert theirs[0] == "ValueError"
+    assert ours == theirs
+
+
+def test_iterators_have_no_next_method_outside_legacy_mode() -> None:
+    ours, theirs = (
+        outcome(lib, lambda lib: iter(lib.utils.data.DataLoader(Rows([1]))).next())
+        for lib in (cresset, torch)
+    )
+    assert theirs[0] == "AttributeError"
+    assert ours == theirs
+
+
+def test_the_old_submodules_can_be_imported() -> None:
+    from cresset.utils.data.dataset import Dataset
+    from cresset.utils.data.distributed import DistributedSampler
+
+    assert Dataset is cresset.utils.data.Dataset
+    assert DistributedSampler is cresset.utils.data.DistributedSampler
