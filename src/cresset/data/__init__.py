@@ -12,9 +12,9 @@ from cresset.data.dataset import (
     TensorDataset,
     random_split,
 )
+from cresset.data.distributed import DistributedSampler
 from cresset.data.sampler import (
     BatchSampler,
-    DistributedSampler,
     RandomSampler,
     Sampler,
     SequentialSampler,
