@@ -37,14 +37,20 @@ class Generator:
         self.manual_seed(67280421310721)
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start over from ``seed`` (negative seeds count from 2**64)."""
+        """Start over from ``seed`` (negative seeds count from 2**64).
+
+        Raises ``RuntimeError`` for anything but an integer, ``ValueError`` outside
+        [-2**63, 2**64).
+
+        >>> import cresset as torch
+        >>> torch.Generator().manual_seed(-1).initial_seed() == 2**64 - 1
+        True
+        """
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+            raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         seed = int(seed)
         if not -(2**63) <= seed < 2**64:
-            raise RuntimeError(
-                "Overflow when unpacking long long"
-                if seed >= 2**64
-                else "Overflow when unpacking long"
-            )
+            raise ValueError("Overflow when unpacking long long")
         self._seed = seed % 2**64
         self._twister._legacy_seeding(self._seed & 0xFFFFFFFF)  # type: ignore[attr-defined]
         self._fresh = True
@@ -110,15 +116,15 @@ class Generator:
             raise TypeError("RNG state must be a torch.ByteTensor")
         if blob.size != _STATE_BYTES:
             raise RuntimeError(
-                f"Expected either a CPUGeneratorImplStateLegacy of size 5048 or a "
-                f"CPUGeneratorImplState of size {_STATE_BYTES} but found the input RNG state size "
-                f"to be {blob.size}"
+                f"Expected a CPUGeneratorImplState of size {_STATE_BYTES} but found the input RNG "
+                f"state size to be {blob.size}"
             )
         blob = np.ascontiguousarray(blob)
         left = int(blob[8:12].view(np.int32)[0])
-        if not 0 < left <= _WORDS:
-            raise RuntimeError("Invalid mt19937 state")
+        seeded = int(blob[12:16].view(np.int32)[0])
         position = int(blob[16:24].view(np.uint64)[0])
+        if not (seeded and 0 < left <= _WORDS and position <= _WORDS):
+            raise RuntimeError("Invalid mt19937 state")
         self._seed = int(blob[0:8].view(np.uint64)[0])
         self._fresh = position == 0
         words = (blob[24 : 24 + 8 * _WORDS].view(np.uint64) & _MASK32).astype(np.uint32)

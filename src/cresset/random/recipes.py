@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from cresset.random.boxmuller import fma, normal_blocks
+from cresset.random.boxmuller import normal_blocks
+from cresset.random.fused import fma32, fma64
 from cresset.random.generator import Generator
 
 _log = np.frompyfunc(math.log, 1, 1)
+_exp = np.frompyfunc(math.exp, 1, 1)
 _log1p = np.frompyfunc(math.log1p, 1, 1)
 _cos = np.frompyfunc(math.cos, 1, 1)
 _sin = np.frompyfunc(math.sin, 1, 1)
@@ -32,12 +34,12 @@ def uniform(
     """Uniform in [low, high): 24 bits as float32, or 53 bits as float64."""
     if double:
         values = g.doubles(count)
-        return values if (low, high) == (0.0, 1.0) else values * (high - low) + low
+        return values if (low, high) == (0.0, 1.0) else fma64(values, high - low, low)
     values = g.floats(count)
     if (low, high) == (0.0, 1.0):
         return values
     a, b = np.float32(low), np.float32(high)
-    return fma(values, b - a, a)
+    return fma32(values, b - a, a)
 
 
 def normal(
@@ -49,7 +51,7 @@ def normal(
     half types draw nothing for the part that it replaces.
     """
     if count < 16:
-        values = normal_pairs(g, count) * std + mean
+        values = _affine(normal_pairs(g, count), std, mean)
         return values if double else values.astype(np.float32)
     draw = g.doubles if double else g.floats
     blocks = _double_blocks if double else normal_blocks
@@ -62,30 +64,39 @@ def normal(
     return result
 
 
+def _affine(x: np.ndarray, scale: float, shift: float) -> np.ndarray:
+    if shift == 0.0 or scale == 1.0:  # one rounding either way
+        return x * scale + shift
+    return fma64(x, scale, shift)
+
+
 def _double_blocks(u: np.ndarray, mean: float, std: float) -> np.ndarray:
     blocks = u.reshape(-1, 2, 8)
     radius = np.sqrt(-2.0 * _exact(_log, 1.0 - blocks[:, 0]))
     theta = 2.0 * math.pi * blocks[:, 1]
     result = np.empty_like(blocks)
-    result[:, 0] = radius * _exact(_cos, theta) * std + mean
-    result[:, 1] = radius * _exact(_sin, theta) * std + mean
+    result[:, 0] = _affine(radius * _exact(_cos, theta), std, mean)
+    result[:, 1] = _affine(radius * _exact(_sin, theta), std, mean)
     return result.reshape(-1)
 
 
 def normal_pairs(g: Generator, count: int) -> np.ndarray:
     """Standard normal float64 samples made in pairs; the odd one out waits in the generator."""
+    if not count:
+        return np.empty(0)
     values = []
-    while len(values) < count:
-        if g.next_double is not None:
-            values.append(g.next_double)
-            g.next_double = None
-            continue
-        u1, u2 = g.doubles(2).tolist()
+    if g.next_double is not None:
+        values.append(g.next_double)
+        g.next_double = None
+    missing = count - len(values)
+    uniform = g.doubles(missing + missing % 2).tolist()
+    for u1, u2 in zip(uniform[0::2], uniform[1::2]):
         radius = math.sqrt(-2.0 * math.log1p(-u2))
         theta = 2.0 * math.pi * u1
-        g.next_double = radius * math.sin(theta)
-        values.append(radius * math.cos(theta))
-    return np.array(values, np.float64)
+        values += (radius * math.cos(theta), radius * math.sin(theta))
+    if missing % 2:
+        g.next_double = values.pop()
+    return np.array(values)
 
 
 def integers(g: Generator, count: int, low: int, high: int) -> np.ndarray:
@@ -116,8 +127,8 @@ def permutation(g: Generator, n: int) -> np.ndarray:
         return np.array(order, np.int64)
     left = np.arange(n, 1, -1, dtype=np.uint64)
     draws = g.draw32(n - 1) if n < 0xFFFFFFFF // 20 else g.draw64(n - 1)
-    for i, step in enumerate((draws % left).tolist()):
-        j = i + step
+    partners = (draws % left).astype(np.int64) + np.arange(n - 1)
+    for i, j in enumerate(partners.tolist()):
         order[i], order[j] = order[j], order[i]
     return np.array(order, np.int64)
 
@@ -144,19 +155,19 @@ def geometric(g: Generator, count: int, p: float) -> np.ndarray:
 
 def cauchy(g: Generator, count: int, median: float, sigma: float) -> np.ndarray:
     """``median + sigma * tan(pi (u - 1/2))``."""
-    return median + sigma * _exact(_tan, math.pi * (g.doubles(count) - 0.5))
+    return fma64(_exact(_tan, math.pi * (g.doubles(count) - 0.5)), sigma, median)
 
 
 def log_normal(g: Generator, count: int, mean: float, std: float) -> np.ndarray:
     """``exp`` of normal samples made in pairs."""
-    return np.array([math.exp(v * std + mean) for v in normal_pairs(g, count)], np.float64)
+    return _exact(_exp, _affine(normal_pairs(g, count), std, mean))
 
 
 def multinomial(g: Generator, weights: np.ndarray, count: int, replacement: bool) -> np.ndarray:
     """Indices drawn by weight from each row of (rows, categories).
 
     Without replacement (or for one draw) the largest of weight / exponential wins; with it, a
-    double is looked up in the cumulative distribution.
+    double is looked up in the cumulative distribution, which half types sum in float32.
     """
     rows, categories = weights.shape
     if not replacement or count == 1:
@@ -169,7 +180,7 @@ def multinomial(g: Generator, weights: np.ndarray, count: int, replacement: bool
         return order[:, :count]
     result = np.empty((rows, count), np.int64)
     for i, row in enumerate(weights):
-        total = np.cumsum(row, dtype=row.dtype)
+        total = np.cumsum(row, dtype=np.float64 if row.dtype == np.float64 else np.float32)
         total = total / total[-1]
         total[-1] = 1
         result[i] = np.searchsorted(total, g.doubles(count), side="left")
