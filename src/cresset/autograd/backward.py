@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cresset.autograd import engine
+from cresset.autograd import engine, replay
 from cresset.core.tape import edge_of
 from cresset.tensor import Tensor
 
@@ -57,6 +57,8 @@ def backward(
         for t, g in zip(outputs, _gradients(grad_tensors, len(outputs)), strict=True)
     ]
     keep = create_graph if retain_graph is None else retain_graph
+    if not create_graph and wanted is None and replay.run(roots, keep):
+        return
     engine.run(roots, keep, create_graph, accumulate=True, wanted=wanted)
     if wanted is not None:
         for x in _tensors(inputs):
@@ -111,9 +113,9 @@ def grad(
         engine.root(t, g, create_graph)
         for t, g in zip(outs, _gradients(grad_outputs, len(outs)), strict=True)
     ]
-    for edge, gradient in roots:
-        if edge in wanted:
-            wanted[edge] = gradient
+    for root in roots:
+        if root.edge in wanted:
+            wanted[root.edge] = root.first_gradient()
     keep = create_graph if retain_graph is None else retain_graph
     engine.run(roots, keep, create_graph, accumulate=False, wanted=wanted)
     results = []

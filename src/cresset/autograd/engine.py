@@ -10,23 +10,40 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from cresset.core.modes import THREAD
+from cresset.core.spec import Spec, dense
 from cresset.core.tape import ANOMALY, Node, edge_of
-from cresset.ops.inplace import contiguous
+from cresset.ops.inplace import contiguous, filled
 from cresset.ops.pointwise import add
 from cresset.tensor import Tensor
 
 
+class Root(NamedTuple):
+    """Where a backward pass starts: the edge of an output, its spec, and its gradient."""
+
+    edge: tuple
+    spec: Spec
+    #: None for ones.
+    gradient: Tensor | None
+
+    def first_gradient(self) -> Tensor:
+        """The gradient that is sent into the edge."""
+        if self.gradient is not None:
+            return self.gradient
+        spec = self.spec
+        return filled(1, dense(spec.dtype, spec.shape, spec.device))
+
+
 def run(
-    roots: Sequence[tuple[tuple, Tensor]],
+    roots: Sequence[Root],
     keep_graph: bool,
     create_graph: bool,
     accumulate: bool,
     wanted: dict[Any, Tensor | None] | None = None,
 ) -> None:
-    """Send gradients from ``roots`` (pairs of edge and gradient) through the tape.
+    """Send the gradients of ``roots`` through the tape.
 
     With ``accumulate`` the leaves' ``grad`` grow. ``wanted`` maps (node, output number) or
     (tensor, 0) to gradients to capture; if given, only those leaves accumulate.
@@ -34,16 +51,21 @@ def run(
     pending: dict[Any, list[Tensor | None]] = {}
     leaves: dict[int, tuple[Tensor, Tensor]] = {}
     #: Gradient memory that somebody besides one leaf may look at.
-    seen_outside = {gradient._storage for _, gradient in roots}
-    waiting: dict[int, int] = {}
-    nodes = _reachable([edge[0] for edge, _ in roots], waiting, wanted)
+    seen_outside = set()
+    nodes = reachable([root.edge[0] for root in roots])
+    waiting = _edges_to_leaves(nodes)
+    if wanted is not None:
+        nodes = _leading_to(nodes, wanted)
     previous, THREAD.grad = THREAD.grad, create_graph
     try:
-        for edge, gradient in roots:
-            _deliver(edge, gradient, pending, leaves)
-        for edge, _ in roots:
-            if not isinstance(edge[0], Node) and not waiting.get(id(edge[0])):
-                _finish_leaf(leaves, edge[0], create_graph, accumulate, wanted, seen_outside)
+        for root in roots:
+            gradient = root.first_gradient()
+            seen_outside.add(gradient._storage)
+            _deliver(root.edge, gradient, pending, leaves)
+        for root in roots:
+            start = root.edge[0]
+            if not isinstance(start, Node) and not waiting.get(id(start)):
+                _finish_leaf(leaves, start, create_graph, accumulate, wanted, seen_outside)
         for node in nodes:
             grads = pending.pop(node, None)
             if grads is None:
@@ -68,10 +90,8 @@ def run(
         THREAD.grad = previous
 
 
-def _reachable(
-    starts: list, waiting: dict[int, int], wanted: dict[Any, Tensor | None] | None
-) -> list[Node]:
-    """Nodes to visit, youngest first; counts in ``waiting`` how many edges lead to each leaf."""
+def reachable(starts: list) -> list[Node]:
+    """Nodes to visit, youngest first."""
     seen: set[int] = set()
     stack = [s for s in starts if isinstance(s, Node)]
     nodes: list[Node] = []
@@ -82,17 +102,21 @@ def _reachable(
         seen.add(id(node))
         nodes.append(node)
         for edge in node.edges:
-            if edge is not None:
-                target = edge[0]
-                if isinstance(target, Node):
-                    stack.append(target)
-                else:
-                    key = id(target)
-                    waiting[key] = waiting.get(key, 0) + 1
+            if edge is not None and isinstance(edge[0], Node):
+                stack.append(edge[0])
     nodes.sort(key=_youngest_first)
-    if wanted is not None:
-        return _leading_to(nodes, wanted)
     return nodes
+
+
+def _edges_to_leaves(nodes: list[Node]) -> dict[int, int]:
+    """How many edges lead to each leaf, by the leaf's identity."""
+    count: dict[int, int] = {}
+    for node in nodes:
+        for edge in node.edges:
+            if edge is not None and not isinstance(edge[0], Node):
+                key = id(edge[0])
+                count[key] = count.get(key, 0) + 1
+    return count
 
 
 def _youngest_first(node: Node) -> int:
@@ -282,7 +306,7 @@ def _count_for_one_tensor() -> int:
 _ONE_TENSOR = _count_for_one_tensor()
 
 
-def root(tensor: Tensor, gradient: Tensor | None, create_graph: bool) -> tuple[tuple, Tensor]:
+def root(tensor: Tensor, gradient: Tensor | None, create_graph: bool) -> Root:
     """The edge and first gradient of an output, checked as PyTorch checks them."""
     edge = edge_of(tensor)
     if edge is None:
@@ -295,7 +319,6 @@ def root(tensor: Tensor, gradient: Tensor | None, create_graph: bool) -> tuple[t
                 "grad can be implicitly created only for real scalar outputs but got "
                 f"{tensor.dtype}"
             )
-        gradient = tensor.detach().new_ones(tensor.shape)  # type: ignore[attr-defined]
     else:
         if gradient._spec.shape != tensor._spec.shape:
             raise RuntimeError(
@@ -310,4 +333,4 @@ def root(tensor: Tensor, gradient: Tensor | None, create_graph: bool) -> tuple[t
             )
         if not create_graph and gradient._requires_grad:
             gradient = gradient.detach()
-    return edge, gradient
+    return Root(edge, tensor._spec, gradient)

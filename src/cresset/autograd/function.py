@@ -109,9 +109,9 @@ class _UserNode(Node):
 
 def _zeros(spec: Any) -> Tensor:
     from cresset.core.spec import dense
-    from cresset.ops.inplace import wrap_zeros
+    from cresset.ops.inplace import filled
 
-    return wrap_zeros(dense(spec.dtype, spec.shape, spec.device))
+    return filled(0, dense(spec.dtype, spec.shape, spec.device))
 
 
 class Function(FunctionCtx):

@@ -144,6 +144,19 @@ class Node:
             return tuple(results)
         return vjp(self, *grads, *saved)
 
+    def watched(self) -> bool:
+        """Whether somebody is to be told what flows through here, or looks for NaNs."""
+        return bool(
+            self._hooks or self._pre_hooks or self._metadata is not None or self.where is not None
+        )
+
+    def become(self, other: Node, edges: tuple) -> None:
+        """Take over what ``other`` is, but for its edges and what it saved."""
+        self.op, self.call, self.edges = other.op, other.call, edges
+        self.saved = self.versions = self.numbers = ()
+        self.sequence, self.outputs, self.released = other.sequence, other.outputs, False
+        self._hooks = self._pre_hooks = self._metadata = self.where = None
+
     def release(self) -> None:
         """Drop what was saved: the graph was used and is not to be kept."""
         self.saved = ()

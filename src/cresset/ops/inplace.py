@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cresset.core import graph
-from cresset.core.call import Call, Result
+from cresset.core.call import CALLS, Call, Result, intern
 from cresset.core.modes import THREAD
 from cresset.core.spec import Spec, dense
 from cresset.core.tape import Node, edge_of, new_node
@@ -43,7 +43,7 @@ def _write_infer(base: Spec, source: Spec, shape: Any, stride: Any, offset: int)
 
 def _write_grad(node: Node, g: Tensor) -> tuple:
     shape, stride, offset = node.call.params
-    zeros = wrap_zeros(dense(g.dtype, shape, g.device))
+    zeros = filled(0, dense(g.dtype, shape, g.device))
     needs_base, needs_source = node.needs
     base = write_flat(g, zeros, shape, stride, offset) if needs_base else None
     return base, as_strided(g, shape, stride, offset) if needs_source else None
@@ -61,9 +61,9 @@ def write_flat(base: Tensor, source: Tensor, shape: Any, stride: Any, offset: in
 # -- views of any geometry -------------------------------------------------------------------------
 
 
-def wrap_zeros(spec: Spec) -> Tensor:
-    """Zeros with this (dense) spec, as a recorded fill."""
-    return apply(FILL, (0,), (spec,))
+def filled(value: Any, spec: Spec) -> Tensor:
+    """A tensor of one value with this (dense) spec, as a recorded fill."""
+    return apply(FILL, (value,), (spec,))
 
 
 def _fill_kernel(xp: Any, value: Any, spec: Spec) -> Any:
@@ -116,18 +116,26 @@ def record_view(op: Op, x: Tensor, new: Spec, params: tuple = ()) -> Tensor:
     """A view of ``x`` with spec ``new``; views cost no node in the graph, only one on the tape."""
     view = view_of(x, new)
     if x._requires_grad and THREAD.grad:
-        call = Call(op, params, (x._spec,), Result((new,)))
-        new_node(op, call, (x,), (view,))
+        new_node(op, _view_call(op, params, x._spec, new), (x,), (view,))
     if x._inference:
         view._inference = True
     return view
+
+
+def _view_call(op: Op, params: tuple, old: Spec, new: Spec) -> Call:
+    """The Call of a view: one object per geometry, as for ops that run."""
+    key = (new, *params)
+    call = CALLS.get((op, key, (old,)))
+    if call is None:
+        call = intern(op, key, (old,), Call(op, params, (old,), Result((new,))))
+    return call
 
 
 def flat_window(g: Tensor, base: Spec) -> Tensor:
     """Gradient ``g`` of a tensor with spec ``base``, laid out as the storage behind that tensor."""
     if base.contiguous:
         return contiguous(g).reshape(-1)  # type: ignore[attr-defined]
-    flat = wrap_zeros(dense(g.dtype, (base.extent,), g.device))
+    flat = filled(0, dense(g.dtype, (base.extent,), g.device))
     return write_flat(flat, g, base.shape, base.stride, 0)
 
 
@@ -188,7 +196,7 @@ def _copy_slices_grad(node: Node, g: Tensor) -> tuple:
     base, view = node.call.specs[0], node.call.params[0]
     offset = view.offset - base.offset
     flat = flat_window(g, base)
-    zeros = wrap_zeros(dense(g.dtype, view.shape, g.device))
+    zeros = filled(0, dense(g.dtype, view.shape, g.device))
     to_base = None
     if node.edges[0] is not None:
         to_base = write_flat(flat, zeros, view.shape, view.stride, offset)
@@ -300,7 +308,11 @@ def _take_history(x: Tensor, result: Tensor) -> None:
         x._generation += 1
         return
     base = x._base
-    call = Call(COPY_SLICES, (x._spec,), (base._spec, result._spec), Result((base._spec,)))
+    params, specs = (x._spec,), (base._spec, result._spec)
+    call = CALLS.get((COPY_SLICES, params, specs))
+    if call is None:
+        call = Call(COPY_SLICES, params, specs, Result((base._spec,)))
+        intern(COPY_SLICES, params, specs, call)
     copied = base._alias()
     new_node(COPY_SLICES, call, (_edge_holder(base), _edge_holder(result)), (copied,))
     base._grad_fn, base._output_nr = copied._grad_fn, 0
@@ -344,7 +356,7 @@ def regenerate_history(view: Tensor) -> None:
     view._base_generation = base._generation
     if not base._requires_grad:
         return
-    call = Call(AS_STRIDED, (), (base._spec,), Result((view._spec,)))
+    call = _view_call(AS_STRIDED, (), base._spec, view._spec)
     new_node(AS_STRIDED, call, (_edge_holder(base),), (view,))
 
 

@@ -41,7 +41,7 @@ def apply(op: Op, operands: tuple, params: tuple = ()) -> Any:
             spec = x._spec
             storage = x._storage
             if spec.offset or storage.exported:
-                spec, value, now = _outside(spec, storage)
+                spec, value, now = outside(spec, storage)
                 run_now = run_now or now
                 args.append(value)
             else:
@@ -81,7 +81,7 @@ def _new_call(op: Op, params: tuple, specs: tuple[Spec, ...]) -> Call:
     """Check operands and make the Call; composites are traced here."""
     body = None
     if op.kernel is None:
-        outs, body = trace(op, params, specs, wrap, _dense_copy)
+        outs, body = trace(op, params, specs, wrap, dense_copy)
         result: Any = Result(outs)
     else:
         result = op.infer(*specs, *params)
@@ -90,7 +90,7 @@ def _new_call(op: Op, params: tuple, specs: tuple[Spec, ...]) -> Call:
     return intern(op, params, specs, call)
 
 
-def _outside(spec: Spec, storage: Storage) -> tuple[Spec, Any, bool]:
+def outside(spec: Spec, storage: Storage) -> tuple[Spec, Any, bool]:
     """An operand that starts inside its storage, or whose memory is visible outside.
 
     An existing buffer is passed from its offset on, so that the plan does not depend on where a
@@ -121,7 +121,8 @@ def _copy_kernel(xp: Any, x: Any) -> Any:
 COPY = Op("dense_copy", lambda s: dense(s.dtype, s.shape, s.device), _copy_kernel, raw=True)
 
 
-def _dense_copy(x: Tensor) -> Tensor:
+def dense_copy(x: Tensor) -> Tensor:
+    """A row-major copy."""
     return apply(COPY, (x,))
 
 
@@ -219,6 +220,6 @@ def as_shape(sizes: Any) -> tuple[int, ...]:
 
 __all__ = [
     "COPY", "CPU", "Op", "Result", "Spec", "Tensor", "apply", "as_shape", "backend",
-    "broadcast_out", "broadcast_shapes", "common_device", "dense", "from_bfloat16", "make_spec",
-    "number_spec", "result_dtype", "wrap_dim",
+    "broadcast_out", "broadcast_shapes", "common_device", "dense", "dense_copy", "from_bfloat16", "make_spec",
+    "number_spec", "outside", "result_dtype", "wrap_dim",
 ]  # fmt: skip

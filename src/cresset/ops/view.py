@@ -13,7 +13,7 @@ from typing import Any
 
 from cresset.core.spec import Spec, dense
 from cresset.core.spec import spec as make_spec
-from cresset.ops.inplace import SUM_INTO, contiguous, record_view, wrap_zeros, write_flat
+from cresset.ops.inplace import SUM_INTO, contiguous, filled, record_view, write_flat
 from cresset.ops.registry import Op, Tensor, apply, as_shape, wrap_dim
 from cresset.tensor import view_of
 
@@ -40,7 +40,7 @@ def _into_zeros(n: Any, g: Tensor) -> Tensor:
     whole = n.call.specs[0]
     base = dense(g.dtype, whole.shape, g.device)
     place = n.op.infer(base, *n.call.params)
-    zeros = wrap_zeros(dense(g.dtype, (base.numel,), g.device))
+    zeros = filled(0, dense(g.dtype, (base.numel,), g.device))
     flat = write_flat(zeros, g, place.shape, place.stride, place.offset)
     return reshape(flat, whole.shape)
 
