@@ -301,7 +301,7 @@ class Tensor:
         node = self.grad_fn
         if node is None:
             return
-        watchers = node.metadata.setdefault("_watchers", {})
+        watchers = node._watched().watchers
         # Hooks outlive the Python object, as in PyTorch; only retain_grad needs the tensor itself.
         if self._hooks is None:
             self._hooks = {}
@@ -454,8 +454,8 @@ class Tensor:
             return self.item().__format__(spec)
         return object.__format__(self, spec)
 
-    def __hash__(self) -> int:
-        return id(self)
+    #: By identity, as ``==`` compares elements. In C: optimisers look state up by parameter.
+    __hash__ = object.__hash__
 
     def __dir__(self) -> list[str]:
         return sorted(set(object.__dir__(self)))

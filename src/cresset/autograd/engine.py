@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from cresset.core.modes import THREAD
 from cresset.core.spec import Spec, dense
-from cresset.core.tape import ANOMALY, Node, edge_of
+from cresset.core.tape import ANOMALY, Node, Watch, edge_of
 from cresset.ops.inplace import contiguous, filled
 from cresset.ops.pointwise import add
 from cresset.tensor import Tensor
@@ -158,44 +158,48 @@ def _step(
     node: Node, grads: list, wanted: dict[Any, Tensor | None] | None, seen_outside: set
 ) -> tuple:
     """Hooks, then the node's own backward."""
-    users = node._metadata is not None or node._pre_hooks or node._hooks or node.op.family == "user"
-    if node._metadata is not None:
-        for (number, _), (hooks, owner) in list(node._metadata.get("_watchers", {}).items()):
-            gradient = grads[number]
-            if gradient is None:
-                continue
-            for hook in list(hooks.values()):
-                changed = hook(gradient)
-                if changed is not None:
-                    gradient = grads[number] = changed
-            tensor = owner()
-            if tensor is not None and tensor._retains:
-                have = tensor._grad
-                tensor._grad = gradient if have is None else add(have, gradient)
-    if node._pre_hooks:
-        for hook in list(node._pre_hooks.values()):
-            changed = hook(tuple(grads))
-            if changed is not None:
-                grads = [changed] if isinstance(changed, Tensor) else list(changed)
+    watch = node.watch
+    if watch is not None:
+        _before(node, watch, grads)
     if wanted is not None:
         for number, gradient in enumerate(grads):
             if gradient is not None and (node, number) in wanted:
                 wanted[node, number] = gradient
-    if node.where is None:
+    if watch is None or watch.where is None:
         results = node.backward(tuple(grads))
     else:
-        results = _careful_backward(node, tuple(grads))
-    if node._hooks:
-        for hook in list(node._hooks.values()):
+        results = _careful_backward(node, watch.where, tuple(grads))
+    if watch is not None:
+        for hook in list(watch.hooks.values()):
             changed = hook(results, tuple(grads))
             if changed is not None:
                 results = changed if isinstance(changed, tuple) else (changed,)
-    if users:
+    if watch is not None or node.op.family == "user":
         seen_outside.update(g._storage for g in (*grads, *results) if g is not None)
     return results
 
 
-def _careful_backward(node: Node, grads: tuple) -> tuple:
+def _before(node: Node, watch: Watch, grads: list) -> None:
+    """Hooks of the output tensors and of the node; they may replace ``grads``."""
+    for (number, _), (hooks, owner) in list(watch.watchers.items()):
+        gradient = grads[number]
+        if gradient is None:
+            continue
+        for hook in list(hooks.values()):
+            changed = hook(gradient)
+            if changed is not None:
+                gradient = grads[number] = changed
+        tensor = owner()
+        if tensor is not None and tensor._retains:
+            have = tensor._grad
+            tensor._grad = gradient if have is None else add(have, gradient)
+    for hook in list(watch.pre_hooks.values()):
+        changed = hook(tuple(grads))
+        if changed is not None:
+            grads[:] = [changed] if isinstance(changed, Tensor) else list(changed)
+
+
+def _careful_backward(node: Node, where: str, grads: tuple) -> tuple:
     """Anomaly mode: name the forward call of the node that failed or made NaNs."""
     import warnings
 
@@ -204,7 +208,7 @@ def _careful_backward(node: Node, grads: tuple) -> tuple:
     except Exception:
         warnings.warn(
             f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n"
-            f"{node.where}",
+            f"{where}",
             UserWarning,
             stacklevel=2,
         )
@@ -214,7 +218,7 @@ def _careful_backward(node: Node, grads: tuple) -> tuple:
             if result is not None and bool((result != result).any()):
                 warnings.warn(
                     f"Error detected in {node.name()}. Traceback of forward call that caused the "
-                    f"error:\n{node.where}",
+                    f"error:\n{where}",
                     UserWarning,
                     stacklevel=2,
                 )

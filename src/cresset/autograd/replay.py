@@ -1,9 +1,9 @@
 """Backward passes seen before: recorded as one node instead of op by op.
 
-The ops that a backward pass records follow from the tape alone: which Calls, how they hang together,
-which specs were saved. So the second pass over a tape of the same structure is traced once, on
-stand-ins for the saved tensors, as the body of a composite. From then on such a pass costs one
-walk over the tape and one node, whose operands are the saved tensors and whose outputs are the
+The ops that a backward pass records follow from the tape alone: which Calls, how they hang
+together, which specs were saved. So the second pass over a tape of the same structure is traced
+once, on stand-ins for the saved tensors, as the body of a composite. From then on such a pass costs
+one walk over the tape and one node, whose operands are the saved tensors and whose outputs are the
 gradients of the leaves. The plan expands it again: the kernels run as before, in the same order.
 
 What must stay true: everything a derivative reads is an operand or part of the key. Anything that
@@ -119,12 +119,8 @@ def _describe(nodes: list[Node], roots: Sequence[Root]) -> _Tape | None:
     """The structure of a tape, or None where somebody could tell the difference."""
     tape = _Tape(nodes)
     key, specs, storages, leaves = tape.key, tape.specs, tape.storages, tape.leaves
-    numbers = tape.numbers
+    numbers = tape.numbers = {id(node): i for i, node in enumerate(nodes)}
     put = key.append
-    i = 0
-    for node in nodes:
-        numbers[id(node)] = i
-        i += 1
     for root in roots:
         target, output = root.edge
         put(numbers.get(id(target)))
@@ -136,7 +132,7 @@ def _describe(nodes: list[Node], roots: Sequence[Root]) -> _Tape | None:
             tape.add(root.gradient)
     for node in nodes:
         call = node.call
-        if node.watched() or call.op.family == "user" or node.outputs > _MOST_OUTPUTS:
+        if node.watch is not None or call.op.family == "user" or node.outputs > _MOST_OUTPUTS:
             return None
         put(call)
         for edge in node.edges:
@@ -146,8 +142,9 @@ def _describe(nodes: list[Node], roots: Sequence[Root]) -> _Tape | None:
             target, output = edge
             number = numbers.get(id(target))
             if number is None:
-                if _leaf_is_watched(target):
-                    return None
+                if target._hooks or target._post_hooks or target._accumulator is not None:
+                    if _leaf_is_watched(target):
+                        return None
                 leaves.append(target)
                 number = numbers[id(target)] = -len(leaves)
             put(number * _MOST_OUTPUTS + output)
@@ -177,10 +174,8 @@ def _describe(nodes: list[Node], roots: Sequence[Root]) -> _Tape | None:
 
 def _leaf_is_watched(leaf: Any) -> bool:
     """Whether somebody is to be told when the leaf's gradient arrives."""
-    if leaf._hooks or leaf._post_hooks or not isinstance(leaf, Tensor):
+    if leaf._hooks or leaf._post_hooks:
         return True
-    if leaf._accumulator is None:
-        return False
     node = leaf._accumulator()
     return node is not None and bool(node._hooks or node._pre_hooks)
 
@@ -274,9 +269,7 @@ def _copy_tape(
 
     for node, copy in zip(tape.nodes, nodes, strict=True):
         copy.become(node, tuple(place(edge) for edge in node.edges))
-        copy.numbers = tuple(
-            None if value is None else next(given) for value in node.numbers
-        )
+        copy.numbers = tuple(None if value is None else next(given) for value in node.numbers)
         copy.saved = tuple(None if t is None else next(given) for t in node.saved)
         copy.versions = tuple(0 if t is None else t._version for t in copy.saved)
     return nodes, [Root(place(r.edge), r.spec, r.gradient) for r in copies]

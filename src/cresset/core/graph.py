@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from bisect import bisect_left
 from typing import Any
 from weakref import ref
 
@@ -84,10 +85,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock)
 
 
-def record(call: Call, args: list) -> list[Storage]:
+def record(call: Call, args: list, into: list | None = None) -> list[Storage]:
     """Append a node. ``args`` holds, per operand, a Storage, a buffer (array) or a number.
 
-    Returns the storages that own its outputs.
+    Returns the storages that own its outputs: fresh ones, or those of ``into``, which then hold a
+    new version (their memory must not be visible outside).
     """
     with LOCK:
         graph = RECORDER.graph
@@ -105,13 +107,18 @@ def record(call: Call, args: list) -> list[Storage]:
         slot = slots[0] = graph.slots
         storages = []
         own = graph.owners.append
+        targets = iter(into) if into is not None else None
         for spec in call.outs:
-            storage = _new(Storage)
+            storage = None if targets is None else next(targets)
+            if storage is None:
+                storage = _new(Storage)
+                storage.dtype = spec.dtype
+                storage.size = spec.numel
+                storage.device = spec.device
+            else:
+                storage.error = None
             storage.epoch = epoch
             storage.slot = slot
-            storage.dtype = spec.dtype
-            storage.size = spec.numel
-            storage.device = spec.device
             own((slot, ref(storage)))
             slot += 1
             storages.append(storage)
@@ -189,7 +196,11 @@ def is_pending(storage: Storage) -> bool:
     """Whether the storage's value is still to be computed by the current graph."""
     if storage.epoch != RECORDER.graph.epoch:
         return False
-    return storage.buffer is None or any(s == storage.slot for s, _ in RECORDER.graph.owners)
+    if storage.buffer is None:
+        return True
+    inputs = RECORDER.graph.inputs  # in slot order
+    i = bisect_left(inputs, storage.slot, key=_slot_first)
+    return i == len(inputs) or inputs[i][0] != storage.slot
 
 
 def flush(reason: str = "asked for") -> None:
@@ -258,7 +269,7 @@ def _run(graph: Graph, plan: Plan, bound: list[tuple[int, Storage]]) -> None:
         raise failure
 
 
-def _slot_first(pair: tuple[int, Storage]) -> int:
+def _slot_first(pair: tuple[int, Any] | tuple[int, Any, Any]) -> int:
     return pair[0]
 
 

@@ -25,8 +25,8 @@ class Node:
     """One step of the recorded computation; printed as PyTorch prints its ``grad_fn``."""
 
     __slots__ = (
-        "op", "call", "edges", "saved", "versions", "numbers", "sequence", "released", "_hooks",
-        "_pre_hooks", "_metadata", "outputs", "where", "__weakref__",
+        "op", "call", "edges", "saved", "versions", "numbers", "sequence", "released", "outputs",
+        "watch", "__weakref__",
     )  # fmt: skip
     op: Op
     call: Call
@@ -39,6 +39,8 @@ class Node:
     released: bool
     #: How many outputs there are.
     outputs: int
+    #: Hooks and notes, where somebody left any.
+    watch: Watch | None
 
     def name(self) -> str:
         """The name PyTorch gives this kind of node."""
@@ -68,21 +70,20 @@ class Node:
     @property
     def metadata(self) -> dict:
         """A dictionary for the user's own notes."""
-        if self._metadata is None:
-            self._metadata = {}
-        return self._metadata
+        return self._watched().metadata
 
     def register_hook(self, hook: Any) -> RemovableHandle:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node's backward ran."""
-        if self._hooks is None:
-            self._hooks = {}
-        return RemovableHandle(self._hooks, hook)
+        return RemovableHandle(self._watched().hooks, hook)
 
     def register_prehook(self, hook: Any) -> RemovableHandle:
         """Call ``hook(grad_outputs)`` before this node's backward runs."""
-        if self._pre_hooks is None:
-            self._pre_hooks = {}
-        return RemovableHandle(self._pre_hooks, hook)
+        return RemovableHandle(self._watched().pre_hooks, hook)
+
+    def _watched(self) -> Watch:
+        if self.watch is None:
+            self.watch = Watch()
+        return self.watch
 
     def unpack(self) -> tuple:
         """The saved tensors, checked against the versions they were saved at."""
@@ -144,18 +145,12 @@ class Node:
             return tuple(results)
         return vjp(self, *grads, *saved)
 
-    def watched(self) -> bool:
-        """Whether somebody is to be told what flows through here, or looks for NaNs."""
-        return bool(
-            self._hooks or self._pre_hooks or self._metadata is not None or self.where is not None
-        )
-
     def become(self, other: Node, edges: tuple) -> None:
         """Take over what ``other`` is, but for its edges and what it saved."""
         self.op, self.call, self.edges = other.op, other.call, edges
         self.saved = self.versions = self.numbers = ()
         self.sequence, self.outputs, self.released = other.sequence, other.outputs, False
-        self._hooks = self._pre_hooks = self._metadata = self.where = None
+        self.watch = None
 
     def release(self) -> None:
         """Drop what was saved: the graph was used and is not to be kept."""
@@ -174,6 +169,23 @@ class Node:
                 ):
                     return tensor
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+
+class Watch:
+    """What hangs on a node besides its derivative; few nodes have it."""
+
+    __slots__ = ("hooks", "pre_hooks", "metadata", "watchers", "where")
+
+    def __init__(self) -> None:
+        self.hooks: dict = {}
+        self.pre_hooks: dict = {}
+        #: The user's own notes.
+        self.metadata: dict = {}
+        #: By (output number, identity of the hooks): hooks of an output tensor, weak reference to
+        #: that tensor.
+        self.watchers: dict = {}
+        #: The stack that made the node, in anomaly mode.
+        self.where: str | None = None
 
 
 class RemovableHandle:
@@ -277,27 +289,28 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
     node.numbers = numbers
     saved = []
     versions = []
-    for i, which in enumerate(op.save):
-        if op.save_if and op.save_if[i] is not None and edges[op.save_if[i]] is None:
-            saved.append(None)
-            versions.append(0)
-            continue
-        tensor = operands[which] if which >= 0 else outs[-1 - which]._alias()
+    save_if = op.save_if
+    i = -1
+    for which in op.save:
+        i += 1
+        tensor: Any = None
+        if not save_if or save_if[i] is None or edges[save_if[i]] is not None:
+            tensor = operands[which] if which >= 0 else outs[-1 - which]._alias()
         if tensor is None or not hasattr(tensor, "_spec"):
             saved.append(None)
             versions.append(0)
         else:
+            own = tensor._own_version
             saved.append(tensor)
-            versions.append(tensor._version)
+            versions.append(tensor._storage.version if own is None else own[0])
     node.saved = tuple(saved)
     node.versions = tuple(versions)
     node.sequence = _sequence()
     node.released = False
     node.outputs = len(outs)
-    node._hooks = node._pre_hooks = node._metadata = None
-    node.where = None
+    node.watch = None
     if ANOMALY.enabled:
-        node.where = ANOMALY.stack()
+        node._watched().where = ANOMALY.stack()
     i = 0
     for out in outs:
         if out._spec.dtype.category >= 2:

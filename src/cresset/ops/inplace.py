@@ -19,7 +19,7 @@ from cresset.core.call import CALLS, Call, Result, intern
 from cresset.core.modes import THREAD
 from cresset.core.spec import Spec, dense
 from cresset.core.tape import Node, edge_of, new_node
-from cresset.ops.registry import COPY, Op, Tensor, apply, backend
+from cresset.ops.registry import COPY, Op, Tensor, apply, backend, number_spec
 from cresset.tensor import view_of, wrap
 
 
@@ -287,6 +287,59 @@ def write(x: Tensor, result: Tensor) -> None:
         changed = graph_write(flat, result, spec)
         graph.rebind(storage, changed._storage)
     x._bump_version()
+
+
+def update(op: Op, operands: list, params: tuple, targets: list) -> list[Tensor]:
+    """Record an op (of several outputs, without derivative) that writes its outputs to ``targets``.
+
+    Where a target is None the output is a new tensor. Returns the tensors that hold the outputs.
+    """
+    specs, args = [], []
+    plain = True
+    for x in operands:
+        if isinstance(x, Tensor):
+            spec, storage = x._spec, x._storage
+            if spec.offset or storage.exported:
+                plain = False
+                break
+            specs.append(spec)
+            args.append(storage)
+        else:
+            specs.append(number_spec(x))
+            args.append(x)
+    call = CALLS.get((op, params, tuple(specs)))
+    if call is not None and plain:
+        into = []
+        for target, spec in zip(targets, call.outs):  # noqa: B905
+            if target is None:
+                into.append(None)
+                continue
+            storage = target._storage
+            if (
+                target._spec is not spec
+                or spec.numel != storage.size
+                or spec.dtype is not storage.dtype
+                or storage.exported
+                or storage.home
+            ):
+                break
+            into.append(storage)
+        else:
+            storages = graph.record(call, args, into)
+            results = []
+            for target, storage, spec in zip(targets, storages, call.outs):  # noqa: B905
+                if target is None:
+                    target = wrap(storage, spec)
+                else:
+                    target._bump_version()
+                results.append(target)
+            return results
+    results = list(apply(op, tuple(operands), params))
+    for i, target in enumerate(targets):
+        if target is not None:
+            write(target, results[i])
+            results[i] = target
+    return results
 
 
 def graph_write(flat: Tensor, result: Tensor, spec: Spec) -> Tensor:

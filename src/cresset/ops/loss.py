@@ -125,6 +125,7 @@ def mse_loss(
 def _nll_infer(x: Spec, target: Spec, *rest: Any) -> Result:
     weight = rest[0] if isinstance(rest[0], Spec) else None
     reduction = rest[-2]
+    _check_target_shape(tuple(x.shape), tuple(target.shape))
     classes = x.shape[1]
     if target.dtype not in (dtypes.int64, dtypes.uint8):
         raise RuntimeError(f"expected scalar type Long but found {scalar_name(target.dtype)}")
@@ -142,6 +143,27 @@ def _nll_infer(x: Spec, target: Spec, *rest: Any) -> Result:
             )
     shape = target.shape if reduction == "none" else ()
     return Result((dense(x.dtype, shape, x.device), dense(x.dtype, (), x.device)))
+
+
+def _check_target_shape(shape: tuple, t_shape: tuple) -> None:
+    if len(shape) == 2 and len(t_shape) > 1:
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    if shape[:1] != t_shape[:1]:
+        raise ValueError(
+            f"Expected input batch_size ({shape[0]}) to match target batch_size "
+            f"({t_shape[0] if t_shape else 0})."
+        )
+    if shape[:1] + shape[2:] == t_shape:
+        return
+    if len(shape) != 4:
+        wanted = list(shape[:1] + shape[2:])
+        raise RuntimeError(f"Expected target size {wanted}, got {list(t_shape)}")
+    if len(t_shape) != 3:
+        raise RuntimeError(
+            "only batches of spatial targets supported (3D tensors) but got targets of dimension: "
+            f"{len(t_shape)}"
+        )
+    raise RuntimeError(f"size mismatch (got input: {list(shape)} , target: {list(t_shape)}")
 
 
 def _weights_of(xp: Any, x: Any, target: Any, weight: Any, ignore: int) -> tuple[Any, Any]:
@@ -247,24 +269,19 @@ def nll_loss(
 
 
 def _nll(x: Tensor, target: Tensor, weight: Tensor | None, ignore: int, reduction: str) -> Tensor:
-    shape, t_shape = x._spec.shape, target._spec.shape
-    ndim = len(shape)
+    ndim = len(x._spec.shape)
     if ndim < 1:
         raise ValueError(f"Expected 1 or more dimensions (got {ndim})")
     if ndim == 1:
+        if len(target._spec.shape) > 1:
+            raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+        if target._spec.numel != 1:
+            raise ValueError(
+                "For 1D input, 1D target must have size 1, but got target size: "
+                f"{target._spec.numel}"
+            )
         y = _nll(reshape(x, (1, -1)), reshape(target, (1,)), weight, ignore, reduction)
         return reshape(y, ()) if reduction == "none" else y
-    if ndim == 2 and len(t_shape) != 1:
-        if len(t_shape) > 1:
-            raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
-    if shape[0] != t_shape[0] if t_shape else True:
-        if ndim == 2:
-            raise ValueError(
-                f"Expected input batch_size ({shape[0]}) to match target batch_size "
-                f"({t_shape[0] if t_shape else 1})."
-            )
-    if shape[:1] + shape[2:] != t_shape:
-        raise ValueError(f"Expected target size {list(shape[:1] + shape[2:])}, got {list(t_shape)}")
     table = NLL_2D if ndim == 4 else NLL
     weights = () if weight is None else (weight,)
     return apply(table[bool(weights)], (x, target, *weights), (reduction, ignore))[0]
@@ -286,20 +303,12 @@ def cross_entropy(
     tensor(0.6931)
     """
     reduction = reduction_of(reduction, size_average, reduce)
-    axis = 0 if len(input._spec.shape) == 1 else 1
+    shape, t_shape = input._spec.shape, target._spec.shape
+    axis = 0 if len(shape) == 1 else 1
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    if target._spec.shape == input._spec.shape and target._spec.dtype.is_floating_point:
+    if t_shape == shape and target._spec.dtype.is_floating_point:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
-    if (
-        len(target._spec.shape) + 1 == len(input._spec.shape)
-        and target._spec.shape[:1] != input._spec.shape[:1]
-        and len(input._spec.shape) > 1
-    ):
-        raise ValueError(
-            f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
-            f"({target.shape[0]})."
-        )
     logp = log_softmax(input, axis)
     if label_smoothing == 0.0:
         return _nll(logp, target, weight, ignore_index, reduction)

@@ -220,6 +220,6 @@ def as_shape(sizes: Any) -> tuple[int, ...]:
 
 __all__ = [
     "COPY", "CPU", "Op", "Result", "Spec", "Tensor", "apply", "as_shape", "backend",
-    "broadcast_out", "broadcast_shapes", "common_device", "dense", "dense_copy", "from_bfloat16", "make_spec",
-    "number_spec", "outside", "result_dtype", "wrap_dim",
+    "broadcast_out", "broadcast_shapes", "common_device", "dense", "dense_copy", "from_bfloat16",
+    "make_spec", "number_spec", "outside", "result_dtype", "wrap_dim",
 ]  # fmt: skip

@@ -28,8 +28,7 @@ from cresset.core.spec import Spec, dense
 from cresset.core.tape import RemovableHandle
 from cresset.dtypes import float32
 from cresset.ops.creation import tensor, zeros_like
-from cresset.ops.inplace import write
-from cresset.ops.registry import apply
+from cresset.ops.inplace import update
 from cresset.tensor import Tensor
 
 
@@ -171,22 +170,28 @@ class Optimizer:
         names = self._state_names(group)
         counts = self.counts_steps
         batches: dict[Any, list] = {}
+        states = self.state
+        count, fresh = 0, ()
         for p in group["params"]:
             g = p._grad
             if g is None:
                 continue
-            if not names and not counts:
-                state: dict[str, Any] = {}
-            else:
-                state = self.state[p]
+            state: dict[str, Any] = {}
+            if names or counts:
+                state = states[p]
                 if not state:
                     if counts:
                         state["step"] = tensor(0.0, dtype=float32)
                     state.update(self._new_state(p, group))
-            count = _advance(state["step"]) if counts else 0
-            fresh = tuple([state.get(name) is None for name in names])
+                if counts:
+                    count = _advance(state["step"])
+                fresh = tuple([state.get(name) is None for name in names])
             spec = p._spec
-            batches.setdefault((spec.dtype, spec.device, count, fresh), []).append((p, g, state))
+            key = (spec.dtype, spec.device, count, fresh)
+            rows = batches.get(key)
+            if rows is None:
+                rows = batches[key] = []
+            rows.append((p, g, state))
         for (_, _, count, fresh), rows in batches.items():
             self._record(rows, names, fresh, self._numbers(group, count), self._static(group))
 
@@ -196,18 +201,18 @@ class Optimizer:
         """Record the node for parameters that share everything but their values."""
         held = [n for n, new in zip(names, fresh, strict=True) if not new]
         operands: list[Any] = []
+        targets: list[Any] = []
         for p, g, state in rows:
-            operands.append(p)
-            operands.append(g)
-            operands.extend([state[n] for n in held])
-        results = iter(apply(self._op(), (*operands, *numbers), (len(rows), fresh, static)))
-        for p, _, state in rows:
-            write(p, next(results))
-            for name, new in zip(names, fresh, strict=True):
-                if new:
-                    state[name] = next(results)
-                else:
-                    write(state[name], next(results))
+            operands += (p, g, *[state[n] for n in held])
+            targets += (p, *[state.get(n) for n in names])
+        operands += numbers
+        results = update(self._op(), operands, (len(rows), fresh, static), targets)
+        if any(fresh):
+            made = iter(results)
+            for _, _, state in rows:
+                next(made)
+                for name in names:
+                    state[name] = next(made)
 
     def _op(self) -> Op:
         kind = type(self)
