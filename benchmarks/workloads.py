@@ -1,0 +1,146 @@
+"""The training steps that the tables compare, written against whichever ``torch`` is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Step = Callable[[], Any]
+
+
+def _classifier(torch: Any, net: Any, x: Any, classes: int, momentum: float = 0.9) -> Step:
+    """zero_grad, forward, cross entropy, backward, SGD; then the loss is looked at."""
+    y = torch.randint(0, classes, (x.shape[0],))
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.001, momentum=momentum)
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = criterion(net(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def cifar_net(torch: Any) -> Any:
+    """The network of the CIFAR-10 tutorial: two convolutions, three linear layers."""
+    nn, F = torch.nn, torch.nn.functional
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 6, 5)
+            self.pool = nn.MaxPool2d(2, 2)
+            self.conv2 = nn.Conv2d(6, 16, 5)
+            self.fc1 = nn.Linear(16 * 5 * 5, 120)
+            self.fc2 = nn.Linear(120, 84)
+            self.fc3 = nn.Linear(84, 10)
+
+        def forward(self, x: Any) -> Any:
+            x = self.pool(F.relu(self.conv1(x)))
+            x = self.pool(F.relu(self.conv2(x)))
+            x = x.view(-1, 16 * 5 * 5)
+            x = F.relu(self.fc1(x))
+            x = F.relu(self.fc2(x))
+            return self.fc3(x)
+
+    return Net()
+
+
+def cifar(batch: int) -> Callable[[Any], Step]:
+    def build(torch: Any) -> Step:
+        torch.manual_seed(0)
+        return _classifier(torch, cifar_net(torch), torch.randn(batch, 3, 32, 32), 10)
+
+    return build
+
+
+def lenet(torch: Any) -> Step:
+    nn = torch.nn
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 20, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10),
+    )  # fmt: skip
+    return _classifier(torch, net, torch.randn(64, 1, 28, 28), 10)
+
+
+def logistic(torch: Any) -> Step:
+    torch.manual_seed(0)
+    return _classifier(torch, torch.nn.Linear(784, 10), torch.randn(64, 784), 10, momentum=0.0)
+
+
+def three_convolutions(torch: Any) -> Step:
+    """The CNN of the nn tutorial: three strided convolutions and a pooling."""
+    nn = torch.nn
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(16, 16, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(16, 10, 3, stride=2, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    )  # fmt: skip
+    return _classifier(torch, net, torch.randn(64, 1, 28, 28), 10)
+
+
+def mlp(torch: Any) -> Step:
+    nn = torch.nn
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
+    )
+    return _classifier(torch, net, torch.randn(128, 784), 10)
+
+
+TRAINING: dict[str, Callable[[Any], Step]] = {
+    "CIFAR-10 net of the blitz tutorial, batch 4": cifar(4),
+    "the same, batch 128": cifar(128),
+    "LeNet on MNIST, batch 64": lenet,
+    "logistic regression 784x10, batch 64": logistic,
+    "3-conv CNN of the nn tutorial, batch 64": three_convolutions,
+    "MLP 784-512-512-10, batch 128": mlp,
+}
+
+
+# -- programs that look at every value -------------------------------------------------------------
+
+
+def add_item(torch: Any) -> Step:
+    a, b = torch.tensor(1.5), torch.tensor(2.5)
+    return lambda: (a + b).item()
+
+
+def viterbi(torch: Any) -> Step:
+    """Ten steps over five tags with Python deciding by values, as in the CRF tutorial."""
+    torch.manual_seed(0)
+    moves, emissions = torch.randn(5, 5), torch.randn(10, 5)
+
+    def decode() -> list[int]:
+        scores = emissions[0]
+        back = []
+        for t in range(1, 10):
+            best = []
+            row = []
+            for tag in range(5):
+                candidates = scores + moves[tag]
+                from_tag = int(candidates.argmax())
+                best.append(from_tag)
+                row.append(candidates[from_tag])
+            scores = torch.stack(row) + emissions[t]
+            back.append(best)
+        tag = int(scores.argmax())
+        path = [tag]
+        for best in reversed(back):
+            tag = best[tag]
+            path.append(tag)
+        return path
+
+    return decode
+
+
+LOOKING: dict[str, Callable[[Any], Step]] = {
+    "(a + b).item() on scalars": add_item,
+    "Viterbi decoding, 10 steps of 5 tags": viterbi,
+}
