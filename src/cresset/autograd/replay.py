@@ -20,6 +20,7 @@ from cresset.autograd import engine
 from cresset.autograd.engine import Root
 from cresset.core import graph
 from cresset.core.call import Call, Op, Result
+from cresset.core.check import same
 from cresset.core.modes import PROCESS
 from cresset.core.spec import Spec
 from cresset.core.storage import Storage
@@ -97,6 +98,7 @@ def run(roots: Sequence[Root], keep_graph: bool) -> bool:
     if known is False:
         return False
     call: Call = known.call
+    expected = _through_the_engine(tape, roots) if PROCESS.check else None
     storages = graph.record(call, tape.storages)
     if not keep_graph:
         for node in nodes:
@@ -104,6 +106,8 @@ def run(roots: Sequence[Root], keep_graph: bool) -> bool:
     if tape.run_now:
         graph.flush("backward read a large tensor that shares memory with NumPy")
     leaves = tape.leaves
+    if expected is not None:
+        _compare(expected, [wrap(s, spec) for s, spec in zip(storages, call.outs, strict=True)])
     for number, storage, spec in zip(known.leaves, storages, call.outs, strict=True):
         leaf = leaves[number]
         gradient = wrap(storage, spec)
@@ -113,6 +117,23 @@ def run(roots: Sequence[Root], keep_graph: bool) -> bool:
             # In place, as PyTorch does: whoever holds leaf.grad sees it grow.
             leaf._grad.add_(gradient)  # type: ignore[attr-defined]
     return True
+
+
+def _through_the_engine(tape: _Tape, roots: Sequence[Root]) -> list[Tensor]:
+    """The gradients that should come out, for ``CRESSET_CHECK=1``."""
+    wanted: dict[Any, Tensor | None] = {(leaf, 0): None for leaf in tape.leaves}
+    engine.run(roots, True, False, accumulate=False, wanted=wanted)
+    found = [wanted[leaf, 0] for leaf in tape.leaves]
+    return [contiguous(g) for g in found if g is not None]
+
+
+def _compare(expected: list[Tensor], found: list[Tensor]) -> None:
+    for number, (a, b) in enumerate(zip(expected, found, strict=True)):
+        if a._spec.shape != b._spec.shape or not same(a._array(), b._array()):
+            raise RuntimeError(
+                f"internal error: gradient {number} of a repeated backward pass differs from the "
+                "engine's"
+            )
 
 
 def _describe(nodes: list[Node], roots: Sequence[Root]) -> _Tape | None:

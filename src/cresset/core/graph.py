@@ -239,15 +239,20 @@ def flush(reason: str = "asked for") -> None:
         if plan is None:
             plan = reference_plan(program, graph.slots)
             RECORDER.cache.put(program, plan)
-        _run(graph, plan, bound)
+        _run(graph, plan, program, bound)
 
 
-def _run(graph: Graph, plan: Plan, bound: list[tuple[int, Storage]]) -> None:
+def _run(graph: Graph, plan: Plan, program: Program, bound: list[tuple[int, Storage]]) -> None:
     values: list[Any] = [None] * plan.slots
     for slot, value, _ in graph.inputs:
         values[slot] = value
     graph.inputs.clear()
-    failure = plan.run(values, graph.lines)
+    if PROCESS.check:
+        from cresset.core.check import run_checked
+
+        failure = run_checked(plan, values, graph.lines, program.live, program.dead_inputs)
+    else:
+        failure = plan.run(values, graph.lines)
     bound.sort(key=_slot_first)
     last = -1
     for slot, storage in bound:

@@ -2,7 +2,7 @@
 
 CRESSET_MODE=eager   run every op as it is recorded (the default is ``lazy``)
 CRESSET_DEBUG=1..4   say why each flush happened; higher levels belong to the compiler
-CRESSET_CHECK=1      also run the slower checks of plans (kernels must not return their inputs)
+CRESSET_CHECK=1      run every plan a second time the plain way, and compare (``core/check.py``)
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ converted for the kernel. Running it is a loop. A compiled plan offers the same 
 What must stay true: a kernel's result never shares memory with its operands or with another result
 (``_own`` copies where a kernel returned a view); a written value is changed in place only when this
 write is its last reader and nobody outside holds it; an error poisons only what depends on it.
+Inputs may overlap in memory (a window into a buffer, and the buffer): steps run in program order,
+and a plan that reorders must not move a read behind a write in place that was recorded later.
 """
 
 from __future__ import annotations
@@ -48,20 +50,26 @@ class Step(NamedTuple):
 class Plan:
     """A runnable program on the reference tier."""
 
-    __slots__ = ("steps", "slots", "seen", "tier")
+    __slots__ = ("steps", "slots", "constants", "seen", "tier")
 
-    def __init__(self, steps: list[Step], slots: int) -> None:
+    def __init__(
+        self, steps: list[Step], slots: int, constants: tuple[tuple[int, Any], ...] = ()
+    ) -> None:
         self.steps = steps
         self.slots = slots
+        #: Values that composites brought with them, by slot.
+        self.constants = constants
         self.seen = 1
         self.tier = "reference"
 
     def run(self, values: list[Any], lines: dict[int, str]) -> BaseException | None:
         """Fill ``values`` in place. Returns the first error; failed values hold their exception."""
+        for slot, value in self.constants:
+            values[slot] = value
         with np.errstate(all="ignore"):
             for step in self.steps:
                 try:
-                    _run_step(step, values)
+                    run_step(step, values)
                 except Exception as error:
                     return self._poison(step, error, values, lines)
         return None
@@ -84,7 +92,7 @@ class Plan:
             )
             if bad is None:
                 try:
-                    _run_step(step, values)
+                    run_step(step, values)
                     continue
                 except Exception as another:
                     bad = another
@@ -93,7 +101,8 @@ class Plan:
         return first
 
 
-def _run_step(step: Step, values: list[Any]) -> None:
+def run_step(step: Step, values: list[Any]) -> None:
+    """Run one kernel: operands viewed and converted, results bound, dead values dropped."""
     call = step.call
     arrays = []
     first_device = None
@@ -258,25 +267,7 @@ def reference_plan(program: Program, slots: int) -> Plan:
                 node,
             )
         )
-    plan = Plan(steps, extra[0])
-    if constants:
-        return _WithConstants(plan, constants)
-    return plan
-
-
-class _WithConstants(Plan):
-    """A plan whose composites brought constants of their own."""
-
-    __slots__ = ("constants",)
-
-    def __init__(self, plan: Plan, constants: list[tuple[int, Any]]) -> None:
-        super().__init__(plan.steps, plan.slots)
-        self.constants = constants
-
-    def run(self, values: list[Any], lines: dict[int, str]) -> BaseException | None:
-        for slot, value in self.constants:
-            values[slot] = value
-        return super().run(values, lines)
+    return Plan(steps, extra[0], tuple(constants))
 
 
 def _expand(

@@ -1,0 +1,60 @@
+"""``CRESSET_CHECK=1``: every plan is run a second time the plain way, and the results are compared.
+
+The plain way keeps every value, writes into nothing and frees nothing. So a buffer that a plan
+freed too early, overwrote while somebody could still read it, or let two results share shows as a
+difference. The kernels are the same, so results must agree bit for bit. A plan of another tier is
+held to the same reference through ``run_checked``, with a tolerance.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cresset.core.plan import Plan, run_step
+
+
+def run_checked(
+    plan: Plan, values: list[Any], lines: dict[int, str], live: tuple[int, ...],
+    dead_inputs: tuple[int, ...],
+) -> BaseException | None:  # fmt: skip
+    """Run ``plan`` on ``values`` as ``plan.run`` does; RuntimeError if the plain run differs."""
+    plain = [v.copy() if isinstance(v, np.ndarray) else v for v in values]
+    before = list(plain)
+    inputs = [slot for slot, v in enumerate(values) if isinstance(v, np.ndarray)]
+    given = [values[slot] for slot in inputs]
+    for slot, value in plan.constants:
+        plain[slot] = value
+    failed = False
+    with np.errstate(all="ignore"):
+        for step in plan.steps:
+            try:
+                run_step(step._replace(in_place=False, frees=()), plain)
+            except Exception:
+                failed = True  # the plan meets the same error and reports it
+                break
+    failure = plan.run(values, lines)
+    overwritten = [
+        buffer for slot, buffer in zip(inputs, given, strict=True) if slot in dead_inputs
+    ]
+    for slot, buffer in zip(inputs, given, strict=True):
+        # A window into a dead buffer was read before the write that was recorded after it.
+        if any(np.may_share_memory(buffer, other) for other in overwritten):
+            continue
+        if not same(buffer, before[slot]):
+            raise RuntimeError(f"internal error: a plan changed input {slot}, which may be read")
+    if failed or failure is not None:
+        return failure
+    for slot in live:
+        if not same(values[slot], plain[slot]):
+            raise RuntimeError(
+                f"internal error: a plan of {len(plan.steps)} steps gave another value for slot "
+                f"{slot} than running its ops one by one"
+            )
+    return None
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two buffers hold the same bits."""
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
