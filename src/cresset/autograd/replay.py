@@ -22,7 +22,7 @@ from cresset.core import graph
 from cresset.core.call import Call, Op, Result
 from cresset.core.check import same
 from cresset.core.modes import PROCESS
-from cresset.core.spec import Spec
+from cresset.core.spec import NumberStandIn, Spec
 from cresset.core.storage import Storage
 from cresset.core.tape import Node, node_class
 from cresset.core.trace import trace
@@ -223,7 +223,7 @@ def _trace(tape: _Tape, roots: Sequence[Root]) -> Any:
     op = Op("backward", None, body=body, multi=True, family="composite")
     try:
         outs, traced = trace(op, (), specs, _stand_in, dense_copy)
-    except (RuntimeError, TypeError, NotImplementedError):
+    except (RuntimeError, TypeError, AttributeError):
         return False
     op.body = None  # it would keep the tape alive
     call = Call(op, (), specs, Result(outs))
@@ -231,34 +231,8 @@ def _trace(tape: _Tape, roots: Sequence[Root]) -> Any:
     return _Pass(call, tuple(reached))
 
 
-class _Number(Tensor):
-    """Stands for a Python number that a derivative uses. Ops take it as an operand; Python's own
-    arithmetic on it would bake today's value in, so that is refused (and the pass not traced)."""
-
-
-def _refusing(name: str) -> Any:
-    operator = getattr(Tensor, name)
-
-    def method(self: Tensor, *others: Any) -> Any:
-        if others and isinstance(others[0], Tensor) and not isinstance(others[0], _Number):
-            return operator(self, *others)
-        raise TypeError("a derivative computes with a number")
-
-    return method
-
-
-for _name in (
-    "__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__",
-    "__rtruediv__", "__pow__", "__rpow__", "__neg__", "__abs__", "__bool__", "__float__",
-    "__int__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__",
-):  # fmt: skip
-    setattr(_Number, _name, _refusing(_name))
-
-
-def _stand_in(storage: Storage, spec: Spec) -> Tensor:
-    tensor = object.__new__(Tensor if spec.number is None else _Number)
-    tensor._storage, tensor._spec = storage, spec
-    return tensor
+def _stand_in(storage: Storage, spec: Spec) -> Any:
+    return wrap(storage, spec) if spec.number is None else NumberStandIn(spec, storage.slot)
 
 
 def _stand_in_leaf(spec: Spec) -> Tensor:

@@ -21,8 +21,8 @@ def run_checked(
 ) -> BaseException | None:  # fmt: skip
     """Run ``plan`` on ``values`` as ``plan.run`` does; RuntimeError if the plain run differs."""
     plain = [v.copy() if isinstance(v, np.ndarray) else v for v in values]
-    before = list(plain)
     inputs = [slot for slot, v in enumerate(values) if isinstance(v, np.ndarray)]
+    before = {slot: values[slot].copy() for slot in inputs}
     given = [values[slot] for slot in inputs]
     for slot, value in plan.constants:
         plain[slot] = value

@@ -159,11 +159,34 @@ _BY_TYPE: dict[type, Spec] = {
 }  # fmt: skip
 
 
+class NumberStandIn:
+    """Takes the place of a Python number while a body is traced: an operand of ops and no more.
+
+    Python's own arithmetic would bake today's value in, so there is none.
+    """
+
+    __slots__ = ("spec", "slot")
+
+    def __init__(self, spec: Spec, slot: int) -> None:
+        self.spec = spec
+        self.slot = slot
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("the value of a number is not known while tracing")
+
+    def __bool__(self) -> bool:
+        raise TypeError("the value of a number is not known while tracing")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def number_spec(value: Any) -> Spec:
     """The spec of a Python (or NumPy scalar) number; TypeError for anything else."""
     found = _BY_TYPE.get(value.__class__)
     if found is not None:
         return found
+    if value.__class__ is NumberStandIn:
+        return value.spec
     import numpy as np
 
     if isinstance(value, np.generic) and value.dtype.kind in "biufc":

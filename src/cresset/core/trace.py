@@ -11,7 +11,7 @@ from typing import Any
 from cresset.core import graph as recording
 from cresset.core.call import Body, Op
 from cresset.core.modes import THREAD
-from cresset.core.spec import Spec
+from cresset.core.spec import NumberStandIn, Spec
 from cresset.core.storage import Storage
 
 
@@ -24,7 +24,7 @@ def trace(
 ) -> tuple[tuple[Spec, ...], Body]:
     """Run ``op.body`` on stand-ins; return the specs of its outputs and its steps.
 
-    ``wrap`` makes a tensor of a storage, ``copy`` records a dense copy of one.
+    ``wrap`` makes a tensor (or a NumberStandIn) of a storage, ``copy`` records a dense copy of one.
     """
     assert op.body is not None
     with recording.LOCK:
@@ -47,14 +47,23 @@ def trace(
                 if not (own and dense) or out._storage.slot in seen:
                     outputs[i] = out = copy(out)
                 seen.add(out._storage.slot)
+            numbers = {
+                slot: value.slot
+                for slot, value, _ in graph.inputs
+                if value.__class__ is NumberStandIn
+            }
             steps = tuple(
-                (call, tuple(operands), tuple(range(first, first + len(call.outs))))
+                (
+                    call,
+                    tuple([numbers.get(slot, slot) for slot in operands]),
+                    tuple(range(first, first + len(call.outs))),
+                )
                 for call, (first, *operands) in zip(graph.calls, graph.operands, strict=True)
             )
             body = Body(
                 steps,
                 tuple(range(len(specs))),
-                tuple((slot, value) for slot, value, _ in graph.inputs),
+                tuple((slot, v) for slot, v, _ in graph.inputs if slot not in numbers),
                 tuple(out._storage.slot for out in outputs),
                 graph.slots,
             )
