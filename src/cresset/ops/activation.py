@@ -506,7 +506,9 @@ def rrelu(
     """
     if not training:
         return written(input, apply(RRELU_MEAN, (input, (lower + upper) / 2)), inplace)
-    slope = input.detach().new_empty(input.shape).uniform_(lower, upper)  # type: ignore[attr-defined]
+    from cresset.ops.random import rrelu_slopes
+
+    slope = rrelu_slopes(input, lower, upper)
     return written(input, apply(RRELU, (input, slope)), inplace)
 
 

@@ -11,7 +11,7 @@ from cresset.device import device
 from cresset.dtypes import dtype
 from cresset.ops.creation import resolve_device
 from cresset.ops.inplace import assign
-from cresset.ops.registry import Op, Result, Tensor, apply
+from cresset.ops.registry import Op, Result, Tensor, apply, memory_format_order
 from cresset.ops.view import expand
 from cresset.tensor import memory_format as MemoryFormat
 
@@ -91,19 +91,7 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     name = getattr(memory_format, "name", "preserve_format")
     if name == "preserve_format":
         return apply(CLONE, (input,))
-    return apply(REFORMAT, (input,), (_order(name, input.ndim),))
-
-
-def _order(name: str, ndim: int) -> tuple[int, ...]:
-    if name == "channels_last":
-        if ndim != 4:
-            raise RuntimeError("required rank 4 tensor to use channels_last format")
-        return (0, 2, 3, 1)
-    if name == "channels_last_3d":
-        if ndim != 5:
-            raise RuntimeError("required rank 5 tensor to use channels_last_3d format")
-        return (0, 2, 3, 4, 1)
-    return tuple(range(ndim))
+    return apply(REFORMAT, (input,), (memory_format_order(name, input.ndim),))
 
 
 def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False,

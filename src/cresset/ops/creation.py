@@ -9,13 +9,13 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.core import graph
-from cresset.core.spec import contiguous_stride, dense
+from cresset.core.spec import Spec, contiguous_stride, dense, like
 from cresset.core.spec import spec as make_spec
 from cresset.core.storage import Storage
 from cresset.device import CPU, device, get_default_device
 from cresset.dtypes import dtype
 from cresset.ops.inplace import FILL, into
-from cresset.ops.registry import Tensor, apply, as_shape, backend
+from cresset.ops.registry import Tensor, apply, as_shape, backend, memory_format_order
 from cresset.runtime import backend as backend_of
 from cresset.size import Size
 from cresset.tensor import from_array, wrap
@@ -417,6 +417,15 @@ def full(
     return _finish(_filled((shape,), fill_value, d, resolve_device(device)), requires_grad, out)
 
 
+def _stride_like(spec: Spec, memory_format: str) -> tuple[int, ...]:
+    """The strides of a fresh tensor shaped as ``spec``."""
+    if memory_format == "preserve_format":
+        return like(spec).stride
+    order = memory_format_order(memory_format, len(spec.shape))
+    packed = contiguous_stride(tuple(spec.shape[i] for i in order))
+    return tuple(packed[order.index(i)] for i in range(len(order)))
+
+
 def _like(name: str, make: Any, doc: str) -> Any:
     def factory(
         input: Tensor,
@@ -429,10 +438,16 @@ def _like(name: str, make: Any, doc: str) -> Any:
         pin_memory: bool = False,
     ) -> Tensor:
         spec = input._spec
-        return make(
+        result = make(
             spec.shape, *args, dtype=dtype or spec.dtype,
-            device=spec.device if device is None else device, requires_grad=requires_grad,
+            device=spec.device if device is None else device,
         )  # fmt: skip
+        if not spec.contiguous or memory_format is not None:
+            # All elements are alike, so another memory order is only another way to look at them.
+            new = result._spec
+            stride = _stride_like(spec, getattr(memory_format, "name", "preserve_format"))
+            result = wrap(result._storage, make_spec(new.dtype, new.shape, stride, 0, new.device))
+        return _finish(result, requires_grad)
 
     factory.__name__ = factory.__qualname__ = name
     factory.__doc__ = doc

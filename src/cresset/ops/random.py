@@ -4,6 +4,7 @@ they enter the graph as inputs, never as constants of a plan."""
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from cresset import dtypes
 from cresset.device import device as Device
 from cresset.dtypes import dtype
-from cresset.ops.creation import _from_host, encode, resolve_device
+from cresset.ops.creation import _from_host, empty_like, encode, resolve_device
 from cresset.ops.inplace import assign, into, scalar_name
 from cresset.ops.registry import Tensor, as_shape
 from cresset.random import recipes
@@ -153,7 +154,7 @@ def _sampler(name: str, recipe: Any, doc: str) -> Any:
         count = Size(shape).numel()
         if d.is_complex:
             # A complex normal number of variance 1 has parts of variance 1/2.
-            spread = (0.0, float(np.sqrt(0.5))) if name == "randn" else (0.0, 1.0)
+            spread = (0.0, 1 / math.sqrt(2)) if name == "randn" else (0.0, 1.0)
             pairs = recipe(g, 2 * count, d is dtypes.complex128, *spread)
             values = pairs[0::2] + 1j * pairs[1::2]
         else:
@@ -187,10 +188,14 @@ randn = _sampler(
 )  # fmt: skip
 
 
-def _like(make: Any) -> Any:
+def _like(make: Any, fill: str) -> Any:
     def function(input: Tensor, *, dtype: dtype | None = None, layout: Any = None,
                  device: Any = None, requires_grad: bool = False, memory_format: Any = None,
                  generator: Generator | None = None) -> Tensor:  # fmt: skip
+        if not input._spec.contiguous or memory_format is not None:
+            like = empty_like(input, dtype=dtype, device=device, memory_format=memory_format)
+            getattr(like, fill)(generator=generator)
+            return like.requires_grad_(requires_grad)
         return make(
             tuple(input.shape), dtype=dtype or input.dtype, device=device or input.device,
             requires_grad=requires_grad, generator=generator,
@@ -201,7 +206,7 @@ def _like(make: Any) -> Any:
     return function
 
 
-rand_like, randn_like = _like(rand), _like(randn)
+rand_like, randn_like = _like(rand, "uniform_"), _like(randn, "normal_")
 
 
 def randint(
@@ -245,8 +250,25 @@ def randint_like(
     """``randint`` with the shape, dtype and device of ``input``."""
     if high is None:
         low, high = 0, low
+    if not input._spec.contiguous:
+        like = empty_like(input, dtype=dtype, device=device)
+        return like.random_(low, high).requires_grad_(requires_grad)  # type: ignore[attr-defined]
     return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype,
                    device=device or input.device, requires_grad=requires_grad)  # fmt: skip
+
+
+def rrelu_slopes(input: Tensor, lower: float, upper: float) -> Tensor:
+    """Slopes for the elements of ``input`` that are not positive, drawn in order; 1 elsewhere.
+
+    How many are drawn depends on the values, so this looks at them.
+    """
+    values = input._host()
+    slopes = np.ones(values.shape)
+    below = values <= 0
+    g = generator_of(input.device)
+    low, high = input.dtype.compute.type(lower).item(), input.dtype.compute.type(upper).item()
+    slopes[below] = g.doubles(int(below.sum())) * (high - low) + low
+    return _finish(slopes.reshape(-1), tuple(values.shape), input.dtype, input.device, False, None)
 
 
 def randperm(

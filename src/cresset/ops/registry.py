@@ -218,8 +218,21 @@ def as_shape(sizes: Any) -> tuple[int, ...]:
     return tuple([s if s.__class__ is int else s.__index__() for s in sizes])
 
 
+def memory_format_order(name: str, ndim: int) -> tuple[int, ...]:
+    """Dimensions from slowest to fastest in a memory format."""
+    if name == "channels_last":
+        if ndim != 4:
+            raise RuntimeError("required rank 4 tensor to use channels_last format")
+        return (0, 2, 3, 1)
+    if name == "channels_last_3d":
+        if ndim != 5:
+            raise RuntimeError("required rank 5 tensor to use channels_last_3d format")
+        return (0, 2, 3, 4, 1)
+    return tuple(range(ndim))
+
+
 __all__ = [
     "COPY", "CPU", "Op", "Result", "Spec", "Tensor", "apply", "as_shape", "backend",
     "broadcast_out", "broadcast_shapes", "common_device", "dense", "dense_copy", "from_bfloat16",
-    "make_spec", "number_spec", "outside", "result_dtype", "wrap_dim",
+    "make_spec", "memory_format_order", "number_spec", "outside", "result_dtype", "wrap_dim",
 ]  # fmt: skip
