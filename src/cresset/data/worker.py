@@ -18,7 +18,7 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.core.plan import to_bfloat16
-from cresset.ops.creation import _from_host
+from cresset.ops.creation import from_host
 from cresset.ops.random import manual_seed
 from cresset.tensor import Tensor
 
@@ -53,7 +53,7 @@ class _Packed:
         values = self.values
         if self.dtype is dtypes.bfloat16:
             values = to_bfloat16(np, values)
-        return _from_host(values, self.dtype, _cpu(), self.requires_grad)
+        return from_host(values, self.dtype, _cpu(), self.requires_grad)
 
 
 def _cpu() -> Any:

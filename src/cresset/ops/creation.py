@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,8 @@ def resolve_device(where: Device) -> device:
     return found
 
 
-def _finish(tensor: Tensor, requires_grad: bool, out: Tensor | None = None) -> Tensor:
+def finish(tensor: Tensor, requires_grad: bool, out: Tensor | None = None) -> Tensor:
+    """What every factory ends with: ``out=`` and ``requires_grad=``."""
     if out is not None:
         into(out, tensor)
         tensor = out
@@ -42,7 +42,7 @@ def _finish(tensor: Tensor, requires_grad: bool, out: Tensor | None = None) -> T
     return tensor
 
 
-def _from_host(array: np.ndarray, d: dtype, where: device, requires_grad: bool = False) -> Tensor:
+def from_host(array: np.ndarray, d: dtype, where: device, requires_grad: bool = False) -> Tensor:
     """A tensor of a fresh NumPy array, moved to its device."""
     if where is CPU:
         result = from_array(array, d)
@@ -209,7 +209,7 @@ def tensor(
             device = data.device
     array, implied = _host_data(data)
     d = implied if dtype is None else dtype
-    return _from_host(encode(array, d).copy(), d, resolve_device(device), requires_grad)
+    return from_host(encode(array, d).copy(), d, resolve_device(device), requires_grad)
 
 
 def as_tensor(data: Any, dtype: dtype | None = None, device: Device = None) -> Tensor:
@@ -289,7 +289,7 @@ def frombuffer(
 ) -> Tensor:
     """A tensor over an object that has the buffer protocol, sharing its memory."""
     result = from_numpy(np.frombuffer(buffer, dtype.np, count, offset))
-    return _finish(result, requires_grad)
+    return finish(result, requires_grad)
 
 
 # -- from a value ----------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ def _value_factory(name: str, value: int, doc: str) -> Any:
         shape = as_shape(size)
         _check_shape(shape)
         d = dtype or (out.dtype if out is not None else dtypes.get_default_dtype())
-        return _finish(_filled((shape,), value, d, resolve_device(device)), requires_grad, out)
+        return finish(_filled((shape,), value, d, resolve_device(device)), requires_grad, out)
 
     factory.__name__ = factory.__qualname__ = name
     factory.__doc__ = doc
@@ -377,7 +377,7 @@ def empty(
     d, where = dtype or dtypes.get_default_dtype(), resolve_device(device)
     spec = dense(d, shape, where)
     buffer = backend(where).empty(spec.numel, d.np)
-    return _finish(wrap(Storage(d, spec.numel, where, buffer), spec), requires_grad)
+    return finish(wrap(Storage(d, spec.numel, where, buffer), spec), requires_grad)
 
 
 def empty_strided(
@@ -388,7 +388,7 @@ def empty_strided(
     d, where = dtype or dtypes.get_default_dtype(), resolve_device(device)
     spec = make_spec(d, tuple(size), tuple(stride), 0, where)
     buffer = backend(where).empty(spec.extent, d.np)
-    return _finish(wrap(Storage(d, spec.extent, where, buffer), spec), requires_grad)
+    return finish(wrap(Storage(d, spec.extent, where, buffer), spec), requires_grad)
 
 
 def full(
@@ -414,7 +414,7 @@ def full(
     d = dtype or (out.dtype if out is not None else _python_dtype(np.asarray(fill_value)))
     shape = (size,) if isinstance(size, int) else tuple(size)
     _check_shape(shape)
-    return _finish(_filled((shape,), fill_value, d, resolve_device(device)), requires_grad, out)
+    return finish(_filled((shape,), fill_value, d, resolve_device(device)), requires_grad, out)
 
 
 def _stride_like(spec: Spec, memory_format: str) -> tuple[int, ...]:
@@ -447,7 +447,7 @@ def _like(name: str, make: Any, doc: str) -> Any:
             new = result._spec
             stride = _stride_like(spec, getattr(memory_format, "name", "preserve_format"))
             result = wrap(result._storage, make_spec(new.dtype, new.shape, stride, 0, new.device))
-        return _finish(result, requires_grad)
+        return finish(result, requires_grad)
 
     factory.__name__ = factory.__qualname__ = name
     factory.__doc__ = doc
@@ -481,138 +481,6 @@ new_zeros, new_ones, new_empty = _new(zeros), _new(ones), _new(empty)
 new_full, new_tensor = _new(full), _new(tensor)
 
 
-# -- ranges ----------------------------------------------------------------------------------------
-
-
-def _number(x: Any) -> Any:
-    return x.item() if isinstance(x, (Tensor, np.generic)) else x
-
-
-def arange(
-    start: Any = 0,
-    end: Any = None,
-    step: Any = 1,
-    *,
-    out: Tensor | None = None,
-    dtype: dtype | None = None,
-    layout: Any = None,
-    device: Device = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
-    """``start, start + step, ...`` up to but not including ``end``.
-
-    >>> import cresset as torch
-    >>> torch.arange(3), torch.arange(1, 2.5, 0.5)
-    (tensor([0, 1, 2]), tensor([1.0000, 1.5000, 2.0000]))
-    """
-    if end is None:
-        start, end = 0, start
-    start, end, step = _number(start), _number(end), _number(step)
-    if dtype is None:
-        if out is not None:
-            dtype = out.dtype
-        elif all(isinstance(x, int) for x in (start, end, step)):
-            dtype = dtypes.int64
-        else:
-            dtype = dtypes.get_default_dtype()
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
-    if not all(math.isfinite(x) for x in (start, end)):
-        raise RuntimeError(f"unsupported range: {start} -> {end}")
-    if (end - start) * step < 0:
-        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    if all(isinstance(x, int) for x in (start, end, step)):
-        count = max(0, -(-(end - start) // step))
-        values = np.arange(count, dtype=np.int64) * step + start
-    else:
-        count = math.ceil((end - start) / step)
-        if dtype.category == dtypes.INT:
-            values = np.arange(count, dtype=np.int64) * int(step) + int(start)
-        else:
-            values = np.arange(count, dtype=np.float64) * step + start
-    result = _from_host(encode(values, dtype), dtype, resolve_device(device))
-    return _finish(result, requires_grad, out)
-
-
-def range_(
-    start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None,
-    dtype: dtype | None = None, layout: Any = None, device: Device = None,
-    requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """``start`` to ``end`` inclusive. Deprecated in PyTorch: use ``arange``."""
-    import warnings
-
-    warnings.warn(
-        "torch.range is deprecated and will be removed in a future release because its behavior is "
-        "inconsistent with Python's range builtin. Instead, use torch.arange, which produces values "  # noqa: E501
-        "in [start, end).",
-        UserWarning,
-        stacklevel=2,
-    )
-    start, end, step = _number(start), _number(end), _number(step)
-    count = math.floor((end - start) / step) + 1
-    d = dtype or dtypes.get_default_dtype()
-    result = _from_host(encode(np.arange(count) * step + start, d), d, resolve_device(device))
-    return _finish(result, requires_grad, out)
-
-
-def linspace(
-    start: Any, end: Any, steps: int, *, out: Tensor | None = None, dtype: dtype | None = None,
-    layout: Any = None, device: Device = None, requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
-    """``steps`` evenly spaced values from ``start`` to ``end`` inclusive.
-
-    >>> import cresset as torch
-    >>> torch.linspace(0, 1, 5)
-    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
-    """
-    start, end = _number(start), _number(end)
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
-    d = dtype or (
-        dtypes.get_default_dtype() if not isinstance(start, complex) else dtypes.complex64
-    )
-    compute = d.compute if d.category >= dtypes.FLOAT else np.dtype(np.float32)
-    values = _linspace_values(start, end, steps, compute)
-    if d.category == dtypes.INT:
-        values = np.trunc(_linspace_values(start, end, steps, np.dtype(np.float64)))
-    result = _from_host(encode(values, d), d, resolve_device(device))
-    return _finish(result, requires_grad, out)
-
-
-def _linspace_values(start: Any, end: Any, steps: int, compute: np.dtype) -> np.ndarray:
-    """PyTorch counts from both ends, so that the last value is exact."""
-    if steps <= 1:
-        return np.full(steps, start, compute)
-    kind = compute.type
-    step = (kind(end) - kind(start)) / kind(steps - 1)
-    index = np.arange(steps).astype(compute)
-    half = steps // 2
-    low = kind(start) + step * index
-    high = kind(end) - step * (kind(steps - 1) - index)
-    return np.where(np.arange(steps) < half, low, high).astype(compute)
-
-
-def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tensor | None = None,
-    dtype: dtype | None = None, layout: Any = None, device: Device = None,
-    requires_grad: bool = False, pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
-    """``base`` to the powers ``linspace(start, end, steps)``.
-
-    >>> import cresset as torch
-    >>> torch.logspace(0, 2, 3)
-    tensor([  1.,  10., 100.])
-    """
-    d = dtype or dtypes.get_default_dtype()
-    values = np.power(float(base), _linspace_values(_number(start), _number(end), steps,
-                                                    np.dtype(np.float64)))  # fmt: skip
-    result = _from_host(encode(values, d), d, resolve_device(device))
-    return _finish(result, requires_grad, out)
-
-
 def eye(
     n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dtype | None = None,
     layout: Any = None, device: Device = None, requires_grad: bool = False,
@@ -630,8 +498,8 @@ def eye(
     for size, letter in ((n, "n"), (m, "m")):
         if size < 0:
             raise RuntimeError(f"{letter} must be greater or equal to 0, got {size}")
-    result = _from_host(encode(np.eye(n, m), d), d, resolve_device(device))
-    return _finish(result, requires_grad, out)
+    result = from_host(encode(np.eye(n, m), d), d, resolve_device(device))
+    return finish(result, requires_grad, out)
 
 
 def complex_(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -672,7 +540,7 @@ def legacy_new(cls: type, *args: Any, device: Device = None, dtype: dtype | None
             if isinstance(data, float):
                 raise TypeError("new(): data must be a sequence (got float)")
             array, _ = _host_data(data)
-            made = _from_host(encode(array, d).copy(), d, resolve_device(device))
+            made = from_host(encode(array, d).copy(), d, resolve_device(device))
     else:
         made = empty(*args, dtype=d, device=device) if args else empty(0, dtype=d, device=device)
     if cls is Tensor:
@@ -737,8 +605,8 @@ def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: Device = None,
 
 
 TORCH = (
-    "arange", "as_tensor", "asarray", "complex=complex_", "empty", "empty_like", "empty_strided",
-    "eye", "frombuffer", "from_numpy", "full", "full_like", "linspace", "logspace", "ones",
-    "ones_like", "range=range_", "scalar_tensor", "tensor", "zeros", "zeros_like",
+    "as_tensor", "asarray", "complex=complex_", "empty", "empty_like", "empty_strided",
+    "eye", "frombuffer", "from_numpy", "full", "full_like", "ones",
+    "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like",
 )  # fmt: skip
 METHODS = ("new_empty", "new_full", "new_ones", "new_tensor", "new_zeros")

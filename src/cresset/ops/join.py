@@ -14,7 +14,7 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense
-from cresset.ops.creation import arange, from_numpy, tensor
+from cresset.ops.creation import from_numpy, tensor
 from cresset.ops.geometry import (
     resize_ as resize_,
 )
@@ -43,6 +43,7 @@ from cresset.ops.padding import (
 from cresset.ops.padding import (
     pad as pad,
 )
+from cresset.ops.ranges import arange
 from cresset.ops.rearrange import (
     flip as flip,
 )

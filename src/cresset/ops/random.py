@@ -13,7 +13,7 @@ import numpy as np
 from cresset import dtypes
 from cresset.device import device as Device
 from cresset.dtypes import dtype
-from cresset.ops.creation import _from_host, empty_like, encode, resolve_device
+from cresset.ops.creation import empty_like, encode, from_host, resolve_device
 from cresset.ops.inplace import assign, into, scalar_name
 from cresset.ops.registry import Tensor, as_shape
 from cresset.random import recipes
@@ -56,7 +56,7 @@ def initial_seed() -> int:
 
 
 def _state_tensor(g: Generator) -> Tensor:
-    return _from_host(g._get_state_array(), dtypes.uint8, Device("cpu"))
+    return from_host(g._get_state_array(), dtypes.uint8, Device("cpu"))
 
 
 def get_rng_state() -> Tensor:
@@ -105,7 +105,7 @@ def _pick(generator: Generator | None, where: Any) -> Generator:
 
 def _finish(values: np.ndarray, shape: tuple, d: dtype, where: Any, requires_grad: bool,
             out: Tensor | None) -> Tensor:  # fmt: skip
-    result = _from_host(encode(values, d).reshape(shape), d, where)
+    result = from_host(encode(values, d).reshape(shape), d, where)
     if out is not None:
         result = into(out, result)
     if requires_grad:
@@ -381,10 +381,10 @@ def _fill(self: Tensor, values: np.ndarray) -> Tensor:
     coded = encode(values, spec.dtype)
     order = None if spec.contiguous else spec.memory_order()
     if order is None:
-        return assign(self, _from_host(coded.reshape(spec.shape), spec.dtype, spec.device))
+        return assign(self, from_host(coded.reshape(spec.shape), spec.dtype, spec.device))
     laid = coded.reshape([spec.shape[d] for d in order])
     back = [order.index(d) for d in range(len(order))]
-    fresh = _from_host(laid, spec.dtype, spec.device)
+    fresh = from_host(laid, spec.dtype, spec.device)
     return assign(self, fresh.permute(back).clone())  # type: ignore[attr-defined]
 
 

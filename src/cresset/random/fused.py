@@ -25,8 +25,8 @@ def fma32(a: Any, b: Any, c: Any) -> np.ndarray:
     return (np.multiply(a, b, dtype=np.float64) + c).astype(np.float32)
 
 
-def fma64(a: np.ndarray, b: float, c: float) -> np.ndarray:
-    """``a * b + c`` in float64, where ``b`` and ``c`` are single numbers."""
+def fma64(a: np.ndarray, b: float, c: float | np.ndarray) -> np.ndarray:
+    """``a * b + c`` in float64, where ``b`` is a single number."""
     with np.errstate(over="ignore", invalid="ignore"):
         product = a * b
         high = _SPLITTER * a
@@ -38,7 +38,7 @@ def fma64(a: np.ndarray, b: float, c: float) -> np.ndarray:
         lost = ((high * b_high - product) + high * b_low + low * b_high) + low * b_low
         total = product + c
         shift = total - product
-        lost += (product - (total - shift)) + (c - shift)
+        lost = lost + ((product - (total - shift)) + (c - shift))
         exact = total + lost
     # Infinities and numbers too large to split: nothing was lost that could be seen.
     return np.where(np.isfinite(exact), exact, total)
