@@ -14,9 +14,11 @@ from cresset import dtypes
 from cresset.device import device as Device
 from cresset.dtypes import dtype
 from cresset.ops.creation import empty_like, encode, from_host, resolve_device
+from cresset.ops.elementwise import not_implemented
 from cresset.ops.inplace import assign, into, scalar_name
 from cresset.ops.registry import Tensor, as_shape
 from cresset.random import recipes
+from cresset.random.bounds import C_NAMES, check_uniform_bounds, integer_bounds
 from cresset.random.generator import (
     Generator,
     default_generator,
@@ -116,12 +118,19 @@ def _finish(values: np.ndarray, shape: tuple, d: dtype, where: Any, requires_gra
 def _float_type(d: dtype | None, out: Tensor | None, name: str) -> dtype:
     found = d or (out.dtype if out is not None else dtypes.get_default_dtype())
     if found.category < dtypes.FLOAT:
-        raise RuntimeError(f"\"{name}\" not implemented for '{scalar_name(found)}'")
+        raise not_implemented(name, found)
     return found
 
 
 def _draw(recipe: Any, g: Generator, count: int, d: dtype, *bounds: float) -> np.ndarray:
     """Samples for a dtype. Half types are drawn as float32 and rounded."""
+    if d.is_complex:
+        if recipe is recipes.normal:
+            # A complex normal number of variance 1 has parts of variance 1/2.
+            mean, std = bounds or (0.0, 1.0)
+            bounds = (mean, std / math.sqrt(2))
+        pairs = recipe(g, 2 * count, d is dtypes.complex128, *bounds)
+        return pairs[0::2] + 1j * pairs[1::2]
     half = d.itemsize == 2
     if recipe is recipes.normal:
         mean, std = bounds or (0.0, 1.0)
@@ -129,9 +138,10 @@ def _draw(recipe: Any, g: Generator, count: int, d: dtype, *bounds: float) -> np
     values = recipe(g, count, d is dtypes.float64, *bounds)
     if half:
         low, high = bounds or (0.0, 1.0)
-        limit = np.float16(high) if d is dtypes.float16 else np.float32(high)
-        rounded = values.astype(np.float16) if d is dtypes.float16 else values
-        values = np.where(rounded == limit, low, values)  # rounding up to the open end wraps
+        top = encode(np.array(high, np.float32), d)
+        values = np.where(
+            encode(values, d) == top, low, values
+        )  # rounding up to the open end wraps
     return values
 
 
@@ -152,13 +162,7 @@ def _sampler(name: str, recipe: Any, doc: str) -> Any:
         where = resolve_device(device)
         g = _pick(generator, where)
         count = Size(shape).numel()
-        if d.is_complex:
-            # A complex normal number of variance 1 has parts of variance 1/2.
-            spread = (0.0, 1 / math.sqrt(2)) if name == "randn" else (0.0, 1.0)
-            pairs = recipe(g, 2 * count, d is dtypes.complex128, *spread)
-            values = pairs[0::2] + 1j * pairs[1::2]
-        else:
-            values = _draw(recipe, g, count, d)
+        values = _draw(recipe, g, count, d)
         return _finish(values, shape, d, where, requires_grad, out)
 
     function.__name__ = function.__qualname__ = name
@@ -225,12 +229,8 @@ def randint(
         low, high, size = 0, low, high
     elif high is None:
         low, high = 0, low
-    low, high = int(low), int(high)
-    if low >= high:
-        raise RuntimeError(
-            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
-        )
     d = dtype or (out.dtype if out is not None else dtypes.int64)
+    low, high = integer_bounds(int(low), int(high), d)
     where = resolve_device(device)
     shape = as_shape((size,))
     values = recipes.integers(_pick(generator, where), Size(shape).numel(), low, high)
@@ -308,8 +308,11 @@ def normal(
     elif std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     if size is not None:
-        base = randn(as_shape((size,)), generator=generator, dtype=d, device=where)
-        return into(out, base * std + mean)  # type: ignore[operator]
+        shape = as_shape((size,))
+        g = _pick(generator, where)
+        count = Size(shape).numel()
+        values = _draw(recipes.normal, g, count, d, float(mean), float(std))
+        return _finish(values, shape, d, where, False, out)
     shape = (mean + std * 0 if isinstance(mean, Tensor) else std + 0 * mean).shape  # type: ignore[operator]
     base = randn(tuple(shape), generator=generator, dtype=d, device=where)
     return into(out, base * std + mean)  # type: ignore[operator]
@@ -320,6 +323,8 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
     """1 with the probability given by each element, else 0."""
     if p is not None:
         return bernoulli_(input.clone(), p, generator=generator)  # type: ignore[attr-defined]
+    if input.dtype.category != dtypes.FLOAT:
+        raise not_implemented("bernoulli_tensor_cpu_p_", input.dtype)
     probabilities = input._host()
     if probabilities.size and not (probabilities.min() >= 0 and probabilities.max() <= 1):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
@@ -393,14 +398,9 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *,
     """Uniform numbers in [from, to)."""
     low = float(kwargs.get("from", from_))
     high = float(to)
-    if self.dtype.category != dtypes.FLOAT:
-        raise RuntimeError(
-            f"\"check_uniform_bounds\" not implemented for '{scalar_name(self.dtype)}'"
-        )
-    if low > high:
-        raise RuntimeError(
-            f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
-        )
+    if self.dtype.category < dtypes.FLOAT:
+        raise not_implemented("check_uniform_bounds", self.dtype)
+    check_uniform_bounds(low, high, self.dtype)
     g = _pick(generator, self.device)
     return _fill(self, _draw(recipes.uniform, g, self.numel(), self.dtype, low, high))
 
@@ -410,10 +410,13 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *,
     """Normal numbers with ``mean`` and standard deviation ``std``."""
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
-    if self.dtype.category != dtypes.FLOAT:
-        raise RuntimeError(f"\"normal_kernel_cpu\" not implemented for '{scalar_name(self.dtype)}'")
+    if self.dtype.category < dtypes.FLOAT:
+        raise not_implemented("normal_kernel_cpu", self.dtype)
     g = _pick(generator, self.device)
     if not self._spec.contiguous:  # PyTorch fills blocks of contiguous memory only
+        if self.dtype.is_complex:
+            parts = recipes.normal_pairs(g, 2 * self.numel()) * (std / math.sqrt(2)) + mean
+            return _fill(self, parts[0::2] + 1j * parts[1::2])
         return _fill(self, recipes.normal_pairs(g, self.numel()) * std + mean)
     values = _draw(recipes.normal, g, self.numel(), self.dtype, float(mean), float(std))
     return _fill(self, values)
@@ -425,17 +428,19 @@ def random_(self: Tensor, from_: Any = None, to: Any = None, *,
     from_ = kwargs.get("from", from_)
     g = _pick(generator, self.device)
     if from_ is None and to is None:
+        if self.dtype.is_complex:
+            raise not_implemented("random_kernel_cpu", self.dtype)
         return _fill(self, recipes.full_range(g, self.numel(), self.dtype.name))
     low, high = (0, from_) if to is None else (from_, to)
-    if int(low) >= int(high):
-        raise RuntimeError(
-            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
-        )
-    return _fill(self, recipes.integers(g, self.numel(), int(low), int(high)))
+    low, high = integer_bounds(int(low), int(high), self.dtype)
+    return _fill(self, recipes.integers(g, self.numel(), low, high))
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """1 with probability ``p`` (a number or a tensor), else 0."""
+    if self.dtype.is_complex:
+        kind = "tensor_cpu_self_" if isinstance(p, Tensor) else "scalar_cpu_"
+        raise not_implemented("bernoulli_" + kind, self.dtype)
     g = _pick(generator, self.device)
     if isinstance(p, Tensor):
         chances = np.broadcast_to(p._host(), self.shape).reshape(-1)
@@ -445,8 +450,17 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     return _fill(self, recipes.bernoulli(g, self.numel(), float(p)))
 
 
+def _need_floating(self: Tensor, name: str, kind: str) -> None:
+    if self.dtype.category != dtypes.FLOAT:
+        raise RuntimeError(
+            f"{name} distribution is a continuous probability distribution. dtype must be a "
+            f"floating point but you specified {kind}"
+        )
+
+
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Exponential numbers with rate ``lambd``."""
+    _need_floating(self, "Exponential", scalar_name(self.dtype))
     if lambd <= 0.0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
     return _fill(
@@ -456,6 +470,8 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
     """The number of trials up to the first success."""
+    if self.dtype is dtypes.bool_ or self.dtype.is_complex:
+        raise not_implemented("geometric_cpu", self.dtype)
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
     return _fill(self, recipes.geometric(_pick(generator, self.device), self.numel(), float(p)))
@@ -464,6 +480,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
 def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *,
             generator: Generator | None = None) -> Tensor:  # fmt: skip
     """Cauchy numbers."""
+    _need_floating(self, "Cauchy", C_NAMES[self.dtype.name])
     if sigma <= 0.0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
     g = _pick(generator, self.device)
@@ -473,6 +490,8 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *,
 def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *,
                 generator: Generator | None = None) -> Tensor:  # fmt: skip
     """Numbers whose logarithm is normal."""
+    if self.dtype.category != dtypes.FLOAT:
+        raise not_implemented("log_normal_cpu", self.dtype)
     if std <= 0.0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
     g = _pick(generator, self.device)
