@@ -139,9 +139,8 @@ def _draw(recipe: Any, g: Generator, count: int, d: dtype, *bounds: float) -> np
     if half:
         low, high = bounds or (0.0, 1.0)
         top = encode(np.array(high, np.float32), d)
-        values = np.where(
-            encode(values, d) == top, low, values
-        )  # rounding up to the open end wraps
+        # What rounds up to the open end becomes the other end.
+        values = np.where(encode(values, d) == top, low, values)
     return values
 
 

@@ -54,8 +54,8 @@ def integer_bounds(low: int, high: int, d: dtype) -> tuple[int, int]:
             warnings.warn(
                 f"{name} is out of bounds [-(2^{digits}), 2^{digits}]. Due to precision "
                 f"limitations {C_NAMES[d.name]} can support discrete uniform distribution only "
-                "within this range. This warning will become an error in version 1.7 release, please fix the "
-                "code in advance",
+                "within this range. This warning will become an error in version 1.7 release, "
+                "please fix the code in advance",
                 UserWarning,
                 stacklevel=4,
             )
