@@ -23,7 +23,14 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "cresset")
 
 @pytest.fixture(autouse=True)
 def _global_state_is_put_back() -> Iterator[None]:
-    """A test may change process-wide settings; the next one finds PyTorch's defaults."""
+    """A test may change process-wide settings; the next one finds PyTorch's defaults.
+
+    Random numbers are the same at every run, whichever tests ran before.
+    """
+    if "cresset" in sys.modules:
+        from cresset.ops.random import manual_seed
+
+        manual_seed(0)
     yield
     if "cresset" not in sys.modules:
         return

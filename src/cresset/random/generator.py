@@ -153,6 +153,7 @@ def _restore(where: str, blob: np.ndarray) -> Generator:
 
 
 default_generator = Generator()
+default_generator.seed()  # a program that sets no seed gets other numbers at each run
 _of_device: dict[device, Generator] = {CPU: default_generator}
 
 
