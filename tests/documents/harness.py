@@ -8,13 +8,17 @@ never learns of it. Blocks that show output are left out by ``is_output``.
 from __future__ import annotations
 
 import ast
+import contextlib
 import gzip
 import html
+import io
+import math
 import pickle
 import re
 import sys
 import types
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +26,7 @@ import numpy as np
 
 # The stand-in files in the real formats are made by the tests of vision.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vision"))
-from standins import accept_cifar10, make_cifar10, make_mnist  # noqa: E402
-
-__all__ = ["accept_cifar10", "available", "make_cifar10", "make_mnist", "run"]
+from standins import accept_cifar, make_cifar10, make_mnist  # noqa: E402
 
 SEEDS = Path(__file__).resolve().parents[3] / "shared" / "seeds"
 DOCUMENTS = {
@@ -78,16 +80,30 @@ _OUTPUT = (
     "tensor(", "torch.Size", "Net(", "Files already", "Downloading", "Extracting", "<", "True",
     "False", "None", "Accuracy", "Predicted", "GroundTruth", "input ->", "conv1.bias.grad",
     "In Model", "Let's use", "# on 2 GPUs", "[1,", "cuda:0", "Finished", "bird truck", "10\n", ">",
-    "2.", "0 ", "[2", "(50000",
+    "2.", "0 ", "[2", "(50000", "cat plane", "[1.",
 )  # fmt: skip
+
+#: A rule drawn inside a block, between the code and what it printed.
+_RULE = re.compile(r"^-{10,}$", re.M)
 
 
 @dataclass
 class Block:
-    """A piece of code and the line of the document where it starts."""
+    """A piece of code, the line of the document where it starts, and what it printed there."""
 
     line: int
     code: str
+    shown: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Step:
+    """What one block did: printed text, the globals it changed (see ``digest``), its error."""
+
+    line: int
+    printed: str
+    values: dict[str, Any]
+    error: str | None
 
 
 def available() -> bool:
@@ -107,16 +123,23 @@ def read(name: str) -> str:
     return text
 
 
-def blocks(name: str) -> list[Block]:
-    """The code blocks of a document, in order, each once."""
+def pieces(name: str) -> list[Block]:
+    """Everything that is set as code in a document, output included, as it stands."""
     text = read(name)
-    found = _indented(text) if name == "nn_tutorial_zh" else _fenced(text)
-    kept = []
-    for block in found:
-        code = _clean(block.code)
-        if not code.strip() or is_output(code):
+    return _indented(text) if name == "nn_tutorial_zh" else _fenced(text)
+
+
+def blocks(name: str) -> list[Block]:
+    """The code blocks of a document, in order, each with the output that follows it."""
+    kept: list[Block] = []
+    for piece in pieces(name):
+        code, *shown = _RULE.split(_clean(piece.code), maxsplit=1)
+        if not code.strip():
             continue
-        kept.append(Block(block.line, code))
+        if is_output(code):
+            kept[-1].shown.append(code)
+        else:
+            kept.append(Block(piece.line, code, shown))
     return kept
 
 
@@ -150,11 +173,10 @@ def _indented(text: str) -> list[Block]:
 
 
 def _clean(code: str) -> str:
-    """Drop HTML, everything after a rule, and common indentation."""
+    """Drop HTML and common indentation."""
     code = code.replace("\u00a0", " ")  # non-breaking spaces
     if "</span>" in code:
         code = html.unescape(re.sub(r"<[^>]+>", "", code))
-    code = re.split(r"^-{10,}$", code, maxsplit=1, flags=re.M)[0]
     lines = code.splitlines()
     filled = [line for line in lines if line.strip()]
     if filled and all(line.startswith(" ") for line in filled):
@@ -176,24 +198,66 @@ def is_output(code: str) -> bool:
     return False
 
 
-def run(name: str, namespace: dict[str, Any], skip: Any = lambda code: False) -> int:
-    """Execute a document's blocks in order; returns how many ran."""
-    count = 0
+def run(
+    name: str, namespace: dict[str, Any], edit: Callable[[str], str] = lambda code: code
+) -> list[Step]:
+    """Execute every block of a document in order. A block that fails is a step with an error."""
+    steps, before = [], digests(namespace)
     for block in blocks(name):
-        if skip(block.code):
-            continue
+        printed, error = io.StringIO(), None
         try:
-            exec(compile(block.code, f"{name}:{block.line}", "exec"), namespace)
-        except Exception as error:
-            raise AssertionError(
-                f"line {block.line} of {DOCUMENTS[name]}: {type(error).__name__}: {error}\n"
-                f"{block.code}"
-            ) from error
-        count += 1
-    return count
+            with contextlib.redirect_stdout(printed):
+                code = compile(edit(block.code), f"{name}:{block.line}", "exec", dont_inherit=True)
+                exec(code, namespace)
+        except Exception as caught:
+            error = f"{type(caught).__name__}: {caught}"
+        after = digests(namespace)
+        changed = {k: v for k, v in after.items() if k not in before or before[k] != v}
+        steps.append(Step(block.line, printed.getvalue(), changed, error))
+        before = after
+    return steps
+
+
+def digests(namespace: dict[str, Any]) -> dict[str, Any]:
+    found = {k: digest(v) for k, v in list(namespace.items()) if not k.startswith("__")}
+    return {k: v for k, v in found.items() if v is not None}
+
+
+def digest(value: Any) -> Any:
+    """What of a global must agree between two runs, as JSON; None: nothing."""
+    if isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return repr(value) if math.isnan(value) or math.isinf(value) else value
+    if isinstance(value, (list, tuple)):
+        return [digest(v) for v in value[:12]]
+    if isinstance(value, type):
+        return None
+    if hasattr(value, "named_parameters"):
+        return {k: digest(p) for k, p in value.named_parameters()}
+    if hasattr(value, "requires_grad"):
+        kind = [str(value.dtype), list(value.shape), value.requires_grad]
+        array = value.detach().cpu().numpy()
+    elif isinstance(value, np.ndarray) and value.dtype != object:
+        kind, array = [str(value.dtype), list(value.shape)], value
+    else:
+        return None
+    flat = array.reshape(-1).astype(np.float64)
+    return [*kind, flat[:6].tolist(), float(flat.sum()), float(np.abs(flat).sum())]
 
 
 # -- what the documents expect around them ---------------------------------------------------------
+
+
+def furnish(folder: Path, monkeypatch: Any, cifar10: Any) -> None:
+    """A working directory with small data sets in the real formats, which ``cifar10`` accepts."""
+    monkeypatch.chdir(folder)
+    make_cifar10(folder / "data", 8, 16)
+    accept_cifar(monkeypatch, cifar10, folder / "data")
+    make_mnist(folder / "data", 256, 128)
+    (folder / "pretrained").mkdir()
+    write_pickled_mnist(folder / "data" / "mnist")
+    stand_in_modules(monkeypatch)
 
 
 def stand_in_modules(monkeypatch: Any) -> None:

@@ -144,6 +144,27 @@ _BINDER: Any = _Binder()
 _EXPLAINER: Any = _Explainer()
 
 
+def _name_classes(bound: bool) -> None:
+    """Have ``type(x)`` print as ``<class 'torch.Tensor'>`` in a bound process.
+
+    Only these: they are the ones that programs print, and pickle finds them under both names.
+    """
+    import cresset
+
+    for name in _ROOT_CLASSES:
+        kind = getattr(cresset, name)
+        if bound:
+            _HOMES.setdefault(name, kind.__module__)
+            kind.__module__ = "torch"
+        elif name in _HOMES:
+            kind.__module__ = _HOMES.pop(name)
+
+
+_ROOT_CLASSES = ("Tensor", "Size", "dtype", "device", "layout", "memory_format", "finfo", "iinfo")
+#: Where these classes say they are defined when the process is not bound.
+_HOMES: dict[str, str] = {}
+
+
 def install(*, legacy: bool = False, children: bool = False) -> None:
     """Bind ``torch`` and ``torchvision`` to Cresset in this process; a second call is harmless.
 
@@ -170,6 +191,7 @@ def install(*, legacy: bool = False, children: bool = False) -> None:
     if _BINDER not in sys.meta_path:
         sys.meta_path.insert(0, _BINDER)
         sys.meta_path.append(_EXPLAINER)
+        _name_classes(True)
     if children:
         _children.bind(legacy=legacy)
     if legacy:
@@ -185,6 +207,7 @@ def uninstall() -> None:
         return
     sys.meta_path.remove(_BINDER)
     sys.meta_path.remove(_EXPLAINER)
+    _name_classes(False)
     for name in [name for name in sys.modules if _is_bound(name)]:
         del sys.modules[name]
     importlib.invalidate_caches()
