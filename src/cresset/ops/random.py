@@ -421,17 +421,20 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *,
     return _fill(self, values)
 
 
-def random_(self: Tensor, from_: Any = None, to: Any = None, *,
-            generator: Generator | None = None, **kwargs: Any) -> Tensor:  # fmt: skip
-    """Integers: all non-negative ones of the dtype, below ``to``, or in [from, to)."""
-    from_ = kwargs.get("from", from_)
+def random_(self: Tensor, *bounds: Any, generator: Generator | None = None,
+            **named: Any) -> Tensor:  # fmt: skip
+    """Integers: ``random_()`` takes all non-negative ones of the dtype, ``random_(to)`` those below
+    ``to``, ``random_(from, to)`` those in [from, to), up to the largest if ``to`` is None."""
+    if len(bounds) == 1 and "to" not in named:
+        bounds = (0, *bounds)
+    start, to = (*bounds, None, None)[:2]
+    start, to = named.get("from", start), named.get("to", to)
     g = _pick(generator, self.device)
-    if from_ is None and to is None:
+    if start is None and to is None:
         if self.dtype.is_complex:
             raise not_implemented("random_kernel_cpu", self.dtype)
         return _fill(self, recipes.full_range(g, self.numel(), self.dtype.name))
-    low, high = (0, from_) if to is None else (from_, to)
-    low, high = integer_bounds(int(low), int(high), self.dtype)
+    low, high = integer_bounds(int(start or 0), None if to is None else int(to), self.dtype)
     return _fill(self, recipes.integers(g, self.numel(), low, high))
 
 

@@ -25,12 +25,21 @@ _LARGEST = {
 }  # fmt: skip
 
 
-def integer_bounds(low: int, high: int, d: dtype) -> tuple[int, int]:
-    """[low, high) with bounds that a floating-point type can hold, moved inwards if it cannot."""
-    for bound in (low, high):
+def integer_bounds(low: int, high: int | None, d: dtype) -> tuple[int, int]:
+    """[low, high) with bounds that a floating-point type can hold, moved inwards if it cannot.
+
+    Without ``high`` the range goes up to the largest value of an integer type, and to the number
+    up to which a floating-point type holds all of them.
+    """
+    for bound in (low, 0 if high is None else high):
         if not -(2**63) <= bound < 2**63:
             raise ValueError("Overflow when unpacking long long")
-    if low >= high:
+    if high is None:
+        if d.category < dtypes.FLOAT:
+            high = 2 if d is dtypes.bool_ else int(np.iinfo(d.np).max) + 1
+        else:
+            high = (1 << _DIGITS.get(d.name, 0)) + 1
+    elif low >= high:
         raise RuntimeError(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )

@@ -103,8 +103,9 @@ def integers(g: Generator, count: int, low: int, high: int) -> np.ndarray:
     """Integers in [low, high): 32-bit draws for ranges below 2**28, else 64-bit ones."""
     span = high - low
     draws = g.draw64(count) if span >= 1 << 28 else g.draw32(count)
-    offset = (draws % np.uint64(span)).astype(np.int64)
-    return offset + np.int64(low)
+    if span == 1 << 64:
+        return draws.astype(np.int64)
+    return (draws % np.uint64(span)).astype(np.int64) + np.int64(low)
 
 
 def full_range(g: Generator, count: int, dtype_name: str) -> np.ndarray:
