@@ -149,10 +149,9 @@ def _name_classes(bound: bool) -> None:
 
     Only these: they are the ones that programs print, and pickle finds them under both names.
     """
-    import cresset
-
+    package = sys.modules["cresset"]  # above this layer, and there before any part of it
     for name in _ROOT_CLASSES:
-        kind = getattr(cresset, name)
+        kind = getattr(package, name)
         if bound:
             _HOMES.setdefault(name, kind.__module__)
             kind.__module__ = "torch"
