@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ops",),
     ("autograd",),
     ("nn", "serialization", "data"),
-    ("optim", "vision", "distributed"),
+    ("optim", "vision", "distributed", "distributions"),
     # PyTorch's names for what lies below: modules that only re-export or gather.
     (
         "namespace",

@@ -99,7 +99,7 @@ random.fork_rng = _fork_rng  # type: ignore[attr-defined]
 #: Modules that load when they are first used: importing Cresset stays quick.
 _LAZY = (
     "nn", "optim", "utils", "cuda", "backends", "testing", "autograd", "serialization", "vision",
-    "compat", "accelerator",
+    "compat", "accelerator", "distributions",
 )  # fmt: skip
 _LAZY_NAMES = {"save": "serialization", "load": "serialization"}
 
@@ -121,6 +121,9 @@ def __getattr__(name: str) -> Any:
     raise missing("torch", name, known)
 
 
+        from cresset.compat.missing import explain
+
+        explain()
 __all__ = [
     "Size", "Tensor", "Variable", "can_cast", "channels_last", "channels_last_3d", "compile",
     "contiguous_format", "device", "dtype", "enable_grad", "finfo", "from_dlpack",

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
+#: Lets ``import torch.backends.cudnn`` look inside; what it finds are the objects below.
+__path__: list[str] = []
 
-class _Backend:
+
+class _Backend(ModuleType):
     """Accepts any flag and says what is available."""
 
-    def __init__(self, available: bool = False, **flags: Any) -> None:
+    def __init__(self, name: str, available: bool = False, **flags: Any) -> None:
+        super().__init__(f"{__name__}.{name}")
         self._available = available
         self.__dict__.update(flags)
 
@@ -18,7 +25,21 @@ class _Backend:
     def is_built(self) -> bool:
         return self._available
 
+    def version(self) -> None:
+        """No such library is loaded."""
+        return None
 
-cudnn = _Backend(benchmark=False, deterministic=False, enabled=True, allow_tf32=True)
-cuda = _Backend(matmul=_Backend(allow_tf32=False))
-mps, mkl, mkldnn, openmp = _Backend(), _Backend(), _Backend(), _Backend()
+    @contextlib.contextmanager
+    def flags(self, **changes: Any) -> Iterator[None]:
+        """Set flags for a block."""
+        before = {name: getattr(self, name, None) for name in changes}
+        self.__dict__.update(changes)
+        try:
+            yield
+        finally:
+            self.__dict__.update(before)
+
+
+cudnn = _Backend("cudnn", benchmark=False, deterministic=False, enabled=True, allow_tf32=True)
+cuda = _Backend("cuda", matmul=_Backend("cuda.matmul", allow_tf32=False))
+mps, mkl, mkldnn, openmp = (_Backend(name) for name in ("mps", "mkl", "mkldnn", "openmp"))

@@ -102,3 +102,68 @@ print(torch.really)
 """,
     )
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+IMPORTS = [
+    "import torch.backends.cudnn as cudnn",
+    "import torch.nn as nn, torch.nn.functional as F",
+    "from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split",
+    "from torch.utils.data.dataloader import default_collate",
+    "from torch.utils.data._utils.collate import default_collate",
+    "from torch.nn.modules.utils import _pair, _single, _triple, _ntuple",
+    "from torch.nn.modules.container import Sequential",
+    "from torch.nn.modules.batchnorm import _BatchNorm",
+    "from torch.nn.modules.conv import _ConvNd",
+    "from torch.nn.modules.loss import _Loss",
+    "from torch.nn.utils.convert_parameters import parameters_to_vector",
+    "from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence",
+    "from torch.optim.lr_scheduler import LRScheduler, _LRScheduler",
+    "from torch.optim.optimizer import Optimizer",
+    "from torch.autograd.variable import Variable",
+    "from torch.autograd.function import Function, once_differentiable",
+    "from torch.distributions import Categorical",
+    "from torch.distributions.normal import Normal",
+    "from torch._tensor import Tensor",
+    "from torch.functional import einsum",
+    "import torchvision.transforms as T, torchvision.transforms.functional as TF",
+    "from torchvision.datasets.folder import default_loader",
+]
+
+
+def test_modules_are_found_where_programs_import_them_from(cresset) -> None:
+    done = cresset("-c", "\n".join(IMPORTS))
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+LACKING = {
+    "torch.nn.Linaer": "module 'torch.nn' has no attribute 'Linaer' (Cresset does not have it; "
+    "the nearest it has: 'Linear')",
+    "torch.nn.functional.rlu": "module 'torch.nn.functional' has no attribute 'rlu' (Cresset does "
+    "not have it; the nearest it has: 'relu')",
+    "torch.optim.Addam": "module 'torch.optim' has no attribute 'Addam' (Cresset does not have it; "
+    "the nearest it has: 'Adam')",
+    "torch.linalg.inx": "module 'torch.linalg' has no attribute 'inx' (Cresset does not have it; "
+    "the nearest it has: 'inv')",
+    "torch.utils.data.Datasets": "module 'torch.utils.data' has no attribute 'Datasets' (Cresset "
+    "does not have it; the nearest it has: 'Dataset')",
+    "torchvision.transforms.RandomCorp": "module 'torchvision.transforms' has no attribute "
+    "'RandomCorp' (Cresset does not have it; the nearest it has: 'RandomCrop')",
+}
+
+
+def test_every_module_names_the_nearest_thing_it_has(cresset) -> None:
+    program = "import torch, torchvision\n" + "".join(
+        f"try:\n    {name}\nexcept AttributeError as e:\n    print(e)\n" for name in LACKING
+    )
+    assert cresset("-c", program).stdout.splitlines() == list(LACKING.values())
+
+
+def test_the_classes_that_programs_print_have_pytorchs_names(cresset) -> None:
+    program = """
+import pickle, torch
+for x in (torch.ones(1), torch.Size([1]), torch.float32, torch.device('cpu'), torch.strided):
+    assert pickle.loads(pickle.dumps(type(x))) is type(x)
+    print(type(x))
+"""
+    names = ("Tensor", "Size", "dtype", "device", "layout")
+    assert cresset("-c", program).stdout.splitlines() == [f"<class 'torch.{n}'>" for n in names]

@@ -59,6 +59,9 @@ class _UserNode(Node):
 
     __slots__ = ("ctx", "function", "specs")
 
+    def __repr__(self) -> str:
+        return f"<torch.autograd.function.{self.name()} object at {hex(id(self))}>"
+
     def backward(self, grads: tuple) -> tuple:
         ctx = self.ctx
         if self.released:

@@ -21,16 +21,28 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from cresset.compat import children as _children
-from cresset.compat.missing import as_written, lacking
+from cresset.compat.missing import as_written, explain, lacking
 
 ROOTS = {"torch": "cresset", "torchvision": "cresset.vision"}
 
 # PyTorch's deeper module paths, where Cresset keeps the same things under a shorter one. Tried
 # when the plain translation finds nothing.
-_ELSEWHERE = (
+_ELSEWHERE: tuple[tuple[str, str], ...] = (
+    ("torch.nn.modules.utils", "cresset.nn.tuples"),
+    ("torch.nn.modules.container", "cresset.nn.containers"),
+    ("torch.nn.modules.instancenorm", "cresset.nn.batchnorm"),
     ("torch.nn.modules", "cresset.nn"),
+    ("torch.nn.utils.convert_parameters", "cresset.nn.utils.parameters"),
+    ("torch.autograd.variable", "cresset.autograd"),
+    ("torch.utils.data._utils", "cresset.data"),
+    *((f"torch.distributions.{name}", "cresset.distributions") for name in (
+        "bernoulli", "categorical", "exponential", "geometric", "laplace", "multivariate_normal",
+        "normal", "one_hot_categorical", "poisson", "uniform",
+    )),
+    ("torch._tensor", "cresset.tensor"),
+    ("torch.functional", "cresset"),
     ("torch.utils.data", "cresset.data"),
-)
+)  # fmt: skip
 
 
 def _targets(name: str) -> Iterator[str]:
@@ -63,6 +75,7 @@ class _Binding:
         target = self.target
         found = importlib.import_module(target) if isinstance(target, str) else target
         sys.modules[module.__name__] = found
+        explain()
 
 
 def _spec(name: str, target: str | ModuleType) -> ModuleSpec:

@@ -6,6 +6,7 @@ above them), so ``cresset/__init__.py`` hangs the function on their modules with
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
@@ -83,4 +84,25 @@ def attach(module: ModuleType) -> None:
                 pass
         raise missing(module.__name__, name, list(module.__dict__)) from None
 
+    __getattr__.explains = True  # type: ignore[attr-defined]
     module.__dict__["__getattr__"] = __getattr__
+
+
+#: Packages in which programs look for names.
+_PUBLIC = frozenset(
+    "accelerator autograd backends cuda data distributions linalg nn optim random serialization "
+    "special testing utils vision".split()
+)
+
+
+def explain() -> None:
+    """``attach`` to the public modules of Cresset that are loaded, each once.
+
+    One import loads several of them, so this looks at all. ``cresset`` itself has a
+    ``__getattr__`` of its own, which calls this for what it loads.
+    """
+    for name, module in list(sys.modules.items()):
+        root, _, rest = name.partition(".")
+        if root == "cresset" and rest.partition(".")[0] in _PUBLIC:
+            if not hasattr(vars(module).get("__getattr__"), "explains"):
+                attach(module)

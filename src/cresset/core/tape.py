@@ -341,15 +341,19 @@ def _changed(node: Node, i: int, tensor: Any, version: int) -> RuntimeError:
     which = node.op.save[i]
     made_by = ""
     if which < 0:
-        made_by = f", which is output {-1 - which} of {node.name()},"
-    else:
-        edge = node.edges[which]
-        if edge is not None and isinstance(edge[0], Node):
-            made_by = f", which is output {edge[1]} of {edge[0].name()},"
+        made_by = f", which is output {-1 - which} of {_plain(node)},"
+    elif isinstance(tensor.grad_fn, Node):
+        made_by = f", which is output {tensor.output_nr} of {_plain(tensor.grad_fn)},"
     shape = list(tensor._spec.shape)
     return RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace "
         f"operation: [{kind} {shape}]{made_by} is at version {tensor._version}; expected version "
         f"{version} instead. Hint: enable anomaly detection to find the operation that failed to "
-        "compute its gradient, with torch.autograd.set_detect_anomaly(True)."
+        "compute its gradient, with torch.autograd.set_detect_anomaly(True, "
+        "check_nan=False)."
     )
+
+
+def _plain(node: Node) -> str:
+    """The operation that a node is the derivative of: ``Exp`` for ``ExpBackward0``."""
+    return node.name().rstrip("0123456789").removesuffix("Backward")

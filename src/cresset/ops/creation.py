@@ -111,7 +111,7 @@ def _host_data(data: Any) -> tuple[np.ndarray, dtype]:
         if isinstance(first, np.ndarray) or (
             isinstance(first, np.generic) and not isinstance(first, (float, complex))
         ) or type(first) in (np.float64, np.complex128):  # fmt: skip
-            return array, dtypes.from_numpy_dtype(array.dtype)
+            return array, _joint_dtype(data, array)
         return array, _python_dtype(array)
     if isinstance(data, (bool, int, float, complex)):
         if isinstance(data, int) and not -(2**63) <= data < 2**63:
@@ -129,6 +129,26 @@ def _host_data(data: Any) -> tuple[np.ndarray, dtype]:
     if isinstance(data, str):
         raise TypeError("new(): invalid data type 'str'")
     raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+
+
+def _joint_dtype(data: Any, array: np.ndarray) -> dtype:
+    """The dtype of a list that begins with NumPy's values: Python's numbers in it weigh less."""
+    kinds = {type(x): x for x in data}
+    if any(issubclass(kind, (list, tuple)) for kind in kinds) or not any(
+        kind in (bool, int, float, complex) or getattr(x, "shape", None) == ()
+        for kind, x in kinds.items()
+    ):
+        return dtypes.from_numpy_dtype(array.dtype)
+    found = None
+    for x in data:
+        own = (
+            dtypes.from_numpy_dtype(x.dtype)
+            if hasattr(x, "dtype")
+            else _python_dtype(np.asarray(x))
+        )
+        found = own if found is None else dtypes.promote(found, own)
+    assert found is not None
+    return found
 
 
 def _unwrap(x: Any) -> Any:

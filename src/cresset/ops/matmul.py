@@ -45,6 +45,11 @@ def _c_name(s: Spec) -> str:
     return _C_NAMES[s.dtype.name]
 
 
+def _scalar_name(s: Spec) -> str:
+    """PyTorch's name of an element type: ``Float``, ``Long``."""
+    return s.dtype.torch_type.removesuffix("Tensor")
+
+
 def _times(shape: Any) -> str:
     return "x".join(map(str, shape))
 
@@ -320,7 +325,16 @@ def _linear_infer(bias: Spec, x: Spec, weight: Spec) -> Result:
             f"mat1 and mat2 shapes cannot be multiplied ({_times(rows)} and "
             f"{weight.shape[1]}x{weight.shape[0]})"
         )
-    same_dtype(x, weight)
+    if x.dtype is not weight.dtype:
+        raise RuntimeError(
+            "mat1 and mat2 must have the same dtype, but got "
+            f"{_scalar_name(x)} and {_scalar_name(weight)}"
+        )
+    if bias.dtype is not x.dtype:
+        raise RuntimeError(
+            "self and mat2 must have the same dtype, but got "
+            f"{_scalar_name(bias)} and {_scalar_name(weight)}"
+        )
     broadcast_shapes(bias.shape, (weight.shape[0],))
     where = common_device(bias, x, weight)
     return Result((dense(x.dtype, (*x.shape[:-1], weight.shape[0]), where),))
