@@ -173,6 +173,25 @@ def into_exactly(out: Tensor | None, result: Tensor) -> Tensor:
     return into(out, result)
 
 
+#: Element types as PyTorch's C++ names them.
+C_NAMES = {
+    "float32": "float", "float64": "double", "int64": "long int", "int32": "int",
+    "int16": "short int", "int8": "signed char", "uint8": "unsigned char", "bool": "bool",
+    "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+}  # fmt: skip
+
+
+def into_typed(out: Tensor | None, result: Tensor) -> Tensor:
+    """``out=`` of reductions whose output must have the result's dtype."""
+    if out is not None and out._spec.dtype is not result._spec.dtype:
+        raise RuntimeError(
+            f"Expected out tensor to have dtype {C_NAMES[result._spec.dtype.name]}, but got "
+            f"{C_NAMES[out._spec.dtype.name]} instead"
+        )
+    return into(out, result)
+
+
 def operand(x: Any) -> Any:
     """A NumPy array as a tensor; anything else as it is."""
     from cresset.ops.creation import from_numpy

@@ -1,18 +1,22 @@
-"""Reductions that pick or order: max, min, all, any, prod, norms, median, counting."""
+"""Reductions that pick: largest and smallest, their places, median and mode.
+
+Two rules for gradients, as in PyTorch: over several dimensions or over everything (``amax``,
+``max`` and ``median`` without ``dim``) the elements that equal the result share the gradient; along
+one dimension, where the place is a result too, the element at that place gets all of it.
+"""
 
 from __future__ import annotations
 
-import math
 from collections import namedtuple
 from typing import Any
 
 from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, dense
-from cresset.dtypes import dtype
 from cresset.ops.cast import cast
+from cresset.ops.elementwise import into_typed, not_implemented
 from cresset.ops.inplace import into, scalar_name
-from cresset.ops.pointwise import add, div, mul, pow, sub
+from cresset.ops.pointwise import add, div, mul
 from cresset.ops.reduce import (
     reduced_dims,
     reduced_shape,
@@ -20,7 +24,7 @@ from cresset.ops.reduce import (
 )
 from cresset.ops.reduce import sum as sum_
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
-from cresset.ops.view import reshape, unsqueeze
+from cresset.ops.view import unsqueeze
 
 max_result = namedtuple("max_result", ["values", "indices"])
 min_result = namedtuple("min_result", ["values", "indices"])
@@ -29,7 +33,8 @@ nanmedian_result = namedtuple("nanmedian_result", ["values", "indices"])
 mode_result = namedtuple("mode_result", ["values", "indices"])
 aminmax_result = namedtuple("aminmax_result", ["min", "max"])
 for _t, _name in ((max_result, "max"), (min_result, "min"), (median_result, "median"),
-                  (mode_result, "mode"), (nanmedian_result, "nanmedian")):  # fmt: skip
+                  (mode_result, "mode"), (nanmedian_result, "nanmedian"),
+                  (aminmax_result, "aminmax")):  # fmt: skip
     _t.__module__ = "torch.return_types"
     _t.__name__ = _t.__qualname__ = _name
 
@@ -52,39 +57,61 @@ def _not_empty(s: Spec, dims: tuple[int, ...], name: str) -> None:
 # -- extremes over everything or over several dimensions -------------------------------------------
 
 
-def _extreme(name: str, larger: bool) -> Op:
+def _over_dims(name: str, label: str, larger: bool, grad_name: str, all_at_once: bool) -> Op:
     def infer(s: Spec, dims: tuple[int, ...], keepdim: bool) -> Result:
-        if s.dtype.is_complex:
-            raise RuntimeError(f"{name}(): does not support complex input")
         if s.numel == 0:
-            if len(dims) == s.ndim and not all(s.shape):
+            if all_at_once or (s.ndim == 1 and name.startswith("a")):
                 raise RuntimeError(
                     f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
                     "Specify the reduction dim with the 'dim' argument."
                 )
-            _not_empty(s, dims, name)
+            _not_empty(s, dims[::-1], name)
+        elif s.dtype.is_complex:
+            raise not_implemented(label, s.dtype)
         return Result((dense(s.dtype, reduced_shape(s.shape, dims, keepdim), s.device),))
 
     def kernel(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
         return (xp.max if larger else xp.min)(x, axis=dims, keepdims=keepdim)
 
-    return Op(name, infer, kernel, vjp=(_extreme_grad,), save=(0, OUT), family="reduce",
-              grad_name="".join(w.title() for w in name.split("_")) + (
-                  "Backward1" if name in ("max", "min") else "Backward0"))  # fmt: skip
+    return Op(name, infer, kernel, vjp=(_shared_by_all if all_at_once else _shared,),
+              save=(0, OUT), family="reduce", grad_name=grad_name)  # fmt: skip
 
 
-def _extreme_grad(n: Any, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
+def _shared(n: Any, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
     """The gradient is shared evenly by the elements that reach the extreme."""
     dims, keepdim = n.call.params
     whole = n.call.specs[0]
     at = unreduce(out, whole, dims, keepdim).eq(x)  # type: ignore[attr-defined]
+    return _share(g, at, whole, dims, keepdim)
+
+
+def _share(g: Tensor, at: Any, whole: Spec, dims: tuple[int, ...], keepdim: bool) -> Tensor:
     mask = cast(at, g.dtype)
     count = sum_(mask, dims, True) if dims else mask
     return div(mul(unreduce(g, whole, dims, keepdim), mask), count)
 
 
-AMAX, AMIN = _extreme("amax", True), _extreme("amin", False)
-MAX_ALL, MIN_ALL = _extreme("max", True), _extreme("min", False)
+def _shared_by_all(n: Any, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
+    """As ``_shared``; if the result is NaN, the elements that are NaN share."""
+    whole = n.call.specs[0]
+    nan = x.isnan().logical_and(out.isnan())  # type: ignore[attr-defined]
+    return _share(g, x.eq(out).logical_or(nan), whole, tuple(range(whole.ndim)), False)  # type: ignore[attr-defined]
+
+
+AMAX = _over_dims("amax", "max_values_cpu", True, "AmaxBackward0", False)
+AMIN = _over_dims("amin", "min_values_cpu", False, "AminBackward0", False)
+MAX_ALL = _over_dims("max", "max_all", True, "MaxBackward1", True)
+MIN_ALL = _over_dims("min", "min_all", False, "MinBackward1", True)
+
+
+def _same_dtype_out(out: Tensor | None, result: Tensor) -> Tensor:
+    if out is not None and out.dtype is not result.dtype:
+        raise RuntimeError(
+            "Expected the dtype for input and out to match, but got "
+            f"{scalar_name(result.dtype)} for input's dtype and {scalar_name(out.dtype)} for "
+            "out's dtype."
+        )
+    return into(out, result)
 
 
 def amax(
@@ -97,21 +124,73 @@ def amax(
     tensor([5., 7.])
     """
     dims = reduced_dims(dim, input.ndim)
-    return into(out, apply(AMAX, (input,), (dims, keepdim)))
+    return _same_dtype_out(out, apply(AMAX, (input,), (dims, keepdim)))
 
 
 def amin(
     input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Tensor | None = None
 ) -> Tensor:
-    """The smallest value over ``dim``; equal ones share the gradient."""
+    """The smallest value over ``dim``; equal ones share the gradient.
+
+    >>> import cresset as torch
+    >>> torch.amin(torch.tensor([[1., 5.], [7., 3.]]), 1)
+    tensor([1., 3.])
+    """
     dims = reduced_dims(dim, input.ndim)
-    return into(out, apply(AMIN, (input,), (dims, keepdim)))
+    return _same_dtype_out(out, apply(AMIN, (input,), (dims, keepdim)))
 
 
-def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
-    """``(min, max)``."""
-    chosen = () if dim is None else dim
-    return aminmax_result(amin(input, chosen, keepdim), amax(input, chosen, keepdim))
+def _aminmax_infer(s: Spec, dim: int | None, keepdim: bool) -> Result:
+    dims = reduced_dims(dim, s.ndim)
+    if s.numel == 0:
+        if dim is None:
+            raise RuntimeError(
+                "aminmax(): cannot compute aminmax over an empty dimension as the operation has no "
+                "identity."
+            )
+        if s.shape[dim] == 0:
+            raise IndexError(f"aminmax: Expected reduction dim {dim} to have non-zero size.")
+    elif s.dtype.is_complex:
+        raise not_implemented("aminmax_cpu", s.dtype)
+    out = dense(s.dtype, reduced_shape(s.shape, dims, keepdim), s.device)
+    return Result((out, out))
+
+
+def _aminmax_kernel(xp: Any, x: Any, dim: int | None, keepdim: bool) -> tuple:
+    axis = None if x.ndim == 0 else dim
+    return xp.min(x, axis=axis, keepdims=keepdim), xp.max(x, axis=axis, keepdims=keepdim)
+
+
+def _aminmax_grad(n: Any, g_min: Any, g_max: Any, x: Tensor, low: Tensor, high: Tensor) -> tuple:
+    dim, keepdim = n.call.params
+    whole = n.call.specs[0]
+    dims = reduced_dims(dim, whole.ndim)
+    parts = [
+        _share(g, unreduce(y, whole, dims, keepdim).eq(x), whole, dims, keepdim)  # type: ignore[attr-defined]
+        for g, y in ((g_min, low), (g_max, high))
+        if g is not None
+    ]
+    return (add(*parts) if len(parts) == 2 else parts[0],)
+
+
+AMINMAX = Op("aminmax", _aminmax_infer, _aminmax_kernel, vjp=_aminmax_grad, save=(0, OUT, OUT - 1),
+             multi=True, family="reduce")  # fmt: skip
+
+
+def aminmax(
+    input: Tensor, *, dim: int | None = None, keepdim: bool = False, out: Any = None
+) -> Any:
+    """``(min, max)`` of all elements, or along ``dim``.
+
+    >>> import cresset as torch
+    >>> torch.aminmax(torch.tensor([3., 1., 2.])).max
+    tensor(3.)
+    """
+    d = None if dim is None else wrap_dim(dim, input.ndim)
+    low, high = apply(AMINMAX, (input,), (d, keepdim))
+    if out is not None:
+        return aminmax_result(into_typed(out[0], low), into_typed(out[1], high))
+    return aminmax_result(low, high)
 
 
 # -- extremes along one dimension, with their places -----------------------------------------------
@@ -133,11 +212,14 @@ def _pick_grad(n: Any, g: Any, gi: Any, indices: Tensor) -> tuple:
     return (None if g is None else _take(n, g, indices),)
 
 
-def _pick(name: str, choose: Any) -> Op:
+def _pick(name: str, choose: Any, label: str = "", refuse: tuple[int, ...] = (dtypes.COMPLEX,),
+          title: str = "", grad_name: str = "") -> Op:  # fmt: skip
     def infer(s: Spec, dim: int, keepdim: bool) -> Result:
-        if s.dtype.is_complex:
+        if s.dtype.is_complex and not label:
             raise RuntimeError(f"{name}(): does not support complex input")
-        _not_empty(s, (dim,), name)
+        _not_empty(s, (dim,), title or name)
+        if s.dtype.category in refuse:
+            raise not_implemented(label, s.dtype)
         shape = reduced_shape(s.shape, (dim,), keepdim) if s.shape else ()
         return Result((dense(s.dtype, shape, s.device), dense(dtypes.int64, shape, s.device)))
 
@@ -151,7 +233,7 @@ def _pick(name: str, choose: Any) -> Op:
         return values, where
 
     return Op(name, infer, kernel, vjp=_pick_grad, save=(OUT - 1,), multi=True, family="reduce",
-              grad_name=name.title() + "Backward0")  # fmt: skip
+              grad_name=grad_name or name.title() + "Backward0")  # fmt: skip
 
 
 def _mode_places(xp: Any, x: Any, dim: int) -> Any:
@@ -184,18 +266,20 @@ def _nanmedian_places(xp: Any, x: Any, dim: int) -> Any:
     return xp.take_along_axis(order, middle, dim).squeeze(dim)
 
 
+_NO_MEDIAN = (dtypes.BOOL, dtypes.COMPLEX)
 MAX_DIM = _pick("max", lambda xp, x, d: xp.argmax(x, axis=d))
 MIN_DIM = _pick("min", lambda xp, x, d: xp.argmin(x, axis=d))
-MEDIAN_DIM = _pick("median", _median_places)
-NANMEDIAN_DIM = _pick("nanmedian", _nanmedian_places)
-MODE = _pick("mode", _mode_places)
+MEDIAN_DIM = _pick("median", _median_places, "median_out", _NO_MEDIAN, "", "MedianBackward1")
+NANMEDIAN_DIM = _pick("nanmedian", _nanmedian_places, "median_out", _NO_MEDIAN, "median",
+                      "NanmedianBackward1")  # fmt: skip
+MODE = _pick("mode", _mode_places, "mode_cpu")
 
 
 def _along(op: Op, kind: Any, x: Tensor, dim: int, keepdim: bool, out: Any) -> Any:
     d = wrap_dim(dim, x.ndim)
     values, indices = apply(op, (x,), (d, keepdim))
     if out is not None:
-        return kind(into(out[0], values), into(out[1], indices))
+        return kind(into_typed(out[0], values), into_typed(out[1], indices))
     return kind(values, indices)
 
 
@@ -242,9 +326,12 @@ def _arg(name: str, larger: bool) -> Any:
         if s.numel == 0 and (dim is None or s.shape[dim] == 0):
             raise IndexError(
                 f"{name}(): Expected reduction dim "
-                + ("to be specified for input.numel() == 0. Specify the reduction dim with the "
-                   "'dim' argument." if dim is None else f"{dim} to have non-zero size.")
+                + ("to be specified for input.numel() == 0."
+                   if dim is None else f"{dim} to have non-zero size.")
             )  # fmt: skip
+        if s.dtype.is_complex or s.dtype is dtypes.bool_:
+            kind = "complex" if s.dtype.is_complex else "bool"
+            raise RuntimeError(f"{name}(): does not support {kind} input")
         if dim is None:
             shape: tuple[int, ...] = (1,) * s.ndim if keepdim else ()
         else:
@@ -264,9 +351,7 @@ def _arg(name: str, larger: bool) -> Any:
                  out: Tensor | None = None, axis: int | None = None) -> Tensor:  # fmt: skip
         dim = axis if dim is None else dim
         d = None if dim is None else wrap_dim(dim, input.ndim)
-        if input.dtype is dtypes.bool_:
-            raise RuntimeError(f"\"{name}_cpu\" not implemented for 'Bool'")
-        return into(out, apply(op, (input,), (d, keepdim)))
+        return into_typed(out, apply(op, (input,), (d, keepdim)))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""Where the {"largest" if larger else "smallest"} value is (along ``dim``).
@@ -281,22 +366,41 @@ def _arg(name: str, larger: bool) -> Any:
 argmax, argmin = _arg("argmax", True), _arg("argmin", False)
 
 
-def _all_median(name: str, op: Op, kind: Any, doc: str) -> Any:
+def _median_of_all(name: str, places: Any) -> Op:
+    def infer(s: Spec) -> Result:
+        if s.dtype.category in _NO_MEDIAN:
+            raise not_implemented("median_cpu", s.dtype)
+        return Result((dense(s.dtype, (), s.device),))
+
+    def kernel(xp: Any, x: Any) -> Any:
+        flat = x.reshape(-1)
+        if flat.size:
+            return flat[places(xp, flat, 0)]
+        # Of nothing: what a NaN becomes when it is converted.
+        signed = x.dtype.kind == "i" and x.dtype.itemsize >= 4
+        nothing = xp.nan if x.dtype.kind == "f" else xp.iinfo(x.dtype).min if signed else 0
+        return xp.asarray(nothing, x.dtype)
+
+    return Op(name, infer, kernel, vjp=(_shared_by_all,), save=(0, OUT), family="reduce")
+
+
+def _median(name: str, op_all: Op, op: Op, kind: Any, doc: str) -> Any:
     def function(input: Tensor, dim: int | None = None, keepdim: bool = False, *,
                  out: Any = None) -> Any:  # fmt: skip
-        if dim is not None:
-            return _along(op, kind, input, dim, keepdim, out)
-        if not input.numel():
-            return input.new_full((), math.nan)  # type: ignore[attr-defined]
-        return apply(op, (reshape(input, (-1,)),), (0, False))[0]
+        if dim is None:
+            return apply(op_all, (input,))
+        return _along(op, kind, input, dim, keepdim, out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     return function
 
 
-median = _all_median(
-    "median", MEDIAN_DIM, median_result,
+MEDIAN, NANMEDIAN = (
+    _median_of_all("median", _median_places), _median_of_all("nanmedian", _nanmedian_places),
+)  # fmt: skip
+median = _median(
+    "median", MEDIAN, MEDIAN_DIM, median_result,
     """The lower median of all elements, or along ``dim`` (values, indices); NaN wins.
 
     >>> import cresset as torch
@@ -304,261 +408,29 @@ median = _all_median(
     tensor(2.)
     """,
 )  # fmt: skip
-nanmedian = _all_median("nanmedian", NANMEDIAN_DIM, nanmedian_result,
-                        "The median of what is not NaN.")  # fmt: skip
+nanmedian = _median(
+    "nanmedian", NANMEDIAN, NANMEDIAN_DIM, nanmedian_result,
+    """The median of what is not NaN.
+
+    >>> import cresset as torch
+    >>> torch.nanmedian(torch.tensor([4., float('nan'), 3.]))
+    tensor(3.)
+    """,
+)  # fmt: skip
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
-    """The most frequent value along ``dim`` and the last place where it occurs."""
+    """The most frequent value along ``dim`` and the last place where it occurs.
+
+    >>> import cresset as torch
+    >>> torch.mode(torch.tensor([3., 1., 3.])).indices
+    tensor(2)
+    """
     return _along(MODE, mode_result, input, dim, keepdim, out)
-
-
-# -- truth -----------------------------------------------------------------------------------------
-
-
-def _truth(name: str, every: bool) -> Any:
-    def infer(s: Spec, dims: tuple[int, ...], keepdim: bool) -> Result:
-        d = dtypes.uint8 if s.dtype is dtypes.uint8 else dtypes.bool_
-        return Result((dense(d, reduced_shape(s.shape, dims, keepdim), s.device),))
-
-    def kernel(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
-        return (xp.all if every else xp.any)(x, axis=dims, keepdims=keepdim)
-
-    op = Op(name, infer, kernel, family="reduce")
-
-    def function(input: Tensor, dim: Any = None, keepdim: bool = False, *,
-                 out: Tensor | None = None, axis: Any = None) -> Tensor:  # fmt: skip
-        dims = reduced_dims(axis if dim is None else dim, input.ndim)
-        return into(out, apply(op, (input,), (dims, keepdim)))
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"""Whether {name} element{"s are" if every else " is"} true, in ``dim``.
-
-    >>> import cresset as torch
-    >>> torch.{name}(torch.tensor([True, False]))
-    tensor({not every})
-    """
-    return function
-
-
-all_, any_ = _truth("all", True), _truth("any", False)
-
-
-# -- products and counts ---------------------------------------------------------------------------
-
-
-def _prod_infer(s: Spec, dims: tuple[int, ...], keepdim: bool, d: dtype) -> Result:
-    return Result((dense(d, reduced_shape(s.shape, dims, keepdim), s.device),), d)
-
-
-def _prod_grad(n: Any, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
-    """The product of the others: by prefix and suffix products, so that zeros are right."""
-    dims, keepdim, _ = n.call.params
-    whole = n.call.specs[0]
-    g = unreduce(g, whole, dims, keepdim)
-    if len(dims) == 1:
-        return mul(g, _others(x, dims[0]))
-    flat = _others(reshape(x, (-1,)), 0)
-    return mul(g, reshape(flat, whole.shape))
-
-
-def _others(x: Tensor, dim: int) -> Tensor:
-    """Per element, the product of the other elements along ``dim``."""
-    if not x.shape or x.shape[dim] <= 1:
-        return x.new_ones(x.shape)  # type: ignore[attr-defined]
-    from cresset.ops.join import cat, flip
-    from cresset.ops.scan import cumprod
-
-    size = x.shape[dim]
-    ones = x.new_ones(tuple(1 if i == dim else m for i, m in enumerate(x.shape)))  # type: ignore[attr-defined]
-    before = cumprod(cat([ones, x.narrow(dim, 0, size - 1)], dim), dim)  # type: ignore[attr-defined]
-    turned = flip(x, [dim])
-    after = flip(cumprod(cat([ones, turned.narrow(dim, 0, size - 1)], dim), dim), [dim])  # type: ignore[attr-defined]
-    return mul(before, after).conj()  # type: ignore[attr-defined]
-
-
-def _prod_kernel(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, d: dtype) -> Any:
-    return xp.prod(x, axis=dims, keepdims=keepdim)
-
-
-PROD = Op("prod", _prod_infer, _prod_kernel, vjp=(_prod_grad,), save=(0, OUT), family="reduce")
-
-
-def prod(
-    input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: dtype | None = None,
-    out: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """The product of all elements, or along ``dim``.
-
-    >>> import cresset as torch
-    >>> torch.prod(torch.tensor([2., 3.]))
-    tensor(6.)
-    """
-    d = dtype or (dtypes.int64 if input.dtype.category < dtypes.FLOAT else input.dtype)
-    return into(out, apply(PROD, (input,), (reduced_dims(dim, input.ndim), keepdim, d)))
-
-
-def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The sum of what is not NaN."""
-    return sum_(input.nan_to_num(0.0, math.inf, -math.inf) if input.is_floating_point() else input,  # type: ignore[attr-defined]
-                dim, keepdim, dtype=dtype)  # fmt: skip
-
-
-def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The mean of what is not NaN."""
-    count = sum_(cast(input.isnan().logical_not(), dtypes.int64), dim, keepdim)  # type: ignore[attr-defined]
-    return div(nansum(input, dim, keepdim, dtype=dtype), count)
-
-
-def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
-    """How many elements are not zero."""
-    return sum_(cast(input.ne(0), dtypes.int64), dim)  # type: ignore[attr-defined]
-
-
-# -- logsumexp and norms ---------------------------------------------------------------------------
-
-
-def _lse_infer(s: Spec, dims: tuple[int, ...], keepdim: bool) -> Result:
-    d = s.dtype if s.dtype.category >= dtypes.FLOAT else dtypes.get_default_dtype()
-    return Result((dense(d, reduced_shape(s.shape, dims, keepdim), s.device),), d)
-
-
-def _lse_kernel(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
-    if x.size == 0:
-        return xp.full(reduced_shape(x.shape, dims, keepdim), -xp.inf)
-    top = xp.max(x, axis=dims, keepdims=True)
-    shift = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
-    total = xp.log(xp.sum(xp.exp(x - shift), axis=dims, keepdims=True)) + shift
-    return total if keepdim else total.reshape(reduced_shape(x.shape, dims, False))
-
-
-def _lse_grad(n: Any, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
-    dims, keepdim = n.call.params
-    whole = n.call.specs[0]
-    share = sub(x, unreduce(out, whole, dims, keepdim)).exp()  # type: ignore[attr-defined]
-    return mul(unreduce(g, whole, dims, keepdim), share)
-
-
-LOGSUMEXP = Op("logsumexp", _lse_infer, _lse_kernel, vjp=(_lse_grad,), save=(0, OUT),
-               family="reduce")  # fmt: skip
-
-
-def logsumexp(
-    input: Tensor, dim: Any, keepdim: bool = False, *, out: Tensor | None = None
-) -> Tensor:
-    """``log(sum(exp(input)))`` over ``dim``, without overflow.
-
-    >>> import cresset as torch
-    >>> torch.logsumexp(torch.tensor([1000., 1000.]), 0)
-    tensor(1000.6932)
-    """
-    return into(out, apply(LOGSUMEXP, (input,), (reduced_dims(dim, input.ndim), keepdim)))
-
-
-def norm(
-    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False,
-    out: Tensor | None = None, dtype: dtype | None = None,
-) -> Tensor:  # fmt: skip
-    """The vector norm ``(sum |x|^p)^(1/p)`` over all elements or over ``dim``.
-
-    >>> import cresset as torch
-    >>> torch.norm(torch.tensor([3., 4.]))
-    tensor(5.)
-    """
-    if p == "nuc":
-        from cresset.ops.linalg import svdvals
-
-        return into(out, sum_(svdvals(input), -1))
-    order = 2.0 if p in ("fro", None) else float(p)
-    return into(out, vector_norm(input, order, dim, keepdim, dtype=dtype))
-
-
-def _norm_infer(s: Spec, order: float, dims: tuple[int, ...], keepdim: bool, d: dtype) -> Result:
-    return Result((dense(d.to_real(), reduced_shape(s.shape, dims, keepdim), s.device),), d)
-
-
-def _norm_kernel(
-    xp: Any, x: Any, order: float, dims: tuple[int, ...], keepdim: bool, d: dtype
-) -> Any:
-    size = xp.abs(x)
-    if order == 2:
-        return xp.sqrt(xp.sum(size * size, axis=dims, keepdims=keepdim))
-    if order == 1:
-        return xp.sum(size, axis=dims, keepdims=keepdim)
-    if order == math.inf:
-        return xp.max(size, axis=dims, keepdims=keepdim, initial=0)
-    if order == -math.inf:
-        return xp.min(size, axis=dims, keepdims=keepdim)
-    if order == 0:
-        return xp.sum(x != 0, axis=dims, keepdims=keepdim)
-    return xp.sum(size**order, axis=dims, keepdims=keepdim) ** (1 / order)
-
-
-def _norm_grad(n: Any, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
-    order, dims, keepdim, _ = n.call.params
-    whole = n.call.specs[0]
-    size = unreduce(out, whole, dims, keepdim)
-    g = unreduce(g, whole, dims, keepdim)
-    if order == 0:
-        return mul(x, 0.0)
-    if order == 2:
-        return mul(g, x.div(size).masked_fill(size.eq(0), 0.0))  # type: ignore[attr-defined]
-    if order == 1:
-        return mul(g, x.sgn())  # type: ignore[attr-defined]
-    magnitude = x.abs()  # type: ignore[attr-defined]
-    if math.isinf(order):
-        at = cast(magnitude.eq(size), g.dtype)
-        return mul(div(mul(g, at), sum_(at, dims, True)), x.sgn())  # type: ignore[attr-defined]
-    slope = mul(x, pow(magnitude, order - 2))
-    if order < 2:
-        slope = slope.masked_fill(x.eq(0), 0.0)  # type: ignore[attr-defined]
-    scale = pow(size, order - 1)
-    return mul(g, div(slope, scale).masked_fill(size.eq(0), 0.0))  # type: ignore[attr-defined]
-
-
-NORM = Op("linalg_vector_norm", _norm_infer, _norm_kernel, vjp=(_norm_grad,), save=(0, OUT),
-          family="reduce")  # fmt: skip
-
-
-def vector_norm(
-    x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *,
-    dtype: dtype | None = None, out: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """The vector norm of order ``ord`` (2, 1, 0, inf, -inf or any other number)."""
-    d = dtype or x.dtype
-    if d.category < dtypes.FLOAT:
-        raise RuntimeError(
-            "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
-            f"{scalar_name(d)}"
-        )
-    dims = reduced_dims(dim, x.ndim)
-    if x.numel() == 0 and ord < 0:
-        raise RuntimeError(
-            f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the "
-            "operation does not have an identity"
-        )
-    return into(out, apply(NORM, (x,), (float(ord), dims, keepdim, d)))
-
-
-def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
-    """The p-norm of ``input - other``."""
-    return vector_norm(sub(input, other), p)
-
-
-def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
-    """Each part along ``dim`` scaled down so that its p-norm is at most ``maxnorm``."""
-    d = wrap_dim(dim, input.ndim)
-    rest = [i for i in range(input.ndim) if i != d]
-    size = vector_norm(input, p, rest, True)
-    scale = div(maxnorm, add(size, 1e-7))
-    factor = scale.masked_fill(size.le(maxnorm), 1.0)  # type: ignore[attr-defined]
-    return mul(input, factor)
 
 
 TORCH = (
     "amax", "amin", "aminmax", "max=max_", "min=min_", "argmax", "argmin", "median", "nanmedian",
-    "mode", "all=all_", "any=any_", "prod", "nansum", "nanmean", "count_nonzero", "logsumexp",
-    "norm", "dist", "renorm",
+    "mode",
 )  # fmt: skip
 METHODS = TORCH
-IN_PLACE = ("renorm",)

@@ -660,7 +660,7 @@ def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
     """The p-norm of ``x1 - x2 + eps`` over the last dimension."""
-    from cresset.ops.extremes import norm
+    from cresset.ops.vector_norm import norm
 
     return norm(add(sub(x1, x2), eps), p, -1, keepdim)
 

@@ -12,9 +12,10 @@ from cresset.tensor import Tensor
 #: The family modules, in the order in which later ones may build on earlier ones.
 FAMILIES = (
     "inplace", "pointwise", "math", "rounding", "binary", "compare", "select", "softmax",
-    "activation", "creation", "ranges", "cast", "view", "reduce", "extremes", "scan", "sort",
-    "index", "gather", "join", "matmul", "linalg", "conv", "pool", "norm", "loss", "embedding",
-    "random", "rnn", "resize", "extras",
+    "activation", "creation", "ranges", "cast", "view", "reduce", "aggregate",
+    "extremes", "scan", "sort", "vector_norm", "index", "gather", "join",
+    "matmul", "linalg", "solvers", "conv", "pool", "norm", "loss",
+    "embedding", "random", "rnn", "resize", "extras",
 )  # fmt: skip
 
 #: Everything that ``torch.name`` offers from the families.

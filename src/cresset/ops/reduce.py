@@ -24,7 +24,8 @@ def reduced_dims(dim: Any, ndim: int) -> tuple[int, ...]:
         return (wrap_dim(dim, ndim),) if ndim else (() if wrap_dim(dim, 0) == 0 else ())
     dims = [wrap_dim(d, ndim) for d in dim]
     if len(set(dims)) != len(dims):
-        raise RuntimeError(f"dim {dims[0]} appears multiple times in the list of dims")
+        again = next(d for i, d in enumerate(dims) if d in dims[:i])
+        raise RuntimeError(f"dim {again} appears multiple times in the list of dims")
     return tuple(sorted(dims)) if dims else tuple(range(ndim))
 
 
@@ -46,8 +47,20 @@ def _sum_infer(s: Spec, dims: tuple[int, ...], keepdim: bool, d: dtype) -> Resul
     return Result((dense(d, reduced_shape(s.shape, dims, keepdim), s.device),), d)
 
 
+def accumulator(xp: Any, x: Any, dims: tuple[int, ...]) -> Any:
+    """The type to add up in (None: the array's own).
+
+    Half precision adds up in float32. NumPy adds pairwise along the last dimension and one by one
+    along the others, where the error grows with the count: long float32 columns use float64.
+    """
+    if x.dtype == xp.float16:
+        return xp.float32
+    long = x.dtype == xp.float32 and dims and dims[-1] != x.ndim - 1
+    return xp.float64 if long and count_of(x.shape, dims) > 4096 else None
+
+
 def _sum_kernel(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, d: dtype) -> Any:
-    return xp.sum(x, axis=dims, keepdims=keepdim)
+    return xp.sum(x, axis=dims, keepdims=keepdim, dtype=accumulator(xp, x, dims))
 
 
 def _sum_grad(n: Any, g: Tensor) -> Tensor:
@@ -124,13 +137,16 @@ def _mean_kernel(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, d: dtype
     count = count_of(x.shape, dims)
     if count == 0:
         return xp.full(reduced_shape(x.shape, dims, keepdim), xp.nan)
-    return xp.sum(x, axis=dims, keepdims=keepdim) / x.dtype.type(count)
+    total = xp.sum(x, axis=dims, keepdims=keepdim, dtype=accumulator(xp, x, dims))
+    return total / total.dtype.type(count)
 
 
 def _mean_grad(n: Any, g: Tensor) -> Tensor:
     dims, keepdim, _ = n.call.params
     whole = n.call.specs[0]
     g = cast(g, whole.dtype)
+    if not whole.numel:
+        return unreduce(g, whole, dims, keepdim)
     return unreduce(div(g, count_of(whole.shape, dims)), whole, dims, keepdim)
 
 
@@ -172,16 +188,24 @@ def _var_kernel(xp: Any, x: Any, dims: tuple[int, ...], keepdim: bool, correctio
         return xp.full(reduced_shape(x.shape, dims, keepdim), xp.nan)
     centred = wide - wide.mean(axis=dims, keepdims=True)
     total = (centred * centred.conj()).real.sum(axis=dims, keepdims=keepdim)
-    return total / max(count - correction, 0)
+    left = max(count - correction, 0)
+    # NumPy warns about a division by a zero number; the result is nan or inf all the same.
+    return total / xp.asarray(left, total.dtype)
 
 
 def _var_grad(n: Any, g: Tensor, x: Tensor) -> Tensor:
     dims, keepdim, correction = n.call.params
     whole = n.call.specs[0]
-    left = max(count_of(whole.shape, dims) - correction, 0)
-    scale = 2.0 / left if left else math.inf
+    g = unreduce(g, whole, dims, keepdim)
+    if not whole.numel:
+        return g
+    left = count_of(whole.shape, dims) - correction
     centred = sub(x, mean(x, dims, True)) if dims else sub(x, x)
-    return mul(mul(unreduce(g, whole, dims, keepdim), scale), centred)
+    if left <= 0 and len(dims) == whole.ndim:
+        # 2 / 0 times the deviation: nan where that is 0, else infinite.
+        steep = centred.new_full(whole.shape, math.inf)  # type: ignore[attr-defined]
+        return mul(g, steep.masked_fill(centred.eq(0), math.nan))  # type: ignore[attr-defined]
+    return mul(mul(g, 2.0 / left if left else math.inf), centred)
 
 
 VAR = Op("var", _var_infer, _var_kernel, vjp=(_var_grad,), save=(0,), family="reduce")

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cresset.autograd.grad_mode import no_grad
-from cresset.ops.extremes import vector_norm
 from cresset.ops.join import stack
+from cresset.ops.vector_norm import vector_norm
 from cresset.tensor import Tensor
 
 
