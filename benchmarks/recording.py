@@ -25,6 +25,7 @@ class _Hollow:
         self.plan = plan
         self.slots = plan.slots
         self.seen = plan.seen
+        self.compile_at = -1
         self.values: list[Any] | None = None
 
     def run(self, values: list[Any], lines: dict[int, str]) -> Any:

@@ -28,6 +28,7 @@ from cresset.autograd import (
     set_grad_enabled,
 )
 from cresset.autograd.anomaly import is_anomaly_enabled
+from cresset.core import graph as _graph
 from cresset.device import device, get_default_device, set_default_device
 from cresset.dtypes import dtype, finfo, get_default_dtype, iinfo
 from cresset.namespace import (
@@ -104,12 +105,25 @@ _LAZY = (
 _LAZY_NAMES = {"save": "serialization", "load": "serialization"}
 
 
+def _compiler(program: Any, plan: Any) -> Any:
+    """The compiler loads (and with it llvmlite) when the first plan is to be compiled."""
+    from cresset.compiler import compile_plan
+
+    return compile_plan(program, plan)
+
+
+_graph.RECORDER.compiler = _compiler
+
+
 def __getattr__(name: str) -> Any:
     import importlib
 
     if name in _LAZY:
         module = importlib.import_module(f"{__name__}.{name}")
         globals()[name] = module
+        from cresset.compat.missing import explain
+
+        explain()
         return module
     if name in _LAZY_NAMES:
         value = getattr(importlib.import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
@@ -121,9 +135,6 @@ def __getattr__(name: str) -> Any:
     raise missing("torch", name, known)
 
 
-        from cresset.compat.missing import explain
-
-        explain()
 __all__ = [
     "Size", "Tensor", "Variable", "can_cast", "channels_last", "channels_last_3d", "compile",
     "contiguous_format", "device", "dtype", "enable_grad", "finfo", "from_dlpack",

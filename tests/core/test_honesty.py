@@ -153,12 +153,12 @@ def _peak() -> int:
 def test_a_long_loop_that_looks_at_nothing_has_flat_memory_and_the_right_answer():
     total = torch.zeros(())
     one = torch.ones(())
-    for _ in range(5_000):
+    for _ in range(10_000):  # the plan is compiled on the way
         total = total + one
     before = _peak()
     for _ in range(20_000):
         total = total + one
-    assert total.item() == 25_000
+    assert total.item() == 30_000
     assert _peak() - before < 30_000  # kilobytes
 
 

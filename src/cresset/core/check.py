@@ -2,8 +2,8 @@
 
 The plain way keeps every value, writes into nothing and frees nothing. So a buffer that a plan
 freed too early, overwrote while somebody could still read it, or let two results share shows as a
-difference. The kernels are the same, so results must agree bit for bit. A plan of another tier is
-held to the same reference through ``run_checked``, with a tolerance.
+difference. On the first tier the kernels are the same, so results must agree bit for bit; compiled
+plans may round otherwise.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def run_checked(
     if failed or failure is not None:
         return failure
     for slot in live:
-        if not same(values[slot], plain[slot]):
+        if not same(values[slot], plain[slot]) and not (
+            plan.tier != "reference" and close(values[slot], plain[slot])
+        ):
             raise RuntimeError(
                 f"internal error: a plan of {len(plan.steps)} steps gave another value for slot "
                 f"{slot} than running its ops one by one"
@@ -58,3 +60,11 @@ def run_checked(
 def same(a: Any, b: Any) -> bool:
     """Whether two buffers hold the same bits."""
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def close(a: Any, b: Any) -> bool:
+    """Whether two buffers differ by rounding only, as far as one can tell from the results."""
+    if a.dtype != b.dtype or a.shape != b.shape or a.dtype.kind not in "fc":
+        return False
+    largest = np.max(np.abs(b), initial=0, where=np.isfinite(b))
+    return np.allclose(a, b, rtol=1e-3, atol=1e-5 + 1e-4 * float(largest), equal_nan=True)

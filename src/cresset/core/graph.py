@@ -31,6 +31,7 @@ from cresset.core.storage import Storage
 MOST_NODES = 2_000
 MOST_BYTES = 256 << 20
 
+
 _new = object.__new__
 
 #: Guards the current graph; recording and flushing are short or release the GIL themselves.
@@ -63,9 +64,11 @@ class Graph:
 class _Recorder:
     """Holds the current graph (one per process, so threads see one program order)."""
 
-    __slots__ = ("graph", "cache", "flushes", "running")
+    __slots__ = ("graph", "cache", "flushes", "running", "compiler")
 
     def __init__(self) -> None:
+        #: ``compiler(program, plan)`` gives a faster plan; set by the package, which knows one.
+        self.compiler: Any = None
         self.graph = Graph()
         self.cache = PlanCache()
         self.flushes = 0
@@ -239,7 +242,19 @@ def flush(reason: str = "asked for") -> None:
         if plan is None:
             plan = reference_plan(program, graph.slots)
             RECORDER.cache.put(program, plan)
+        elif plan.seen == plan.compile_at and PROCESS.compile and RECORDER.compiler is not None:
+            plan = _compile(program, plan)
         _run(graph, plan, program, bound)
+
+
+def _compile(program: Program, plan: Plan) -> Plan:
+    """The plan on the second tier, from now on in the cache; itself if it has to stay."""
+    native = RECORDER.compiler(program, plan)
+    if native is not plan:
+        RECORDER.cache.put(program, native)
+        if PROCESS.debug:
+            print(f"[cresset] compiled a plan of {len(plan.steps)} kernels", file=sys.stderr)
+    return native
 
 
 def _run(graph: Graph, plan: Plan, program: Program, bound: list[tuple[int, Storage]]) -> None:

@@ -2,6 +2,7 @@
 
 CRESSET_MODE=eager   run every op as it is recorded (the default is ``lazy``)
 CRESSET_DEBUG=1..4   say why each flush happened; higher levels belong to the compiler
+CRESSET_COMPILE=0    stay on the first tier: no plan becomes machine code
 CRESSET_CHECK=1      run every plan a second time the plain way, and compare (``core/check.py``)
 """
 
@@ -21,6 +22,7 @@ class _Process:
         self.eager = mode == "eager"
         self.debug = int(os.environ.get("CRESSET_DEBUG", "0") or "0")
         self.check = os.environ.get("CRESSET_CHECK", "0") not in ("", "0")
+        self.compile = os.environ.get("CRESSET_COMPILE", "1") not in ("", "0") and not self.eager
         self.legacy = os.environ.get("CRESSET_LEGACY", "0") not in ("", "0")
 
 

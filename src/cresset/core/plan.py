@@ -47,10 +47,27 @@ class Step(NamedTuple):
     node: int
 
 
+#: Heavy plans are compiled at the third sight, light ones only when they go on and on.
+EARLY, LATE = 3, 100
+#: About half a millisecond of reference kernels.
+HEAVY = 500
+
+
+def _work(steps: list[Step]) -> int:
+    """A rough count of the microseconds that the reference kernels take, from shapes alone."""
+    total = 0
+    for step in steps:
+        moved = step.call.nbytes + sum(spec.nbytes for _, spec, _ in step.operands)
+        total += 5 + moved // 2_000
+        if step.call.op.family in ("conv", "pool"):
+            total += 50
+    return total
+
+
 class Plan:
     """A runnable program on the reference tier."""
 
-    __slots__ = ("steps", "slots", "constants", "seen", "tier")
+    __slots__ = ("steps", "slots", "constants", "seen", "tier", "compile_at")
 
     def __init__(
         self, steps: list[Step], slots: int, constants: tuple[tuple[int, Any], ...] = ()
@@ -61,6 +78,8 @@ class Plan:
         self.constants = constants
         self.seen = 1
         self.tier = "reference"
+        #: Compiled when met for this time: a count, so that the same program gives the same bits.
+        self.compile_at = EARLY if _work(steps) >= HEAVY else LATE
 
     def run(self, values: list[Any], lines: dict[int, str]) -> BaseException | None:
         """Fill ``values`` in place. Returns the first error; failed values hold their exception."""

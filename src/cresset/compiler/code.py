@@ -1,0 +1,222 @@
+"""``Code``: LLVM IR as text, with structured loops.
+
+Values are register names. What changes in a loop lives in a ``slot`` (an alloca, which LLVM turns
+into registers), so loops need no phi nodes of their own. LLVM parses the text; writing it is an
+order of magnitude faster than building IR objects, and it can be read as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: LLVM types by dtype name; bool and uint8 share i8, as in memory.
+TYPES = {
+    "float32": "float", "float64": "double", "int64": "i64", "int32": "i32", "int16": "i16",
+    "int8": "i8", "uint8": "i8", "bool": "i8",
+}  # fmt: skip
+
+
+class Code:
+    """The body of one function."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.entry: list[str] = []
+        self.declared: set[str] = set()
+        self._count = 0
+
+    def name(self, hint: str = "v") -> str:
+        self._count += 1
+        return f"{hint}{self._count}"
+
+    def let(self, text: str) -> str:
+        """``%r = text``; returns ``%r``."""
+        register = f"%{self.name()}"
+        self.lines.append(f"  {register} = {text}")
+        return register
+
+    def do(self, text: str) -> None:
+        self.lines.append(f"  {text}")
+
+    def note(self, text: str) -> None:
+        self.lines.append(f"  ; {text}")
+
+    def declare(self, text: str) -> None:
+        self.declared.add(f"declare {text}")
+
+    # -- control ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def loop(self, count: int | str, step: int = 1) -> Iterator[str]:
+        """Run the body for i = 0, step, ... below ``count``; yields the register of i.
+
+        A constant count of at most one step needs no loop.
+        """
+        if isinstance(count, int) and count <= step:
+            if count > 0:
+                yield "0"
+                return
+            raise ValueError("an empty loop must not be emitted")
+        label = self.name("loop")
+        before = self.name("before")
+        self.do(f"br label %{before}")
+        self.lines.append(f"{before}:")
+        self.do(f"br label %{label}")
+        self.lines.append(f"{label}:")
+        i = f"%i.{label}"
+        self.do(f"{i} = phi i64 [0, %{before}], [{i}.next, %{label}.end]")
+        yield i
+        self.do(f"br label %{label}.end")
+        self.lines.append(f"{label}.end:")
+        self.do(f"{i}.next = add nuw nsw i64 {i}, {step}")
+        self.do(f"{i}.more = icmp ult i64 {i}.next, {count}")
+        self.do(f"br i1 {i}.more, label %{label}, label %{label}.exit")
+        self.lines.append(f"{label}.exit:")
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def slot(self, kind: str, value: str | None = None) -> str:
+        """A variable of an LLVM type, set to ``value`` here."""
+        register = f"%{self.name('slot')}"
+        self.entry.append(f"  {register} = alloca {kind}")
+        if value is not None:
+            self.do(f"store {kind} {value}, ptr {register}")
+        return register
+
+    def get(self, kind: str, slot: str) -> str:
+        return self.let(f"load {kind}, ptr {slot}")
+
+    def set(self, kind: str, slot: str, value: str) -> None:
+        self.do(f"store {kind} {value}, ptr {slot}")
+
+    def at(self, kind: str, pointer: str, index: str | int) -> str:
+        """The address of element ``index``."""
+        if index in (0, "0"):
+            return pointer
+        return self.let(f"getelementptr inbounds {kind}, ptr {pointer}, i64 {index}")
+
+    def load(self, kind: str, pointer: str, index: str | int = 0, align: int = 0) -> str:
+        tail = f", align {align}" if align else ""
+        return self.let(f"load {kind}, ptr {self.at(_element(kind), pointer, index)}{tail}")
+
+    def store(
+        self, kind: str, value: str, pointer: str, index: str | int = 0, align: int = 0
+    ) -> None:
+        tail = f", align {align}" if align else ""
+        self.do(f"store {kind} {value}, ptr {self.at(_element(kind), pointer, index)}{tail}")
+
+    # -- arithmetic of indices -------------------------------------------------------------------
+
+    def times(self, a: str | int, b: int) -> str:
+        """``a * b`` in i64."""
+        if b == 1 or a in (0, "0"):
+            return str(a)
+        if b == 0:
+            return "0"
+        if isinstance(a, int) or a.lstrip("-").isdigit():
+            return str(int(a) * b)
+        return self.let(f"mul nsw i64 {a}, {b}")
+
+    def plus(self, *terms: str | int) -> str:
+        """The sum of i64 terms."""
+        constant = 0
+        total: str | None = None
+        for term in terms:
+            text = str(term)
+            if text.lstrip("-").isdigit():
+                constant += int(text)
+            else:
+                total = text if total is None else self.let(f"add nsw i64 {total}, {text}")
+        if total is None:
+            return str(constant)
+        return total if constant == 0 else self.let(f"add nsw i64 {total}, {constant}")
+
+    def offset(self, indices: list[str], strides: tuple[int, ...]) -> str:
+        """``sum(indices * strides)``."""
+        return self.plus(*[self.times(i, s) for i, s in zip(indices, strides, strict=True)])
+
+    # -- vectors ---------------------------------------------------------------------------------
+
+    def splat(self, kind: str, lanes: int, value: str) -> str:
+        """A vector with ``value`` in every lane."""
+        one = self.let(f"insertelement <{lanes} x {kind}> poison, {kind} {value}, i64 0")
+        return self.let(
+            f"shufflevector <{lanes} x {kind}> {one}, <{lanes} x {kind}> poison, "
+            f"<{lanes} x i32> zeroinitializer"
+        )
+
+    def fma(self, kind: str, a: str, b: str, c: str) -> str:
+        """``a * b + c``, rounded once."""
+        suffix = mangle(kind)
+        self.declare(f"{kind} @llvm.fma.{suffix}({kind}, {kind}, {kind})")
+        return self.let(f"call {kind} @llvm.fma.{suffix}({kind} {a}, {kind} {b}, {kind} {c})")
+
+    def masked_load(self, kind: str, lanes: int, used: int, pointer: str) -> str:
+        """The first ``used`` lanes from memory, zero in the others."""
+        vector = f"<{lanes} x {kind}>"
+        if used == lanes:
+            return self.let(f"load {vector}, ptr {pointer}, align 4")
+        suffix = mangle(vector)
+        self.declare(f"{vector} @llvm.masked.load.{suffix}.p0(ptr, <{lanes} x i1>, {vector})")
+        return self.let(
+            f"call {vector} @llvm.masked.load.{suffix}.p0(ptr align 4 {pointer}, "
+            f"<{lanes} x i1> {mask(lanes, used)}, {vector} zeroinitializer)"
+        )
+
+    def strided_load(self, kind: str, lanes: int, used: int, stride: int, pointer: str) -> str:
+        """Every ``stride``-th element, ``used`` of them, zero in the other lanes."""
+        if stride == 1:
+            return self.masked_load(kind, lanes, used, pointer)
+        wide = lanes * stride
+        both = self.masked_load(kind, wide, (used - 1) * stride + 1, pointer)
+        picks = ", ".join(f"i32 {i * stride}" for i in range(lanes))
+        return self.let(
+            f"shufflevector <{wide} x {kind}> {both}, <{wide} x {kind}> poison, "
+            f"<{lanes} x i32> <{picks}>"
+        )
+
+    def masked_store(self, kind: str, lanes: int, used: int, value: str, pointer: str) -> None:
+        """The first ``used`` lanes into memory."""
+        vector = f"<{lanes} x {kind}>"
+        if used == lanes:
+            self.do(f"store {vector} {value}, ptr {pointer}, align 4")
+            return
+        suffix = mangle(vector)
+        self.declare(f"void @llvm.masked.store.{suffix}.p0({vector}, ptr, <{lanes} x i1>)")
+        self.do(
+            f"call void @llvm.masked.store.{suffix}.p0({vector} {value}, ptr align 4 {pointer}, "
+            f"<{lanes} x i1> {mask(lanes, used)})"
+        )
+
+    def fail_if(self, condition: str) -> None:
+        """Leave the function, reporting failure, where an ``i1`` is true."""
+        bad, good = self.name("bad"), self.name("good")
+        self.do(f"br i1 {condition}, label %{bad}, label %{good}")
+        self.lines.append(f"{bad}:")
+        self.do("ret i1 true")
+        self.lines.append(f"{good}:")
+
+    def function(self, name: str, arguments: list[str]) -> str:
+        """The text of the function; it returns whether it failed."""
+        body = "\n".join([*self.entry, "  br label %start", "start:", *self.lines])
+        return (
+            f"define internal i1 @{name}({', '.join(arguments)}) #0 {{\n{body}\n  ret i1 false\n}}"
+        )
+
+
+def _element(kind: str) -> str:
+    """The element type of a vector type, or the type itself."""
+    return kind.split(" x ")[1].rstrip(">") if kind.startswith("<") else kind
+
+
+def mangle(kind: str) -> str:
+    """How a type is written in the name of an intrinsic."""
+    if kind.startswith("<"):
+        lanes, element = kind[1:-1].split(" x ")
+        return f"v{lanes}{mangle(element)}"
+    return {"float": "f32", "double": "f64"}.get(kind, kind)
+
+
+def mask(lanes: int, used: int) -> str:
+    return "<" + ", ".join(f"i1 {int(i < used)}" for i in range(lanes)) + ">"

@@ -1,0 +1,34 @@
+"""What a lowering gets and gives: arrays behind pointers, and code to emit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from cresset.compiler.code import Code
+from cresset.core.spec import Spec
+
+
+class Array(NamedTuple):
+    """An operand or output inside a kernel: where it lies and how it is laid out."""
+
+    pointer: str
+    spec: Spec
+
+    def number(self, c: Code, kind: str) -> str:
+        """The value of a number operand, converted to a float type."""
+        if self.spec.number == 2:
+            value = c.load("double", self.pointer)
+            return value if kind == "double" else c.let(f"fptrunc double {value} to float")
+        value = c.load("i64", self.pointer)
+        return c.let(f"sitofp i64 {value} to {kind}")
+
+
+class Lowering(NamedTuple):
+    """How a step becomes code."""
+
+    emit: Callable[[Code], None]
+    #: Bytes of scratch memory; their pointer is ``%scratch``.
+    scratch: int = 0
+    #: (output, operand) pairs whose memory may be one.
+    pairs: tuple[tuple[int, int], ...] = ()

@@ -1,0 +1,184 @@
+"""Each lowering against the reference kernel of its op."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+import cresset as torch
+import cresset.nn.functional as F
+from cresset.core.modes import PROCESS
+
+from .both import assert_close, fallbacks, run_both
+
+pytestmark = pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing")
+
+
+POINTWISE = {
+    "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / (b.abs() + 1), "neg": lambda a, b: -a, "relu": lambda a, b: a.relu(),
+    "square": lambda a, b: a**2, "sqrt": lambda a, b: b.abs().sqrt(),
+    "numbers": lambda a, b: 2 * a + 0.5 - b / 3,
+}  # fmt: skip
+SHAPES = [((5, 7), (5, 7)), ((5, 7), (7,)), ((4, 1, 3), (2, 1)), ((1,), (6, 2)), ((33,), ())]
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+def test_elementwise(name):
+    for (left, right), dtype in itertools.product(SHAPES, (torch.float32, torch.float64)):
+        seen = run_both(
+            lambda left=left, right=right, dtype=dtype: POINTWISE[name](
+                torch.randn(left, dtype=dtype), torch.randn(right, dtype=dtype)
+            ).tolist()
+        )
+        assert_close(seen, rtol=0, atol=0)
+        assert not fallbacks(seen)
+
+
+def test_elementwise_on_transposed_and_sliced_operands():
+    def program():
+        x = torch.randn(6, 8)
+        return (x.t()[1:5] * 2 + x[:4, ::2].t()[:, :1]).tolist()
+
+    seen = run_both(program)
+    assert_close(seen, rtol=0, atol=0)
+
+
+def test_relu_keeps_nan_and_drops_minus_zero():
+    x = [float("nan"), -0.0, 0.0, -1.0, float("inf"), float("-inf")]
+    assert_close(run_both(lambda: torch.tensor(x).relu().tolist()), rtol=0, atol=0)
+
+
+CONVOLUTIONS = [
+    # images, channels, size, outputs, kernel, options
+    (2, 3, (12, 12), 6, (5, 5), {}),
+    (1, 1, (9, 40), 5, (3, 3), {"padding": 1}),
+    (2, 4, (11, 10), 7, (3, 2), {"stride": 2}),
+    (2, 2, (16, 35), 3, (3, 3), {"stride": (2, 3), "padding": (1, 2)}),
+    (1, 3, (20, 20), 4, (3, 3), {"dilation": 2}),
+    (3, 2, (7, 7), 16, (1, 1), {}),
+    (2, 3, (8, 50), 2, (4, 5), {"padding": (3, 4), "dilation": (1, 2), "stride": (1, 2)}),
+    (2, 8, (6, 6), 33, (3, 3), {"padding": 1}),
+]
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+@pytest.mark.parametrize("bias", [False, True])
+def test_convolution_and_its_gradients(case, bias):
+    n, c, size, o, kernel, options = case
+
+    def program():
+        x = torch.randn(n, c, *size, requires_grad=True)
+        w = torch.randn(o, c, *kernel, requires_grad=True)
+        b = torch.randn(o, requires_grad=True) if bias else None
+        y = F.conv2d(x, w, b, **options)
+        (y * torch.randn(y.shape)).sum().backward()
+        values = [y.detach(), x.grad, w.grad] + ([b.grad] if bias else [])
+        return [v.tolist() for v in values]
+
+    seen = run_both(program)
+    assert_close(seen, rtol=1e-4, atol=1e-4)
+    assert not any("convolution" in name for name in fallbacks(seen))
+
+
+def test_convolutions_without_a_lowering_run_their_reference_kernel():
+    seen = run_both(
+        lambda: F.conv2d(torch.randn(1, 4, 6, 6), torch.randn(4, 1, 3, 3), groups=4).tolist()
+    )
+    assert_close(seen)
+    assert set(fallbacks(seen)) == {"convolution"}
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "dilation"),
+    [((8, 8), 2, None, 1), ((7, 9), 3, 2, 1), ((10, 11), 2, 1, 2), ((5, 6), (2, 3), (1, 2), 1)],
+)
+def test_max_pooling_and_its_gradient(size, kernel, stride, dilation):
+    def program():
+        x = torch.randn(2, 3, *size)
+        x[0, 0, 1, 1] = float("nan")
+        x.requires_grad_()
+        y, i = F.max_pool2d(x, kernel, stride, 0, dilation, return_indices=True)
+        (y.nan_to_num() * torch.randn(y.shape)).sum().backward()
+        return [y.tolist(), i.tolist(), x.grad.tolist()]
+
+    seen = run_both(program)
+    assert_close(seen)
+    assert not any("pool" in name for name in fallbacks(seen))
+
+
+@pytest.mark.parametrize("m, k, n", [(3, 5, 4), (1, 7, 2), (33, 20, 17), (4, 1, 6)])
+def test_matrix_products(m, k, n):
+    def program():
+        a, b = torch.randn(m, k), torch.randn(k, n)
+        return [(a @ b).tolist(), (b.t() @ a.t()).tolist(), (a @ torch.randn(n, k).t()).tolist()]
+
+    seen = run_both(program)
+    assert_close(seen)
+    assert not fallbacks(seen)
+
+
+def test_linear_and_its_gradients():
+    def program():
+        x = torch.randn(5, 7, requires_grad=True)
+        layer = torch.nn.Linear(7, 3)
+        (layer(x) * torch.randn(5, 3)).sum().backward()
+        return [x.grad.tolist(), layer.weight.grad.tolist(), layer.bias.grad.tolist()]
+
+    seen = run_both(program)
+    assert_close(seen)
+    assert not fallbacks(seen)
+
+
+@pytest.mark.parametrize("dims", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (0, 1, 2)])
+def test_sums_and_means(dims):
+    seen = run_both(
+        lambda: [
+            torch.randn(3, 5, 37).sum(dims).tolist(),
+            torch.randn(3, 5, 37).mean(dims).tolist(),
+        ]
+    )
+    assert_close(seen)
+    assert not fallbacks(seen)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_cross_entropy_and_its_gradient(reduction):
+    def program():
+        x = (torch.randn(6, 10) * 5).requires_grad_()
+        target = torch.tensor([1, 9, 0, -100, 4, 4])
+        loss = F.cross_entropy(x, target, reduction=reduction)
+        loss.backward()
+        return [loss.tolist(), x.grad.tolist()]
+
+    seen = run_both(program)
+    assert_close(seen)
+    assert not fallbacks(seen)
+
+
+def test_a_class_out_of_range_is_pytorchs_error_on_both_tiers():
+    def program():
+        with pytest.raises(IndexError, match="Target 7 is out of bounds"):
+            F.cross_entropy(torch.randn(2, 3), torch.tensor([0, 7])).item()
+
+    run_both(program)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"weight_decay": 0.1},
+     {"momentum": 0.5, "dampening": 0.2, "weight_decay": 0.1, "maximize": True}],
+)  # fmt: skip
+def test_sgd(options):
+    def program():
+        p = [torch.randn(7, 3, requires_grad=True), torch.randn(40, requires_grad=True)]
+        optimizer = torch.optim.SGD(p, lr=0.1, **options)
+        for _ in range(3):
+            optimizer.zero_grad()
+            sum((q * q).sum() for q in p).backward()
+            optimizer.step()
+        return [q.tolist() for q in p]
+
+    seen = run_both(program)
+    assert_close(seen)
