@@ -214,13 +214,54 @@ def _svd_infer(s: Spec, full: bool) -> Result:
     ))  # fmt: skip
 
 
+def _svd_grad(n: Any, gu: Any, gs: Any, gvh: Any, u: Any, s: Any, vh: Any) -> tuple:
+    """Townsend (2016), with the phase of complex vectors held as PyTorch holds it.
+
+    Exact where singular values differ, and to any order, since it is made of differentiable ops.
+    """
+    k = s.shape[-1]
+    left, right = u[..., :k], vh[..., :k, :]
+    inner: Any = None if gs is None else gs.to(left.dtype).diag_embed()
+    outer: Any = None
+    if gu is not None or gvh is not None:
+        gap = unsqueeze(s * s, -2) - unsqueeze(s * s, -1)
+        same = gap.eq(0)
+        gap = gap.masked_fill(same, 1.0)
+        wide, tall = vh.shape[-1] > k, u.shape[-2] > k
+        if gu is not None:
+            gu = gu[..., :k]
+            turn = matmul(_adjoint(left), gu)
+            skew = sub(turn, _adjoint(turn))
+            part: Any = skew.masked_fill(same, 0.0) / gap * unsqueeze(s, -2)
+            if left.dtype.is_complex:
+                part = part + (skew.diagonal(0, -2, -1) / (2 * s)).diag_embed()  # type: ignore[attr-defined]
+            inner = part if inner is None else inner + part
+            if tall:
+                rest: Any = sub(gu, matmul(left, turn))
+                outer = matmul(rest / unsqueeze(s, -2), right)
+        if gvh is not None:
+            gv = _adjoint(gvh[..., :k, :])
+            turn = matmul(right, gv)
+            part = unsqueeze(s, -1) * (sub(turn, _adjoint(turn)).masked_fill(same, 0.0) / gap)
+            inner = part if inner is None else inner + part
+            if wide:
+                rest = sub(_adjoint(gv), matmul(_adjoint(turn), right))
+                more = matmul(left, rest / unsqueeze(s, -1))
+                outer = more if outer is None else add(outer, more)
+    if inner is None:
+        return (outer,)
+    whole = matmul(matmul(left, inner), right)
+    return (whole if outer is None else add(whole, outer),)
+
+
 SVD = Op("linalg_svd", _svd_infer, _guard("svd", lambda xp, a, full: tuple(xp.linalg.svd(a, full))),
-         multi=True, family="linalg")  # fmt: skip
+         vjp=_svd_grad, save=(OUT, OUT - 1, OUT - 2), multi=True, family="linalg")  # fmt: skip
 
 
 def svd(A: Tensor, full_matrices: bool = True, *, driver: Any = None, out: Any = None) -> Any:
-    """``A = U diag(S) Vh`` (no derivative; singular values have one in ``svdvals``)."""
-    return svd_result(*apply(SVD, (A.detach(),), (full_matrices,)))
+    """``A = U diag(S) Vh``. Of square matrices' full U and Vh, and of the reduced ones, there are
+    derivatives where the singular values differ."""
+    return svd_result(*apply(SVD, (A,), (full_matrices,)))
 
 
 def _svdvals_infer(s: Spec) -> Result:
@@ -293,14 +334,38 @@ def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     return into(out, result)
 
 
+def _pinv_infer(s: Spec, tiny: float) -> Result:
+    _matrix(s, "pinv", False)
+    return Result((dense(s.dtype, (*s.shape[:-2], s.shape[-1], s.shape[-2]), s.device),))
+
+
+def _pinv_kernel(xp: Any, a: Any, tiny: float) -> Any:
+    u, s, vh = xp.linalg.svd(a, full_matrices=False)
+    cut = s > tiny * xp.max(s, axis=-1, keepdims=True, initial=0)
+    inverse = xp.where(cut, 1 / xp.where(cut, s, 1), 0).astype(s.dtype)
+    v, uh = xp.conj(xp.swapaxes(vh, -1, -2)), xp.conj(xp.swapaxes(u, -1, -2))
+    return (v * inverse[..., None, :]) @ uh
+
+
+def _pinv_grad(n: Any, g: Tensor, a: Tensor, p: Tensor) -> Tensor:
+    """Golub and Pereyra (1973): right where the rank does not change."""
+    gh, ph = _adjoint(g), _adjoint(p)
+    k = matmul(gh, p)
+    kp = matmul(k, ph)
+    first = sub(sub(kp, _adjoint(matmul(p, k))), matmul(matmul(a, p), kp))
+    return add(first, matmul(matmul(ph, p), sub(gh, matmul(k, a))))
+
+
+PINV = Op("linalg_pinv", _pinv_infer, _guard("pinv", _pinv_kernel), vjp=(_pinv_grad,),
+          save=(0, OUT), family="linalg")  # fmt: skip
+
+
 def pinv(A: Tensor, *, rcond: float | None = None, hermitian: bool = False,
          out: Tensor | None = None) -> Tensor:  # fmt: skip
-    """The Moore-Penrose pseudo-inverse, by singular values (no derivative)."""
-    u, s, vh = svd(A, False)
-    tiny = dtypes.finfo(A.dtype).eps * max(A.shape[-2:]) if rcond is None else rcond
-    cut = s.gt(s.amax(-1, True) * tiny)
-    inverse = div(1.0, s.masked_fill(cut.logical_not(), math.inf))
-    return into(out, matmul(_adjoint(vh) * unsqueeze(inverse, -2), _adjoint(u)))  # type: ignore[operator]
+    """The Moore-Penrose pseudo-inverse, by singular values; those below ``rcond`` times the
+    largest count as zero."""
+    tiny = dtypes.finfo(A.dtype).eps * max(A.shape[-2:]) if rcond is None else float(rcond)
+    return into(out, apply(PINV, (A,), (tiny,)))
 
 
 def matrix_rank(A: Tensor, *, tol: float | None = None, hermitian: bool = False) -> Tensor:
