@@ -20,6 +20,8 @@ from cresset.core.call import Call
 
 #: Vector registers that may hold sums.
 _SUMS = 24
+#: Rows are unrolled vector by vector, so very wide images would make very long code.
+_WIDEST = 512
 
 
 def _plain(*arrays: Array) -> bool:
@@ -33,6 +35,7 @@ def _fits(arrays: list[Array], geometry: Any) -> bool:
         _plain(*arrays)
         and len(geometry.stride) == 2
         and max(geometry.stride) <= 4
+        and max(a.spec.shape[-1] for a in arrays) <= _WIDEST
         and geometry.groups == 1
     )
 

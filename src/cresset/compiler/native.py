@@ -98,13 +98,12 @@ class NativePlan(Plan):
     def run(self, values: list[Any], lines: dict[int, str]) -> BaseException | None:
         for slot, value in self.constants:
             values[slot] = value
-        numbers = (ctypes.c_double * max(len(self.numbers), 1))()
-        whole = ctypes.cast(numbers, ctypes.POINTER(ctypes.c_int64))
-        for place, (slot, category) in enumerate(self.numbers):
-            if category == 2:
-                numbers[place] = values[slot]
-            else:
-                whole[place] = int(values[slot])
+        try:
+            numbers = (ctypes.c_double * max(len(self.numbers), 1))(
+                *[float(values[slot]) for slot in self.numbers]
+            )
+        except OverflowError:  # an int beyond the floats
+            return self.reference.run(values, lines)
         arena = ARENA.room(self.arena)
         given = list(values)
         overwritten = False
@@ -160,21 +159,24 @@ def compile_plan(program: Program, plan: Plan) -> Plan:
     return native
 
 
-def build(program: Program, plan: Plan) -> Plan:
-    """The plan with native segments, or ``plan`` itself if nothing has a lowering."""
+def build(program: Program, plan: Plan, apart: bool = False) -> Plan:
+    """The plan with native segments, or ``plan`` itself if nothing has a lowering.
+
+    With ``apart`` every step is a segment of its own, so that steps can be timed.
+    """
     lanes = vector_bytes() // 4
     live = set(program.live)
     dead = set(program.dead_inputs)
     made_by: dict[int, int] = {}
     last_use: dict[int, int] = {}
-    numbers: dict[int, tuple[int, int]] = {}
+    numbers: dict[int, int] = {}
     for i, step in enumerate(plan.steps):
         for slot, _ in step.outs:
             made_by[slot] = last_use[slot] = i
         for slot, spec, _ in step.operands:
             last_use[slot] = i
             if spec.number is not None:
-                numbers.setdefault(slot, (len(numbers), spec.number))
+                numbers.setdefault(slot, len(numbers))
     lowered: list[Lowering | None] = [_lower(step, lanes) for step in plan.steps]
     if not any(lowered):
         return plan
@@ -202,7 +204,7 @@ def build(program: Program, plan: Plan) -> Plan:
             i += 1
             continue
         end = i
-        while end < len(plan.steps) and lowered[end] is not None:
+        while end < len(plan.steps) and lowered[end] is not None and not (apart and end > i):
             end += 1
         group = range(i, end)
         objects: dict[int, int] = {}
@@ -266,7 +268,7 @@ def build(program: Program, plan: Plan) -> Plan:
         else p
         for p in parts
     ]
-    native.numbers = tuple((slot, category) for slot, (_, category) in numbers.items())
+    native.numbers = tuple(numbers)
     native.arena = arena
     native.module = module
     native.reference = plan
@@ -299,7 +301,7 @@ def _pointer(
     """Emit what finds a value's address; the register that holds it."""
     register = f"%p{len(body)}"
     if spec.number is not None:
-        body.append(f"  {register} = getelementptr i64, ptr %numbers, i64 {numbers[slot][0]}")
+        body.append(f"  {register} = getelementptr double, ptr %numbers, i64 {numbers[slot]}")
     elif slot in places:
         body.append(f"  {register} = getelementptr i8, ptr %arena, i64 {places[slot]}")
     else:

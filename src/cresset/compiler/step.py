@@ -16,12 +16,9 @@ class Array(NamedTuple):
     spec: Spec
 
     def number(self, c: Code, kind: str) -> str:
-        """The value of a number operand, converted to a float type."""
-        if self.spec.number == 2:
-            value = c.load("double", self.pointer)
-            return value if kind == "double" else c.let(f"fptrunc double {value} to float")
-        value = c.load("i64", self.pointer)
-        return c.let(f"sitofp i64 {value} to {kind}")
+        """The value of a number operand (numbers travel as doubles), in a float type."""
+        value = c.load("double", self.pointer)
+        return value if kind == "double" else c.let(f"fptrunc double {value} to {kind}")
 
 
 class Lowering(NamedTuple):

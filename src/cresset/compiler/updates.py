@@ -20,8 +20,9 @@ def lower_sgd(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
         return None
 
     def emit(c: Code) -> None:
-        lr, factor, dampening, weight = [a.number(c, "float") for a in numbers]
-        share = c.let(f"fsub float 1.0, {dampening}")
+        lr, factor, _, weight = [a.number(c, "float") for a in numbers]
+        share = c.let(f"fsub double 1.0, {numbers[2].number(c, 'double')}")
+        share = c.let(f"fptrunc double {share} to float")
         per = 1 + len(fresh)
         for row in range(rows):
             own = tensors[row * width : (row + 1) * width]
