@@ -163,7 +163,7 @@ COUNTS = [
                                            ((5,), ())),
           layouts=(), strides=False, dtypes=(*FLOATS, "int64"), grad=(), errors=(
               lambda t: t.searchsorted(t.ones(2, 2), t.ones(3, 2)),
-              lambda t: t.searchsorted(t.ones(2), t.ones(2).double()),
+              lambda t: t.searchsorted(t.ones(2), t.ones(2), out=t.ones(2)),
               lambda t: t.searchsorted(t.ones(2), t.ones(2), side="middle"),
               lambda t: t.searchsorted(t.ones(2), t.ones(2), side="left", right=True),
               lambda t: t.searchsorted(t.ones(()), t.ones(2)),
@@ -173,7 +173,9 @@ COUNTS = [
           )),
     OpRow("searchsorted_forms", lambda t, e, x: (
         t.searchsorted(e, x, side="right"), t.searchsorted(e, x, out_int32=True),
-        t.searchsorted(e, 0.5), t.searchsorted(e.flip(0), x, sorter=t.tensor([4, 3, 2, 1, 0]))),
+        t.searchsorted(e, 0.5), t.searchsorted(t.tensor([1, 2, 3]), 1.5),
+        t.searchsorted(e, x.double()),
+        t.searchsorted(e.flip(0), x, sorter=t.tensor([4, 3, 2, 1, 0]))),
           values=(_sorted, "real"), shapes=(((5,), (4, 3)),), layouts=(), strides=False,
           dtypes=("float32",), grad=()),
     OpRow("bucketize", lambda t, e, x: (t.bucketize(x, e), t.bucketize(x, e, right=True),

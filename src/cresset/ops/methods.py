@@ -13,7 +13,7 @@ from cresset.tensor import Tensor
 FAMILIES = (
     "inplace", "pointwise", "math", "rounding", "binary", "compare", "select", "softmax",
     "activation", "creation", "ranges", "cast", "view", "reduce", "aggregate",
-    "extremes", "scan", "sort", "vector_norm", "index", "gather", "join",
+    "extremes", "scan", "sort", "counting", "quantile", "vector_norm", "index", "gather", "join",
     "matmul", "linalg", "solvers", "conv", "pool", "norm", "loss",
     "embedding", "random", "rnn", "resize", "extras",
 )  # fmt: skip

@@ -1,20 +1,19 @@
-"""Ordering: sort, top k, searching, and counting of equal values."""
+"""Ordering: sort, top k, and places in sorted sequences. NaN counts as the largest value."""
 
 from __future__ import annotations
 
 from collections import namedtuple
 from typing import Any
 
-import numpy as np
-
 from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, dense
+from cresset.ops.elementwise import into_typed, not_implemented
 from cresset.ops.extremes import _named_repr
-from cresset.ops.inplace import into
-from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
-from cresset.ops.view import reshape
-from cresset.tensor import from_array
+from cresset.ops.inplace import into, scalar_name
+from cresset.ops.reduce import reduced_shape
+from cresset.ops.registry import Op, Result, Tensor, apply, result_dtype, wrap_dim
+from cresset.ops.view import unsqueeze
 
 sort_result = namedtuple("sort_result", ["values", "indices"])
 topk_result = namedtuple("topk_result", ["values", "indices"])
@@ -45,7 +44,7 @@ def _order(xp: Any, x: Any, dim: int, descending: bool) -> Any:
 
 def _sort_infer(s: Spec, dim: int, descending: bool) -> Result:
     if s.dtype.is_complex:
-        raise RuntimeError("Sort does not support complex dtypes on CPU")
+        raise RuntimeError(" Sort does not support complex dtypes on CPU")
     return Result((dense(s.dtype, s.shape, s.device), dense(dtypes.int64, s.shape, s.device)))
 
 
@@ -71,7 +70,7 @@ def sort(
     """
     values, indices = apply(SORT, (input,), (wrap_dim(dim, input.ndim), bool(descending)))
     if out is not None:
-        return sort_result(into(out[0], values), into(out[1], indices))
+        return sort_result(into_typed(out[0], values), into_typed(out[1], indices))
     return sort_result(values, indices)
 
 
@@ -86,14 +85,23 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 
 
 def msort(input: Tensor) -> Tensor:
-    """Sorted along the first dimension."""
+    """Sorted along the first dimension.
+
+    >>> import cresset as torch
+    >>> torch.msort(torch.tensor([3., 1., 2.]))
+    tensor([1., 2., 3.])
+    """
     return sort(input, 0).values
 
 
 def _topk_infer(s: Spec, dim: int, k: int, largest: bool) -> Result:
+    if s.dtype.is_complex:
+        raise RuntimeError(" topk does not support complex dtypes on CPU")
     size = s.shape[dim] if s.shape else 1
     if not 0 <= k <= size:
         raise RuntimeError("selected index k out of range")
+    if s.dtype is dtypes.bool_:
+        raise RuntimeError("topk does not support bool dtypes on CPU")
     shape = tuple(k if i == dim else n for i, n in enumerate(s.shape))
     return Result((dense(s.dtype, shape, s.device), dense(dtypes.int64, shape, s.device)))
 
@@ -122,200 +130,165 @@ def topk(
     k = int(k)
     values, indices = apply(TOPK, (input,), (wrap_dim(dim, input.ndim), k, bool(largest)))
     if out is not None:
-        return topk_result(into(out[0], values), into(out[1], indices))
+        return topk_result(into_typed(out[0], values), into_typed(out[1], indices))
     return topk_result(values, indices)
+
+
+def _kth_infer(s: Spec, dim: int, k: int, keepdim: bool) -> Result:
+    size = s.shape[dim] if s.shape else 1
+    if size == 0:
+        raise IndexError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
+    if not 1 <= k <= size:
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
+    if s.dtype is dtypes.bool_ or s.dtype.is_complex:
+        raise not_implemented("kthvalue_cpu", s.dtype)
+    shape = reduced_shape(s.shape, (dim,), keepdim) if s.shape else ()
+    return Result((dense(s.dtype, shape, s.device), dense(dtypes.int64, shape, s.device)))
+
+
+def _kth_kernel(xp: Any, x: Any, dim: int, k: int, keepdim: bool) -> tuple:
+    if x.ndim == 0:
+        return x.copy(), xp.zeros((), xp.int64)
+    place = xp.take(_order(xp, x, dim, False), xp.arange(k - 1, k), dim)
+    value = xp.take_along_axis(x, place, dim)
+    return (value, place) if keepdim else (value.squeeze(dim), place.squeeze(dim))
+
+
+def _kth_grad(n: Any, g: Any, gi: Any, indices: Tensor) -> tuple:
+    dim, _, keepdim = n.call.params
+    whole = n.call.specs[0]
+    if g is None or not whole.shape:
+        return (g,)
+    if not keepdim:
+        g, indices = unsqueeze(g, dim), unsqueeze(indices, dim)
+    return (g.new_zeros(whole.shape).scatter(dim, indices, g),)
+
+
+KTHVALUE = Op("kthvalue", _kth_infer, _kth_kernel, vjp=_kth_grad, save=(OUT - 1,), multi=True,
+              family="sort")  # fmt: skip
 
 
 def kthvalue(
     input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None
 ) -> Any:
-    """The ``k``-th smallest value along ``dim`` (1 is the smallest) and its place."""
-    d = wrap_dim(dim, input.ndim)
-    size = input.shape[d] if input.shape else 1
-    if not 1 <= k <= size:
-        raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(d))
-    values, indices = apply(TOPK, (input,), (d, k, False))
-    if input.shape:
-        values, indices = values.narrow(d, k - 1, 1), indices.narrow(d, k - 1, 1)
-        if not keepdim:
-            values, indices = values.squeeze(d), indices.squeeze(d)
+    """The ``k``-th smallest value along ``dim`` (1 is the smallest) and its place.
+
+    >>> import cresset as torch
+    >>> torch.kthvalue(torch.tensor([3., 1., 2.]), 2).values
+    tensor(2.)
+    """
+    params = (wrap_dim(dim, input.ndim), int(k), bool(keepdim))
+    values, indices = apply(KTHVALUE, (input,), params)
+    if out is not None:
+        return kthvalue_result(into_typed(out[0], values), into_typed(out[1], indices))
     return kthvalue_result(values, indices)
 
 
-# -- equal values (the shape of the result depends on the values, so these run at once) ------------
-
-
-def unique(
-    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
-    dim: int | None = None,
-) -> Any:  # fmt: skip
-    """The distinct values in order; optionally where each element went and how often each occurs.
-
-    >>> import cresset as torch
-    >>> torch.unique(torch.tensor([3, 1, 3]), return_counts=True)
-    (tensor([1, 3]), tensor([1, 2]))
-    """
-    x = input.detach()._array()
-    axis = None if dim is None else wrap_dim(dim, input.ndim)
-    values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True, axis=axis)
-    results = [from_array(values.copy(), input.dtype, input.device)]
-    if return_inverse:
-        shaped = inverse.reshape(x.shape) if axis is None else inverse.reshape(-1)
-        results.append(from_array(shaped, dtypes.int64, input.device))
-    if return_counts:
-        results.append(from_array(counts, dtypes.int64, input.device))
-    return results[0] if len(results) == 1 else tuple(results)
-
-
-def unique_consecutive(
-    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
-) -> Any:
-    """The values without repetitions of neighbours."""
-    x = input.detach()._array()
-    rows = x.reshape(-1) if dim is None else np.moveaxis(x, wrap_dim(dim, input.ndim), 0)
-    flat = rows.reshape(rows.shape[0], -1) if rows.size else rows.reshape(rows.shape[0], 0)
-    new = np.ones(rows.shape[0], bool)
-    if rows.shape[0] > 1:
-        new[1:] = (flat[1:] != flat[:-1]).any(1)
-    starts = np.nonzero(new)[0]
-    kept = rows[starts]
-    if dim is not None:
-        kept = np.moveaxis(kept, 0, wrap_dim(dim, input.ndim))
-    results = [from_array(kept.copy(), input.dtype, input.device)]
-    if return_inverse:
-        inverse = np.cumsum(new) - 1
-        results.append(
-            from_array(inverse.reshape(x.shape) if dim is None else inverse, dtypes.int64)
-        )
-    if return_counts:
-        counts = np.diff(np.append(starts, rows.shape[0]))
-        results.append(from_array(counts, dtypes.int64))
-    return results[0] if len(results) == 1 else tuple(results)
+# -- places in a sorted sequence ----------------------------------------------------------------
 
 
 def _search_infer(edges: Spec, values: Spec, right: bool, d: Any) -> Result:
-    return Result((dense(d, values.shape, values.device),))
+    compute = result_dtype(edges, values)
+    if compute is dtypes.bool_ or compute.is_complex:
+        raise not_implemented("searchsorted_out_cpu", compute)
+    return Result((dense(d, values.shape, values.device),), compute)
 
 
 def _search_kernel(xp: Any, edges: Any, values: Any, right: bool, d: Any) -> Any:
     side = "right" if right else "left"
     if edges.ndim == 1:
         return xp.searchsorted(edges, values, side=side)
-    flat_edges = edges.reshape(-1, edges.shape[-1])
-    flat_values = values.reshape(-1, values.shape[-1])
-    rows = [xp.searchsorted(e, v, side=side) for e, v in zip(flat_edges, flat_values, strict=True)]
-    return xp.stack(rows).reshape(values.shape)
+    found = xp.empty(values.shape, xp.int64)
+    for row in xp.ndindex(values.shape[:-1]):
+        found[row] = xp.searchsorted(edges[row], values[row], side=side)
+    return found
 
 
 SEARCH = Op("searchsorted", _search_infer, _search_kernel, family="sort")
+
+
+def _check_search(edges: Tensor, values: Any, right: bool, side: Any, sorter: Any) -> None:
+    """PyTorch's conditions on the arguments of ``searchsorted``."""
+
+    def refuse(words: str) -> None:
+        raise RuntimeError("torch.searchsorted(): " + words)
+
+    if side not in (None, "left", "right"):
+        refuse(f"side can only be 'left' or 'right' but got {side}")
+    if side == "left" and right:
+        refuse("side and right can't be set to opposites, got side of left while right was True")
+    if not edges.ndim:
+        refuse("boundaries tensor should have positive dimension, but got 0 dimension")
+    if not isinstance(values, Tensor) or not values.ndim:
+        if edges.ndim != 1:
+            refuse(
+                "input value can be a scalar only when boundaries tensor dimension is 1, but we "
+                f"got boundaries tensor dim({edges.ndim}) and input value's dim(0) numel(1)"
+            )
+    elif edges.ndim > 1 and edges.shape[:-1] != values.shape[:-1]:
+        refuse(
+            "boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+            f"tensor and input value tensor must match, but we got boundaries tensor "
+            f"{list(edges.shape)} and input value tensor {list(values.shape)}"
+        )
+    if sorter is None:
+        return
+    if sorter.shape != edges.shape:
+        refuse(
+            "boundary and sorter must have the same size, but got boundary tensor "
+            f"{list(edges.shape)}and got sorter tensor {list(sorter.shape)}"
+        )
+    if sorter.dtype is not dtypes.int64:
+        refuse(f"sorter must be a tensor of long dtype but got dtype {scalar_name(sorter.dtype)}")
+    places = sorter._host()
+    if places.size and not 0 <= places.min() <= places.max() < edges.shape[-1]:
+        refuse("sorter index out of range")
 
 
 def searchsorted(
     sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False,
     side: str | None = None, sorter: Tensor | None = None, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Where each value would be inserted to keep the sequence sorted.
+    """Where each value would be inserted to keep the sequence sorted: the place before equal ones,
+    or behind them with ``right``.
+
+    Shapes: a sequence (n) takes values of any shape; sequences (*, n) take values (*, m).
 
     >>> import cresset as torch
     >>> torch.searchsorted(torch.tensor([1, 3, 5]), torch.tensor([3, 6]))
     tensor([1, 3])
     """
+    _check_search(sorted_sequence, input, right, side, sorter)
+    d = dtypes.int32 if out_int32 else dtypes.int64
+    if out is not None and out.dtype is not d:
+        raise RuntimeError(
+            "torch.searchsorted(): output tensor's dtype is wrong, it can only be Int(int32) or "
+            "Long(int64) depending on whether out_int32 flag is True, but we got output tensor's "
+            f"dtype {scalar_name(out.dtype)} and out_int32 flag is {out_int32}"
+        )
     if sorter is not None:
         sorted_sequence = sorted_sequence.gather(-1, sorter)  # type: ignore[attr-defined]
     if not isinstance(input, Tensor):
-        input = sorted_sequence.new_tensor(input)  # type: ignore[attr-defined]
-    if side is not None:
-        right = side == "right"
-    d = dtypes.int32 if out_int32 else dtypes.int64
-    return into(out, apply(SEARCH, (sorted_sequence.detach(), input.detach()), (right, d)))
+        kind = sorted_sequence.dtype
+        if isinstance(input, float) and kind.category < dtypes.FLOAT:
+            kind = dtypes.get_default_dtype()
+        input = sorted_sequence.new_tensor(input, dtype=kind)  # type: ignore[attr-defined]
+    return into(out, apply(SEARCH, (sorted_sequence.detach(), input.detach()),
+                           (right or side == "right", d)))  # fmt: skip
 
 
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False,
               out: Tensor | None = None) -> Tensor:  # fmt: skip
-    """The bucket of each value between sorted ``boundaries``."""
+    """The bucket of each value between sorted ``boundaries``.
+
+    >>> import cresset as torch
+    >>> torch.bucketize(torch.tensor([0.5, 2.]), torch.tensor([0., 1., 2.]))
+    tensor([1, 2])
+    """
+    if boundaries.ndim != 1:
+        raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})")
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
-def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """How often each non-negative int occurs.
-
-    >>> import cresset as torch
-    >>> torch.bincount(torch.tensor([0, 2, 2]))
-    tensor([1, 0, 2])
-    """
-    if input.ndim != 1 or input.dtype.category != dtypes.INT:
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    x = input._array()
-    if x.size and x.min() < 0:
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    if weights is None:
-        return from_array(np.bincount(x, minlength=minlength), dtypes.int64, input.device)
-    d = weights.dtype if weights.dtype is dtypes.float32 else dtypes.float64
-    counts = np.bincount(x, weights._host(), minlength)
-    return from_array(counts, d, input.device)
-
-
-def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *,
-          out: Tensor | None = None) -> Tensor:  # fmt: skip
-    """Counts in ``bins`` equal intervals between ``min`` and ``max`` (the data's own if equal)."""
-    x = input._host().reshape(-1)
-    low, high = float(min), float(max)
-    if low == high and x.size:
-        low, high = float(x.min()), float(x.max())
-    if low == high:
-        low, high = low - 1, high + 1
-    counts, _ = np.histogram(x, bins, (low, high))
-    return into(out, from_array(counts, input.dtype, input.device))
-
-
-def quantile(
-    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
-    interpolation: str = "linear", out: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """The ``q``-quantiles of all elements or along ``dim``.
-
-    >>> import cresset as torch
-    >>> torch.quantile(torch.tensor([1., 2., 3., 4.]), 0.5)
-    tensor(2.5000)
-    """
-    x = reshape(input, (-1,)) if dim is None else input
-    d = 0 if dim is None else wrap_dim(dim, input.ndim)
-    ordered = sort(x, d).values
-    if not isinstance(q, Tensor):
-        q = x.new_tensor(q)  # type: ignore[attr-defined]
-    last = x.shape[d] - 1
-    position = q * last
-    below = position.floor().clamp(0, last)
-    if interpolation == "nearest":
-        below = position.round()
-    above = position.ceil().clamp(0, last)
-    flat_below, flat_above = reshape(below, (-1,)).long(), reshape(above, (-1,)).long()
-    low, high = ordered.index_select(d, flat_below), ordered.index_select(d, flat_above)
-    part = reshape(position - below, [-1 if i == d else 1 for i in range(x.ndim)])
-    if interpolation in ("lower", "nearest"):
-        result = low
-    elif interpolation == "higher":
-        result = high
-    elif interpolation == "midpoint":
-        result = (low + high) * 0.5
-    else:
-        result = low + (high - low) * part
-    result = result.movedim(d, 0)
-    if keepdim:
-        shape = (
-            [1] * input.ndim if dim is None else [1 if i == d else n for i, n in enumerate(x.shape)]
-        )
-        result = reshape(result, (*([len(flat_below)] if q.ndim else []), *shape))
-    elif not q.ndim:
-        result = result.squeeze(0)
-    return into(out, result)
-
-
-TORCH = (
-    "sort", "argsort", "msort", "topk", "kthvalue", "unique", "unique_consecutive", "searchsorted",
-    "bucketize", "bincount", "histc", "quantile",
-)  # fmt: skip
-METHODS = (
-    "sort", "argsort", "msort", "topk", "kthvalue", "unique", "unique_consecutive", "bincount",
-    "histc", "quantile",
-)  # fmt: skip
+TORCH = ("sort", "argsort", "msort", "topk", "kthvalue", "searchsorted", "bucketize")
+METHODS = ("sort", "argsort", "msort", "topk", "kthvalue")
