@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
-from programs import PROGRAMS
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.parity.programs import PROGRAMS  # noqa: E402
 
 if __name__ == "__main__":
     import torch

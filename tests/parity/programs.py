@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .wild import WILD
+
 STEPS = 200
 
 
@@ -233,5 +235,5 @@ def vae(T: Any) -> dict[str, Any]:
 
 
 PROGRAMS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    f.__name__: f for f in (blitz, lenet, from_scratch, char_lstm, transformer, vae)
+    f.__name__: f for f in (blitz, lenet, from_scratch, char_lstm, transformer, vae, *WILD)
 }
