@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import warnings
 from collections.abc import Callable
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from cresset.compiler import convolution, losses, pointwise, pooling, products, 
 from cresset.compiler.code import Code
 from cresset.compiler.host import Module, vector_bytes
 from cresset.compiler.step import Array, Lowering
+from cresset.core.check import close
 from cresset.core.plan import Plan, Program, Step, run_step
 from cresset.device import CPU
 
@@ -93,7 +95,8 @@ ARENA = _Arena()
 class NativePlan(Plan):
     """A plan whose parts are segments of machine code and single reference steps."""
 
-    __slots__ = ("parts", "numbers", "arena", "module", "reference")
+    __slots__ = ("parts", "numbers", "arena", "module", "reference", "program", "_apart")
+    _apart: Any
 
     def run(self, values: list[Any], lines: dict[int, str]) -> BaseException | None:
         for slot, value in self.constants:
@@ -106,7 +109,6 @@ class NativePlan(Plan):
             return self.reference.run(values, lines)
         arena = ARENA.room(self.arena)
         given = list(values)
-        overwritten = False
         with np.errstate(all="ignore"):
             for part in self.parts:
                 if part.__class__ is Segment:
@@ -122,24 +124,33 @@ class NativePlan(Plan):
                         return self.reference.run(values, lines)
                     for slot in part.frees:
                         values[slot] = None
-                    overwritten = overwritten or bool(part.taken)
                 else:
                     try:
                         run_step(part, values)
-                    except Exception as error:
-                        if overwritten:
-                            return self._give_up(error, values)
+                    except Exception:
                         values[:] = given
                         return self.reference.run(values, lines)
         return None
 
-    def _give_up(self, error: Exception, values: list[Any]) -> Exception:
-        """Inputs are gone, so nothing can be run again: what is missing carries the error."""
-        for step in self.steps:
-            for slot, _ in step.outs:
-                if values[slot] is None:
-                    values[slot] = error
-        return error
+    def verify(self, values: list[Any]) -> None:
+        """Run every step by itself on the reference's ``values``; RuntimeError if one differs."""
+        if self._apart is None:
+            self._apart = build(self.program, self.reference, apart=True)
+        given = list(values)
+        for part, step in zip(self._apart.parts, self.steps, strict=True):
+            if part.__class__ is not Segment:
+                continue
+            alone = copy(self._apart)
+            alone.parts = [part._replace(frees=())]
+            found = list(given)
+            if alone.run(found, {}) is not None:
+                continue
+            for slot, spec in step.outs:
+                if not close(found[slot], given[slot]):
+                    raise RuntimeError(
+                        f"internal error: the machine code of {step.call} gave another value than "
+                        f"its reference kernel (output of {spec})"
+                    )
 
 
 def compile_plan(program: Program, plan: Plan) -> Plan:
@@ -162,7 +173,8 @@ def compile_plan(program: Program, plan: Plan) -> Plan:
 def build(program: Program, plan: Plan, apart: bool = False) -> Plan:
     """The plan with native segments, or ``plan`` itself if nothing has a lowering.
 
-    With ``apart`` every step is a segment of its own, so that steps can be timed.
+    With ``apart`` every step is a segment of its own and its values are all in reach, so that steps
+    can be looked at one by one.
     """
     lanes = vector_bytes() // 4
     live = set(program.live)
@@ -181,13 +193,22 @@ def build(program: Program, plan: Plan, apart: bool = False) -> Plan:
     if not any(lowered):
         return plan
     # A value stays in the arena if only machine code makes and reads it.
-    outside = set(live)
+    outside = set(made_by) if apart else set(live)
     for step, low in zip(plan.steps, lowered, strict=True):
         if low is None:
             outside.update(slot for slot, _ in step.outs)
             outside.update(slot for slot, _, _ in step.operands)
     inside = [s for s, i in made_by.items() if s not in outside and lowered[i] is not None]
     sizes = {slot: spec.nbytes for step in plan.steps for slot, spec in step.outs}
+    # Inputs are overwritten only when nothing can fail any more, for the reference to start over.
+    settled = max(
+        (
+            k
+            for k, (step, low) in enumerate(zip(plan.steps, lowered, strict=True))
+            if low is None or step.call.op.checks_values
+        ),
+        default=-1,
+    )
     places, arena = _arrange(inside, sizes, made_by, last_use)
     scratch_at = arena
     arena += max(low.scratch for low in lowered if low is not None)
@@ -224,7 +245,8 @@ def build(program: Program, plan: Plan, apart: bool = False) -> Plan:
                 if operand is not None:
                     source = step.operands[operand][0]
                     alone = sum(slot == source for slot, _, _ in step.operands) == 1
-                    if alone and source in dead and last_use[source] == k:
+                    spare = source in dead and last_use[source] == k > settled
+                    if alone and spare and not apart:
                         taken.append((slot, source))
                         aliased = True
                         continue
@@ -271,7 +293,7 @@ def build(program: Program, plan: Plan, apart: bool = False) -> Plan:
     native.numbers = tuple(numbers)
     native.arena = arena
     native.module = module
-    native.reference = plan
+    native.reference, native.program, native._apart = plan, program, None
     native.seen, native.tier = plan.seen, "native"
     return native
 

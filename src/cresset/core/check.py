@@ -2,8 +2,9 @@
 
 The plain way keeps every value, writes into nothing and frees nothing. So a buffer that a plan
 freed too early, overwrote while somebody could still read it, or let two results share shows as a
-difference. On the first tier the kernels are the same, so results must agree bit for bit; compiled
-plans may round otherwise.
+difference. On the first tier the kernels are the same, so results must agree bit for bit. A
+compiled plan may round otherwise, and a tie or a tiny denominator can blow that up on the way: so
+its steps are compared one by one (``Plan.verify``), its results only by and large.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ def run_checked(
             except Exception:
                 failed = True  # the plan meets the same error and reports it
                 break
+    if not failed:
+        plan.verify(plain)
     failure = plan.run(values, lines)
     overwritten = [
         buffer for slot, buffer in zip(inputs, given, strict=True) if slot in dead_inputs
@@ -47,9 +50,8 @@ def run_checked(
     if failed or failure is not None:
         return failure
     for slot in live:
-        if not same(values[slot], plain[slot]) and not (
-            plan.tier != "reference" and close(values[slot], plain[slot])
-        ):
+        agree = same if plan.tier == "reference" else mostly_close
+        if not agree(values[slot], plain[slot]):
             raise RuntimeError(
                 f"internal error: a plan of {len(plan.steps)} steps gave another value for slot "
                 f"{slot} than running its ops one by one"
@@ -63,8 +65,22 @@ def same(a: Any, b: Any) -> bool:
 
 
 def close(a: Any, b: Any) -> bool:
-    """Whether two buffers differ by rounding only, as far as one can tell from the results."""
-    if a.dtype != b.dtype or a.shape != b.shape or a.dtype.kind not in "fc":
+    """Whether two results of one kernel differ by rounding only."""
+    if a.dtype != b.dtype or a.shape != b.shape:
         return False
+    return bool(np.all(_near(a, b, 1e-5)))
+
+
+def mostly_close(a: Any, b: Any) -> bool:
+    """Whether two buffers hold the same values but for a few elements."""
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    return np.count_nonzero(~_near(a, b, 1e-3)) <= 2 + a.size // 20
+
+
+def _near(a: Any, b: Any, tolerance: float) -> Any:
+    if a.dtype.kind not in "fc":
+        return a == b
+    # Sums of many terms are as exact as their largest term.
     largest = np.max(np.abs(b), initial=0, where=np.isfinite(b))
-    return np.allclose(a, b, rtol=1e-3, atol=1e-5 + 1e-4 * float(largest), equal_nan=True)
+    return np.isclose(a, b, rtol=tolerance, atol=tolerance * float(largest), equal_nan=True)

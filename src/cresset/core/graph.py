@@ -274,8 +274,9 @@ def _run(graph: Graph, plan: Plan, program: Program, bound: list[tuple[int, Stor
         value = values[slot]
         storage.epoch = -1
         if failure is not None and isinstance(value, BaseException):
-            storage.error = value
-            storage.buffer = None
+            # A write that failed leaves what was there before; a new value is the error.
+            if storage.buffer is None:
+                storage.error = value
         elif storage.home or storage.exported:
             if storage.buffer is None:
                 storage.buffer = value

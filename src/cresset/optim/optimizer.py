@@ -359,6 +359,15 @@ class Optimizer:
 _OPS: dict[type, Op] = {}
 
 
+def _undo(optimizer: Optimizer) -> None:
+    """The values that a step was to write never came: state it made is dropped, counts go back."""
+    for p, state in optimizer.state.items():
+        if any(isinstance(v, Tensor) and v._storage.error for v in state.values()):
+            state.clear()
+        elif optimizer.counts_steps and state and p._grad is not None:
+            _advance(state["step"], -1)
+
+
 def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
     """``step`` with the hooks around it; afterwards everything recorded is run."""
 
@@ -378,7 +387,11 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
             hook(self, args, kwargs)
         if "_opt_called" in self.__dict__:  # a scheduler watches the order of calls
             self._opt_called = True
-        graph.flush("optimizer step")
+        try:
+            graph.flush("optimizer step")
+        except Exception:
+            _undo(self)
+            raise
         return result
 
     return wrapper
@@ -387,13 +400,13 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
 Optimizer.step = _hooked(Optimizer.step)  # type: ignore[method-assign]
 
 
-def _advance(step: Tensor) -> int:
+def _advance(step: Tensor, by: int = 1) -> int:
     """Count one step in a 0-dim tensor, without a node; the new count.
 
     The buffer is replaced, not written: a recorded read of the old count keeps the old value.
     """
     storage = step._storage
-    new = graph.materialize(storage) + 1
+    new = graph.materialize(storage) + by
     if storage.home or storage.exported:
         storage.buffer[...] = new
     else:
