@@ -47,6 +47,7 @@ from cresset.ops.conv import (
     conv_transpose3d,
 )
 from cresset.ops.creation import empty, empty_strided
+from cresset.ops.einsum import bilinear
 from cresset.ops.embedding import embedding, embedding_bag, one_hot
 from cresset.ops.inplace import assign
 from cresset.ops.join import pad, pixel_shuffle, pixel_unshuffle
@@ -74,7 +75,7 @@ from cresset.ops.loss import (
 )
 from cresset.ops.math import sigmoid as _sigmoid
 from cresset.ops.math import tanh as _tanh
-from cresset.ops.matmul import bilinear, linear
+from cresset.ops.matmul import linear
 from cresset.ops.norm import (
     batch_norm,
     group_norm,

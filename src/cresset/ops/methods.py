@@ -14,7 +14,7 @@ FAMILIES = (
     "inplace", "pointwise", "math", "rounding", "binary", "compare", "select", "softmax",
     "activation", "creation", "ranges", "cast", "view", "reduce", "aggregate",
     "extremes", "scan", "sort", "counting", "quantile", "vector_norm", "index", "gather", "join",
-    "matmul", "linalg", "solvers", "conv", "pool", "norm", "loss",
+    "matmul", "addmm", "einsum", "linalg", "solvers", "conv", "pool", "norm", "loss",
     "embedding", "random", "rnn", "resize", "extras",
 )  # fmt: skip
 
