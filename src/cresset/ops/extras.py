@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,25 @@ def untyped_storage(self: Tensor) -> Any:
     return self._storage
 
 
+def _volatile(self: Tensor) -> bool:
+    _say("volatile was removed (Variable.volatile is always False)")
+    return False
+
+
+def _set_volatile(self: Tensor, value: bool) -> None:
+    if value:
+        _say("volatile was removed and now has no effect. Use `with torch.no_grad():` instead.")
+
+
+def _say(text: str) -> None:
+    warnings.warn(text, UserWarning, stacklevel=3)
+
+
+volatile = property(_volatile, _set_volatile)
+
+
 METHODS = (
+    "volatile",
     "pin_memory", "is_pinned", "share_memory_", "is_shared", "new", "resize", "detach_",
     "__array_wrap__", "__dlpack__", "__dlpack_device__", "untyped_storage",
 )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import number_spec
+from cresset.ops.deprecated import old_order
 from cresset.ops.elementwise import (
     binary,
     operand,
@@ -70,7 +71,9 @@ def _scaled(other: Any, alpha: Number, d: Any) -> Any:
     return mul(other, alpha) if isinstance(other, Tensor) else other * alpha
 
 
-def add(input: Any, other: Any, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+def add(
+    input: Any, other: Any, last: Any = None, *, alpha: Number = 1, out: Tensor | None = None
+) -> Tensor:
     """``input + alpha * other``, broadcast, in the promoted dtype.
 
     >>> import cresset as torch
@@ -78,6 +81,8 @@ def add(input: Any, other: Any, *, alpha: Number = 1, out: Tensor | None = None)
     tensor([[21., 22.],
             [41., 42.]])
     """
+    if last is not None:
+        alpha, other = other, old_order("add", last)
     if other.__class__.__name__ == "ndarray":
         other = operand(other)
     if alpha.__class__ is not int or alpha != 1:
@@ -111,13 +116,17 @@ SUB = pointwise("sub", lambda xp, a, b: xp.subtract(a, b), (lambda n, g: g, lamb
                 rule=_sub_rule)  # fmt: skip
 
 
-def sub(input: Any, other: Any, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+def sub(
+    input: Any, other: Any, last: Any = None, *, alpha: Number = 1, out: Tensor | None = None
+) -> Tensor:
     """``input - alpha * other``, broadcast.
 
     >>> import cresset as torch
     >>> torch.sub(torch.tensor([5., 6.]), 1)
     tensor([4., 5.])
     """
+    if last is not None:
+        alpha, other = other, old_order("sub", last)
     if other.__class__.__name__ == "ndarray":
         other = operand(other)
     if alpha.__class__ is not int or alpha != 1:

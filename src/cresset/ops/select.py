@@ -8,6 +8,7 @@ from typing import Any
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense, like
+from cresset.ops.deprecated import old_order
 from cresset.ops.elementwise import into_exactly, not_implemented, pointwise, promote_rule
 from cresset.ops.inplace import assign, into, scalar_name, written
 from cresset.ops.pointwise import add, conj, conj_value, div, mul, neg, sub
@@ -426,7 +427,7 @@ def _check_tensors(name: str, **operands: Any) -> None:
             )
 
 
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1,
+def addcmul(input: Tensor, tensor1: Any, tensor2: Any, last: Any = None, *, value: Any = 1,
             out: Tensor | None = None) -> Tensor:  # fmt: skip
     """``input + value * tensor1 * tensor2``.
 
@@ -434,6 +435,8 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1,
     >>> torch.addcmul(torch.ones(1), torch.tensor([2.]), torch.tensor([3.]), value=0.5)
     tensor([4.])
     """
+    if last is not None:
+        value, tensor1, tensor2 = tensor1, tensor2, old_order("addcmul", last)
     if isinstance(value, Tensor):
         return into(out, add(input, mul(mul(tensor1, tensor2), value)))
     if not (isinstance(tensor1, Tensor) and isinstance(tensor2, Tensor)):
@@ -441,7 +444,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1,
     return into(out, apply(ADDCMUL, (input, tensor1, tensor2, value)))
 
 
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1,
+def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, last: Any = None, *, value: Any = 1,
             out: Tensor | None = None) -> Tensor:  # fmt: skip
     """``input + value * tensor1 / tensor2``.
 
@@ -449,6 +452,8 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1,
     >>> torch.addcdiv(torch.ones(1), torch.tensor([6.]), torch.tensor([3.]))
     tensor([3.])
     """
+    if last is not None:
+        value, tensor1, tensor2 = tensor1, tensor2, old_order("addcdiv", last)
     if not (isinstance(tensor1, Tensor) and isinstance(tensor2, Tensor)):
         _check_tensors("addcdiv", tensor1=tensor1, tensor2=tensor2)
     if max_(tensor1._spec.dtype.category, tensor2._spec.dtype.category) < dtypes.FLOAT:
