@@ -15,11 +15,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from cresset.compiler.code import Code
+from cresset.compiler.host import vector_registers
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
 
-#: Vector registers that may hold sums.
-_SUMS = 24
 #: Rows are unrolled vector by vector, so very wide images would make very long code.
 _WIDEST = 512
 
@@ -38,6 +37,11 @@ def _fits(arrays: list[Array], geometry: Any) -> bool:
         and max(a.spec.shape[-1] for a in arrays) <= _WIDEST
         and geometry.groups == 1
     )
+
+
+def sum_registers() -> int:
+    """Vector registers that may hold sums; the others take inputs and weights."""
+    return vector_registers() * 3 // 4
 
 
 class _Shape(NamedTuple):
@@ -96,7 +100,7 @@ def forward(c: Code, s: _Shape, x: str, w: str, bias: str | None, y: str, lanes:
     used = [min(lanes, s.ow - v * lanes) for v in range(vectors)]
     # Split long rows and many channels so that the sums fit into the registers.
     across = min(vectors, 3)
-    block = max(1, min(s.o, _SUMS // across))
+    block = max(1, min(s.o, sum_registers() // across))
     while s.o % block:
         block -= 1
     vector = f"<{lanes} x float>"
@@ -244,7 +248,7 @@ def weight_sums(c: Code, s: _Shape, g: str, x: str, target: str, lanes: int) -> 
     """target[o, c, ky, kx] = sum over images and places of g[n, o] * x[n, c] shifted by the tap."""
     (kh, kw), (dh, dw), (sh, sw) = s.kernel, s.dilation, s.stride
     vectors = -(-s.ow // lanes)
-    block = max(1, min(s.o, _SUMS // kw))
+    block = max(1, min(s.o, sum_registers() // kw))
     while s.o % block:
         block -= 1
     vector = f"<{lanes} x float>"

@@ -25,9 +25,7 @@ def llvm() -> Any:
 def processor() -> tuple[str, str]:
     """LLVM's name of this processor and its feature string."""
     binding = llvm()
-    features = binding.get_host_cpu_features().flatten()
-    # LLVM prefers half-width vectors on many AVX-512 processors; convolutions want them whole.
-    return binding.get_host_cpu_name(), features
+    return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
 
 
 def vector_bytes() -> int:
@@ -36,6 +34,13 @@ def vector_bytes() -> int:
     if "+avx512f" in features:
         return 64
     return 32 if "+avx" in features else 16
+
+
+def vector_registers() -> int:
+    """How many vector registers there are."""
+    features = processor()[1]
+    arm = llvm().get_default_triple().startswith(("aarch64", "arm64"))
+    return 32 if arm or "+avx512f" in features.split(",") else 16
 
 
 class Module:

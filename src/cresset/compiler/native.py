@@ -145,8 +145,9 @@ class NativePlan(Plan):
             found = list(given)
             if alone.run(found, {}) is not None:
                 continue
+            operands = [given[slot] for slot, _, _ in step.operands]
             for slot, spec in step.outs:
-                if not close(found[slot], given[slot]):
+                if not close(found[slot], given[slot], operands):
                     raise RuntimeError(
                         f"internal error: the machine code of {step.call} gave another value than "
                         f"its reference kernel (output of {spec})"
