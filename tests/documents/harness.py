@@ -212,7 +212,8 @@ def run(
         except Exception as caught:
             error = f"{type(caught).__name__}: {caught}"
         after = digests(namespace)
-        changed = {k: v for k, v in after.items() if k not in before or before[k] != v}
+        # repr: what nobody filled may hold NaN, which equals nothing.
+        changed = {k: v for k, v in after.items() if k not in before or repr(before[k]) != repr(v)}
         steps.append(Step(block.line, printed.getvalue(), changed, error))
         before = after
     return steps
