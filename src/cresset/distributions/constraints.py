@@ -53,7 +53,7 @@ positive_definite = Constraint(
 
 
 def _eigenvalues(x: Any) -> Any:
-    from cresset.ops.linalg import eigvalsh
+    from cresset.ops.factor import eigvalsh
 
     return eigvalsh(x)
 

@@ -12,7 +12,8 @@ from cresset import dtypes
 from cresset.autograd import no_grad
 from cresset.distributions import constraints
 from cresset.distributions.distribution import Distribution, derived, together
-from cresset.ops.linalg import cholesky, inv, solve
+from cresset.ops.factor import cholesky
+from cresset.ops.linalg import inv, solve
 from cresset.ops.matmul import matmul
 from cresset.ops.random import normal
 from cresset.ops.random import rand as _rand

@@ -228,7 +228,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
         raise ValueError("Only tensors with 2 or more dimensions are supported")
     if tensor.numel() == 0:
         return tensor
-    from cresset.ops.linalg import qr
+    from cresset.ops.factor import qr
 
     rows = tensor.size(0)
     columns = tensor.numel() // rows

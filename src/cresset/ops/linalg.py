@@ -1,4 +1,9 @@
-"""Linear algebra on matrices and batches of them, through the array namespace's LAPACK."""
+"""Linear algebra on matrices and batches of them, through the array namespace's LAPACK.
+
+Here are the checks and error words that all of it shares, and what needs no factors in its result:
+inverse, determinant, solving, powers, trace, cross product. Factorisations are in ``factor.py``,
+norms in ``matrix_norm.py``, what is made of all of these in ``solvers.py``.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +14,14 @@ from typing import Any
 from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, dense
-from cresset.ops.extremes import amax, amin
+from cresset.ops.elementwise import not_implemented, promote_rule
 from cresset.ops.inplace import into, scalar_name
 from cresset.ops.matmul import matmul
-from cresset.ops.pointwise import add, conj, div, mul, neg, sub
-from cresset.ops.reduce import sum as sum_
+from cresset.ops.pointwise import add, conj, mul, neg
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
-from cresset.ops.vector_norm import norm_dtype, vector_norm
+from cresset.ops.vector_norm import vector_norm
 from cresset.ops.view import transpose, unsqueeze
 
-qr_result = namedtuple("qr_result", ["Q", "R"])
-svd_result = namedtuple("svd_result", ["U", "S", "Vh"])
-eigh_result = namedtuple("eigh_result", ["eigenvalues", "eigenvectors"])
 slogdet_result = namedtuple("slogdet_result", ["sign", "logabsdet"])
 
 
@@ -28,20 +29,37 @@ def _adjoint(x: Tensor) -> Tensor:
     return conj(transpose(x, -2, -1))
 
 
-def _matrix(s: Spec, name: str, square: bool = True) -> None:
+def _square(s: Spec, name: str, square: bool = True) -> None:
     if s.ndim < 2:
-        raise RuntimeError(f"linalg.{name}: The input tensor A must have at least 2 dimensions.")
+        title = name if name == "logdet" else "linalg." + name
+        raise RuntimeError(f"{title}: The input tensor A must have at least 2 dimensions.")
     if square and s.shape[-1] != s.shape[-2]:
         raise RuntimeError(
             f"linalg.{name}: A must be batches of square matrices, but they are "
             f"{s.shape[-2]} by {s.shape[-1]} matrices"
         )
-    if s.dtype.category < dtypes.FLOAT or s.dtype.itemsize == 2:
+
+
+#: Which kernel PyTorch's error names for a half precision matrix; the other functions say more.
+_KERNELS = {
+    "det": "lu_cpu", "solve": "lu_cpu", "cholesky": "cholesky_cpu", "qr": "geqrf_cpu",
+    "svd": "linalg_svd_cpu", "eigh": "linalg_eigh_cpu",
+}  # fmt: skip
+
+
+def _matrix(s: Spec, name: str, square: bool = True) -> None:
+    _square(s, name, square)
+    d = s.dtype
+    if d.category < dtypes.FLOAT and name != "eigh":
         raise RuntimeError(
             f"linalg.{name}: Expected a floating point or complex tensor as input. Got "
-            f"{scalar_name(s.dtype)}"
-            if s.dtype.category < dtypes.FLOAT
-            else f"linalg.{name}: Low precision dtypes not supported. Got {scalar_name(s.dtype)}"
+            f"{scalar_name(d)}"
+        )
+    if d.category < dtypes.FLOAT or d.itemsize == 2:
+        if name in _KERNELS:
+            raise not_implemented(_KERNELS[name], d)
+        raise RuntimeError(
+            f"linalg.{name}: Low precision dtypes not supported. Got {scalar_name(d)}"
         )
 
 
@@ -50,13 +68,60 @@ class LinAlgError(RuntimeError):
 
 
 def _guard(name: str, function: Any) -> Any:
-    def kernel(xp: Any, *args: Any) -> Any:
+    """The kernel ``function`` with NumPy's errors in PyTorch's words."""
+
+    def kernel(xp: Any, a: Any, *more: Any) -> Any:
         try:
-            return function(xp, *args)
+            return function(xp, a, *more)
         except xp.linalg.LinAlgError as error:
-            raise LinAlgError(f"linalg.{name}: {error}") from None
+            raise LinAlgError(_words(name, a, error)) from None
 
     return kernel
+
+
+def _words(name: str, a: Any, error: Exception) -> str:
+    """What PyTorch says of the first matrix of the batch that failed."""
+    title = "torch.linalg.solve" if name == "solve" else f"linalg.{name}"
+    routine = {"inv": "getrf", "solve": "getrf", "cholesky": "potrf"}.get(name)
+    if routine is None:
+        if name == "eigh":
+            return (
+                f"{title}: The algorithm failed to converge because the input matrix is "
+                "ill-conditioned or has too many repeated eigenvalues (error code: "
+                f"{a.shape[-1] - 1})."
+            )
+        return (
+            f"{title}: The algorithm failed to converge because the input matrix contained "
+            "non-finite values."
+            if name == "svd" else f"{title}: {error}"
+        )  # fmt: skip
+    which, place = _failed(a, routine)
+    if a.ndim > 2:
+        title += f": (Batch element {which})"
+    if name == "inv":
+        return (
+            f"{title}: The diagonal element {place} is zero, the inversion could not be completed "
+            "because the input matrix is singular."
+        )
+    if name == "solve":
+        return f"{title}: The solver failed because the input matrix is singular."
+    return (
+        f"{title}: The factorization could not be completed because the input is not "
+        f"positive-definite (the leading minor of order {place} is not positive-definite)."
+    )
+
+
+def _failed(a: Any, routine: str) -> tuple[int, int]:
+    """Which matrix LAPACK cannot factorise, and at which step it stops."""
+    from scipy.linalg import get_lapack_funcs
+
+    options = {"lower": 1} if routine == "potrf" else {}
+    for i, matrix in enumerate(a.reshape(-1, *a.shape[-2:])):
+        (factorise,) = get_lapack_funcs((routine,), (matrix,))
+        info = factorise(matrix, **options)[-1]
+        if info > 0:
+            return i, int(info)
+    return 0, 0
 
 
 def _same(name: str) -> Any:
@@ -100,7 +165,12 @@ DET = Op("linalg_det", _det_infer, lambda xp, a: xp.linalg.det(a), vjp=(_det_gra
 
 
 def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The determinant."""
+    """The determinant.
+
+    >>> import cresset as torch
+    >>> torch.linalg.det(torch.tensor([[1., 2.], [3., 4.]]))
+    tensor(-2.)
+    """
     return into(out, apply(DET, (A,)))
 
 
@@ -121,18 +191,36 @@ SLOGDET = Op("linalg_slogdet", _slogdet_infer, lambda xp, a: tuple(xp.linalg.slo
 
 
 def slogdet(A: Tensor, *, out: Any = None) -> Any:
-    """The sign of the determinant and the logarithm of its absolute value."""
+    """The sign of the determinant and the logarithm of its absolute value.
+
+    >>> import cresset as torch
+    >>> torch.linalg.slogdet(torch.tensor([[-1.]])).sign
+    tensor(-1.)
+    """
     return slogdet_result(*apply(SLOGDET, (A,)))
 
 
 def logdet(input: Tensor) -> Tensor:
-    """The logarithm of the determinant (NaN where it is negative)."""
+    """The logarithm of the determinant (NaN where it is negative).
+
+    >>> import cresset as torch
+    >>> torch.logdet(torch.eye(2))
+    tensor(0.)
+    """
+    _matrix(input._spec, "logdet")
     sign, value = slogdet(input)
+    if sign.is_complex():
+        return add(value, sign.log())
     return value.masked_fill(sign.lt(0), math.nan)
 
 
 def _solve_infer(a: Spec, b: Spec) -> Result:
     _matrix(a, "solve")
+    if a.dtype is not b.dtype:
+        raise RuntimeError(
+            "linalg.solve: Expected A and B to have the same dtype, but found A of type "
+            f"{scalar_name(a.dtype)} and B of type {scalar_name(b.dtype)} instead"
+        )
     if a.shape[-1] != b.shape[-2]:
         raise RuntimeError(
             f"linalg.solve: Incompatible shapes of A and B for the equation AX = B "
@@ -156,7 +244,16 @@ SOLVE = Op("linalg_solve_ex", _solve_infer, _guard("solve", lambda xp, a, b: xp.
 
 
 def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None) -> Tensor:
-    """The solution X of ``A X = B`` (of ``X A = B`` with ``left=False``)."""
+    """The solution X of ``A X = B`` (of ``X A = B`` with ``left=False``).
+
+    >>> import cresset as torch
+    >>> torch.linalg.solve(torch.tensor([[2., 0.], [0., 4.]]), torch.tensor([2., 2.]))
+    tensor([1.0000, 0.5000])
+    """
+    if A.ndim < 2:
+        _matrix(A._spec, "solve")
+    if not B.ndim:
+        raise RuntimeError("linalg.solve: The input tensor B must have at least 2 dimensions.")
     if not left:
         return into(out, transpose(solve(transpose(A, -2, -1), transpose(B, -2, -1)), -2, -1))
     vector = B.ndim == 1 or (B.ndim == A.ndim - 1 and B.shape == A.shape[:-1])
@@ -165,163 +262,20 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None)
     return into(out, x.squeeze(-1) if vector else x)  # type: ignore[attr-defined]
 
 
-def _cholesky_grad(n: Any, g: Tensor, low: Tensor) -> Tensor:
-    """Murray (2016): L^-H phi(L^H g) L^-1, symmetrised."""
-    inner = matmul(_adjoint(low), g).tril()  # type: ignore[attr-defined]
-    inner = sub(inner, mul(inner.diagonal(0, -2, -1).diag_embed(), 0.5))
-    left = solve(_adjoint(low), inner)
-    whole = _adjoint(solve(_adjoint(low), _adjoint(left)))
-    return mul(add(whole, _adjoint(whole)), 0.5)
-
-
-CHOLESKY = Op("linalg_cholesky_ex", _same("cholesky"),
-              _guard("cholesky", lambda xp, a: xp.linalg.cholesky(a)), vjp=(_cholesky_grad,),
-              save=(OUT,), family="linalg", checks_values=True)  # fmt: skip
-
-
-def cholesky(A: Tensor, *, upper: bool = False, out: Tensor | None = None) -> Tensor:
-    """The lower triangular L with ``A = L L^H`` (upper: its adjoint)."""
-    low = apply(CHOLESKY, (A,))
-    return into(out, _adjoint(low) if upper else low)
-
-
-def _qr_infer(s: Spec, mode: str) -> Result:
-    _matrix(s, "qr", False)
-    m, n = s.shape[-2:]
-    k = m if mode == "complete" else min(m, n)
-    return Result((dense(s.dtype, (*s.shape[:-2], m, k), s.device),
-                   dense(s.dtype, (*s.shape[:-2], k, n), s.device)))  # fmt: skip
-
-
-QR = Op("linalg_qr", _qr_infer, lambda xp, a, mode: tuple(xp.linalg.qr(a, mode)), multi=True,
-        family="linalg")  # fmt: skip
-
-
-def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
-    """``A = Q R`` with orthonormal Q and upper triangular R (no derivative)."""
-    return qr_result(*apply(QR, (A.detach(),), (mode,)))
-
-
-def _svd_infer(s: Spec, full: bool) -> Result:
-    _matrix(s, "svd", False)
-    m, n = s.shape[-2:]
-    k = min(m, n)
-    lead = s.shape[:-2]
-    return Result((
-        dense(s.dtype, (*lead, m, m if full else k), s.device),
-        dense(s.dtype.to_real(), (*lead, k), s.device),
-        dense(s.dtype, (*lead, n if full else k, n), s.device),
-    ))  # fmt: skip
-
-
-def _svd_grad(n: Any, gu: Any, gs: Any, gvh: Any, u: Any, s: Any, vh: Any) -> tuple:
-    """Townsend (2016), with the phase of complex vectors held as PyTorch holds it.
-
-    Exact where singular values differ, and to any order, since it is made of differentiable ops.
-    """
-    k = s.shape[-1]
-    left, right = u[..., :k], vh[..., :k, :]
-    inner: Any = None if gs is None else gs.to(left.dtype).diag_embed()
-    outer: Any = None
-    if gu is not None or gvh is not None:
-        gap = unsqueeze(s * s, -2) - unsqueeze(s * s, -1)
-        same = gap.eq(0)
-        gap = gap.masked_fill(same, 1.0)
-        wide, tall = vh.shape[-1] > k, u.shape[-2] > k
-        if gu is not None:
-            gu = gu[..., :k]
-            turn = matmul(_adjoint(left), gu)
-            skew = sub(turn, _adjoint(turn))
-            part: Any = skew.masked_fill(same, 0.0) / gap * unsqueeze(s, -2)
-            if left.dtype.is_complex:
-                part = part + (skew.diagonal(0, -2, -1) / (2 * s)).diag_embed()  # type: ignore[attr-defined]
-            inner = part if inner is None else inner + part
-            if tall:
-                rest: Any = sub(gu, matmul(left, turn))
-                outer = matmul(rest / unsqueeze(s, -2), right)
-        if gvh is not None:
-            gv = _adjoint(gvh[..., :k, :])
-            turn = matmul(right, gv)
-            part = unsqueeze(s, -1) * (sub(turn, _adjoint(turn)).masked_fill(same, 0.0) / gap)
-            inner = part if inner is None else inner + part
-            if wide:
-                rest = sub(_adjoint(gv), matmul(_adjoint(turn), right))
-                more = matmul(left, rest / unsqueeze(s, -1))
-                outer = more if outer is None else add(outer, more)
-    if inner is None:
-        return (outer,)
-    whole = matmul(matmul(left, inner), right)
-    return (whole if outer is None else add(whole, outer),)
-
-
-SVD = Op("linalg_svd", _svd_infer, _guard("svd", lambda xp, a, full: tuple(xp.linalg.svd(a, full))),
-         vjp=_svd_grad, save=(OUT, OUT - 1, OUT - 2), multi=True, family="linalg")  # fmt: skip
-
-
-def svd(A: Tensor, full_matrices: bool = True, *, driver: Any = None, out: Any = None) -> Any:
-    """``A = U diag(S) Vh``. Of square matrices' full U and Vh, and of the reduced ones, there are
-    derivatives where the singular values differ."""
-    return svd_result(*apply(SVD, (A,), (full_matrices,)))
-
-
-def _svdvals_infer(s: Spec) -> Result:
-    _matrix(s, "svdvals", False)
-    return Result((dense(s.dtype.to_real(), (*s.shape[:-2], min(s.shape[-2:])), s.device),))
-
-
-def _svdvals_grad(n: Any, g: Tensor, a: Tensor) -> Tensor:
-    u, _, vh = svd(a, False)
-    return matmul(mul(u, unsqueeze(g, -2)), vh)
-
-
-SVDVALS = Op("linalg_svdvals", _svdvals_infer,
-             lambda xp, a: xp.linalg.svd(a, compute_uv=False), vjp=(_svdvals_grad,), save=(0,),
-             family="linalg")  # fmt: skip
-
-
-def svdvals(A: Tensor, *, driver: Any = None, out: Tensor | None = None) -> Tensor:
-    """The singular values, largest first."""
-    return into(out, apply(SVDVALS, (A,)))
-
-
-def _eigh_infer(s: Spec, uplo: str) -> Result:
-    _matrix(s, "eigh")
-    return Result((dense(s.dtype.to_real(), s.shape[:-1], s.device),
-                   dense(s.dtype, s.shape, s.device)))  # fmt: skip
-
-
-def _eigh_grad(n: Any, gl: Any, gv: Any, values: Tensor, vectors: Tensor) -> tuple:
-    inner = None
-    if gl is not None:
-        inner = gl.diag_embed()
-    if gv is not None:
-        gap = sub(unsqueeze(values, -2), unsqueeze(values, -1))
-        eye = gap.eq(0)  # type: ignore[attr-defined]
-        part = div(matmul(_adjoint(vectors), gv), gap.masked_fill(eye, 1.0)).masked_fill(eye, 0.0)  # type: ignore[attr-defined]
-        inner = part if inner is None else add(inner, part)
-    return (None if inner is None else matmul(vectors, matmul(inner, _adjoint(vectors))),)
-
-
-EIGH = Op("linalg_eigh", _eigh_infer, _guard("eigh", lambda xp, a, u: tuple(xp.linalg.eigh(a, u))),
-          vjp=_eigh_grad, save=(OUT, OUT - 1), multi=True, family="linalg")  # fmt: skip
-
-
-def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
-    """Eigenvalues (ascending) and eigenvectors of symmetric matrices."""
-    return eigh_result(*apply(EIGH, (A,), (UPLO,)))
-
-
-def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor:
-    """Eigenvalues of symmetric matrices, ascending."""
-    return into(out, eigh(A, UPLO).eigenvalues)
-
-
 def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
-    """A square matrix to an integer power, by squaring."""
-    _matrix(input._spec, "matrix_power")
+    """A square matrix to an integer power, by squaring; negative powers are of the inverse.
+
+    >>> import cresset as torch
+    >>> torch.linalg.matrix_power(torch.tensor([[1., 1.], [0., 1.]]), 3)
+    tensor([[1., 3.],
+            [0., 1.]])
+    """
+    _square(input._spec, "matrix_power")
     if n < 0:
         input, n = inv(input), -n
     result: Tensor | None = None
+    if n == 1:
+        return into(out, input.clone())  # type: ignore[attr-defined]
     while n:
         if n % 2:
             result = input if result is None else matmul(result, input)
@@ -330,156 +284,106 @@ def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     if result is None:
         from cresset.ops.creation import eye
 
-        result = mul(input, 0) + eye(input.shape[-1], dtype=input.dtype, device=input.device)  # type: ignore[operator]
+        one: Any = eye(input.shape[-1], dtype=input.dtype, device=input.device)
+        return into(out, one.expand(input.shape).clone())
     return into(out, result)
 
 
-def _pinv_infer(s: Spec, tiny: float) -> Result:
-    _matrix(s, "pinv", False)
-    return Result((dense(s.dtype, (*s.shape[:-2], s.shape[-1], s.shape[-2]), s.device),))
+def _trace_infer(s: Spec) -> Result:
+    if s.ndim != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {s.ndim}")
+    if s.dtype is dtypes.bool_:
+        raise not_implemented("trace", s.dtype)
+    d = s.dtype if s.dtype.category >= dtypes.FLOAT else dtypes.int64
+    return Result((dense(d, (), s.device),), d)
 
 
-def _pinv_kernel(xp: Any, a: Any, tiny: float) -> Any:
-    u, s, vh = xp.linalg.svd(a, full_matrices=False)
-    cut = s > tiny * xp.max(s, axis=-1, keepdims=True, initial=0)
-    inverse = xp.where(cut, 1 / xp.where(cut, s, 1), 0).astype(s.dtype)
-    v, uh = xp.conj(xp.swapaxes(vh, -1, -2)), xp.conj(xp.swapaxes(u, -1, -2))
-    return (v * inverse[..., None, :]) @ uh
+def _trace_grad(n: Any, g: Tensor) -> Tensor:
+    from cresset.ops.creation import eye
+
+    whole = n.call.specs[0]
+    return mul(g, eye(*whole.shape, dtype=whole.dtype, device=whole.device))
 
 
-def _pinv_grad(n: Any, g: Tensor, a: Tensor, p: Tensor) -> Tensor:
-    """Golub and Pereyra (1973): right where the rank does not change."""
-    gh, ph = _adjoint(g), _adjoint(p)
-    k = matmul(gh, p)
-    kp = matmul(k, ph)
-    first = sub(sub(kp, _adjoint(matmul(p, k))), matmul(matmul(a, p), kp))
-    return add(first, matmul(matmul(ph, p), sub(gh, matmul(k, a))))
-
-
-PINV = Op("linalg_pinv", _pinv_infer, _guard("pinv", _pinv_kernel), vjp=(_pinv_grad,),
-          save=(0, OUT), family="linalg")  # fmt: skip
-
-
-def pinv(A: Tensor, *, rcond: float | None = None, hermitian: bool = False,
-         out: Tensor | None = None) -> Tensor:  # fmt: skip
-    """The Moore-Penrose pseudo-inverse, by singular values; those below ``rcond`` times the
-    largest count as zero."""
-    tiny = dtypes.finfo(A.dtype).eps * max(A.shape[-2:]) if rcond is None else float(rcond)
-    return into(out, apply(PINV, (A,), (tiny,)))
-
-
-def matrix_rank(A: Tensor, *, tol: float | None = None, hermitian: bool = False) -> Tensor:
-    """How many singular values are not negligible."""
-    s = svdvals(A.detach())
-    tiny = (
-        s.amax(-1, True) * (dtypes.finfo(A.dtype).eps * max(A.shape[-2:])) if tol is None else tol
-    )  # type: ignore[attr-defined]
-    return sum_(s.gt(tiny), -1)  # type: ignore[attr-defined]
+TRACE = Op("trace", _trace_infer, lambda xp, a: xp.asarray(xp.trace(a)), vjp=(_trace_grad,),
+           family="reduce")  # fmt: skip
 
 
 def trace(input: Tensor) -> Tensor:
-    """The sum of a matrix's diagonal."""
-    if input.ndim != 2:
-        raise RuntimeError("trace: expected a matrix, but got tensor with dim " + str(input.ndim))
-    return sum_(input.diagonal())  # type: ignore[attr-defined]
+    """The sum of a matrix's diagonal.
+
+    >>> import cresset as torch
+    >>> torch.trace(torch.tensor([[1., 2.], [3., 4.]]))
+    tensor(5.)
+    """
+    return apply(TRACE, (input,))
+
+
+def _cross_infer(a: Spec, b: Spec, dim: int) -> Result:
+    if a.ndim != b.ndim:
+        raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
+    if not a.ndim:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    d = wrap_dim(dim, a.ndim)
+    if not a.shape[d] == b.shape[d] == 3:
+        raise RuntimeError(
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got {a.shape[d]} and "
+            f"{b.shape[d]}"
+        )
+    result = promote_rule(a, b)
+    if result.compute is dtypes.bool_:
+        raise not_implemented("cross", dtypes.bool_)
+    return result
+
+
+def _cross_kernel(xp: Any, a: Any, b: Any, dim: int) -> Any:
+    a, b = (xp.moveaxis(x, dim, 0) for x in xp.broadcast_arrays(a, b))
+    parts = [a[(i + 1) % 3] * b[(i + 2) % 3] - a[(i + 2) % 3] * b[(i + 1) % 3] for i in range(3)]
+    return xp.stack(parts, dim)
+
+
+CROSS = Op(
+    "linalg_cross", _cross_infer, _cross_kernel, broadcasts=True, save=(0, 1), save_if=(1, 0),
+    vjp=(
+        lambda n, g, a, b: apply(CROSS, (conj(b), g), n.call.params),
+        lambda n, g, a, b: apply(CROSS, (g, conj(a)), n.call.params),
+    ),
+)  # fmt: skip
+
+
+def linalg_cross(
+    input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | None = None
+) -> Tensor:
+    """The cross product of three-dimensional vectors along ``dim``.
+
+    >>> import cresset as torch
+    >>> torch.linalg.cross(torch.tensor([1., 0., 0.]), torch.tensor([0., 1., 0.]))
+    tensor([0., 0., 1.])
+    """
+    return into(out, apply(CROSS, (input, other), (dim,)))
 
 
 def cross(
-    input: Tensor, other: Tensor, *, dim: int | None = None, out: Tensor | None = None
+    input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor | None = None
 ) -> Tensor:
-    """The cross product of three-dimensional vectors along ``dim``."""
+    """The cross product along ``dim``, by default the first of size 3.
+
+    >>> import cresset as torch
+    >>> torch.cross(torch.tensor([1., 0., 0.]), torch.tensor([0., 1., 0.]), dim=0)
+    tensor([0., 0., 1.])
+    """
     if dim is None:
-        dim = next((i for i, n in enumerate(input.shape) if n == 3), -1)
-    a, b = input.unbind(dim), other.unbind(dim)  # type: ignore[attr-defined]
-    from cresset.ops.join import stack
-
-    return into(out, stack([a[(i + 1) % 3] * b[(i + 2) % 3] - a[(i + 2) % 3] * b[(i + 1) % 3]
-                            for i in range(3)], dim))  # fmt: skip
+        if 3 not in input.shape:
+            raise RuntimeError("no dimension of size 3 in input")
+        dim = list(input.shape).index(3)
+    return linalg_cross(input, other, dim=dim, out=out)
 
 
-_NORM_ORDERS = (2, -2, 1, -1, math.inf, -math.inf)
-
-
-def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *,
-                dtype: Any = None, out: Tensor | None = None) -> Tensor:  # fmt: skip
-    """Norms of matrices: 'fro', 'nuc', 2, 1, inf and their negatives.
-
-    >>> import cresset as torch
-    >>> torch.linalg.matrix_norm(torch.tensor([[1., -2.], [3., 4.]]), 1)
-    tensor(6.)
-    """
-    if isinstance(ord, str) and ord not in ("fro", "nuc"):
-        raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
-    if A.ndim < 2:
-        raise RuntimeError(
-            "linalg.matrix_norm: The input tensor A must have at least 2 dimensions."
-        )
-    dims = [dim] if isinstance(dim, int) else list(dim)
-    if len(dims) != 2:
-        raise RuntimeError(
-            f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, dims))}"
-        )
-    if not isinstance(ord, str) and ord not in _NORM_ORDERS:
-        raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
-    d = norm_dtype("matrix_norm", A, dtype)
-    rows, columns = (wrap_dim(i, A.ndim) for i in dims)
-    if rows == columns:
-        raise RuntimeError(
-            f"linalg.matrix_norm: dims must be different. Got ({dims[0]}, {dims[1]})"
-        )
-    if ord == "fro":
-        return vector_norm(A, 2, (rows, columns), keepdim, dtype=dtype, out=out)
-    if dtype is not None:
-        A = A.to(d)  # type: ignore[attr-defined]
-    if not isinstance(ord, str) and abs(ord) != 2:
-        summed, kept = (rows, columns) if abs(ord) == 1 else (columns, rows)
-        total = vector_norm(A, 1, summed, True)
-        value = (amax if ord > 0 else amin)(total, kept, True)
-    else:
-        s = svdvals(A.movedim((rows, columns), (-2, -1)))  # type: ignore[attr-defined]
-        value = sum_(s, -1) if ord == "nuc" else (amax if ord > 0 else amin)(s, -1)
-        for i in sorted((rows, columns)):
-            value = unsqueeze(value, i)
-    if not keepdim:
-        value = value.squeeze((rows, columns))  # type: ignore[attr-defined]
-    return into(out, value)
-
-
-def linalg_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *,
-                out: Tensor | None = None, dtype: Any = None) -> Tensor:  # fmt: skip
-    """A vector norm, or with two dimensions and an ``ord`` a matrix norm.
-
-    >>> import cresset as torch
-    >>> torch.linalg.norm(torch.tensor([3., 4.]))
-    tensor(5.)
-    """
-    dims = [dim] if isinstance(dim, int) else None if dim is None else list(dim)
-    if ord is not None:
-        if dims is not None and len(dims) not in (1, 2):
-            raise RuntimeError(
-                "linalg.norm: If dim is specified, it must be of length 1 or 2. Got "
-                f"[{', '.join(map(str, dims))}]"
-            )
-        if dims is None and A.ndim not in (1, 2):
-            raise RuntimeError(
-                "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got "
-                f"{A.ndim}D."
-            )
-        if isinstance(ord, str) or len(dims or A.shape) == 2:
-            return matrix_norm(A, ord, dims or (-2, -1), keepdim, dtype=dtype, out=out)
-    return vector_norm(A, 2 if ord is None else ord, dims, keepdim, dtype=dtype, out=out)
-
-
-#: What users find as ``torch.linalg``.
-LINALG = {
-    "inv": inv, "det": det, "slogdet": slogdet, "solve": solve, "cholesky": cholesky, "qr": qr,
-    "svd": svd, "svdvals": svdvals, "eigh": eigh, "eigvalsh": eigvalsh, "norm": linalg_norm,
-    "vector_norm": vector_norm, "matrix_norm": matrix_norm, "matrix_power": matrix_power,
-    "pinv": pinv, "matrix_rank": matrix_rank, "cross": cross, "LinAlgError": LinAlgError,
+#: What users find as ``torch.linalg``; the other families add theirs.
+LINALG: dict[str, Any] = {
+    "inv": inv, "det": det, "slogdet": slogdet, "solve": solve, "matrix_power": matrix_power,
+    "cross": linalg_cross, "vector_norm": vector_norm, "LinAlgError": LinAlgError,
 }  # fmt: skip
 
-TORCH = (
-    "inverse=inv", "det", "slogdet", "logdet", "cholesky", "qr", "matrix_power", "pinverse=pinv",
-    "trace", "cross",
-)  # fmt: skip
+TORCH = ("inverse=inv", "det", "slogdet", "logdet", "matrix_power", "trace", "cross")
 METHODS = TORCH

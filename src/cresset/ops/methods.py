@@ -12,9 +12,9 @@ from cresset.tensor import Tensor
 #: The family modules, in the order in which later ones may build on earlier ones.
 FAMILIES = (
     "inplace", "pointwise", "math", "rounding", "binary", "compare", "select", "softmax",
-    "activation", "creation", "ranges", "cast", "view", "reduce", "aggregate",
-    "extremes", "scan", "sort", "counting", "quantile", "vector_norm", "index", "gather", "join",
-    "matmul", "addmm", "einsum", "linalg", "solvers", "conv", "pool", "norm", "loss",
+    "activation", "creation", "ranges", "cast", "view", "reduce", "aggregate", "extremes", "scan",
+    "sort", "counting", "quantile", "vector_norm", "index", "gather", "join", "matmul", "addmm",
+    "einsum", "linalg", "factor", "matrix_norm", "solvers", "conv", "pool", "norm", "loss",
     "embedding", "random", "rnn", "resize", "extras",
 )  # fmt: skip
 

@@ -12,27 +12,21 @@ from typing import Any
 from cresset.core.spec import Spec, dense
 from cresset.ops.cast import cast
 from cresset.ops.creation import empty, eye, zeros
-from cresset.ops.inplace import into
-from cresset.ops.linalg import (
-    LINALG,
-    LinAlgError,
-    _guard,
-    _matrix,
+from cresset.ops.factor import (
     cholesky,
     eigh_result,
-    inv,
-    matrix_norm,
     matrix_rank,
     pinv,
     qr,
     qr_result,
-    slogdet_result,
-    solve,
     svd,
     svd_result,
     svdvals,
 )
+from cresset.ops.inplace import into
+from cresset.ops.linalg import LINALG, LinAlgError, _guard, _matrix, inv, slogdet_result, solve
 from cresset.ops.matmul import matmul
+from cresset.ops.matrix_norm import matrix_norm
 from cresset.ops.named import as_pytorch, result
 from cresset.ops.pointwise import conj
 from cresset.ops.ranges import arange

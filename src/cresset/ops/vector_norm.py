@@ -31,7 +31,7 @@ def norm(
     """
     dims = (dim,) if isinstance(dim, int) else dim
     if isinstance(p, str) and (p != "fro" or (dims is not None and len(dims) > 2)):
-        from cresset.ops.linalg import matrix_norm
+        from cresset.ops.matrix_norm import matrix_norm
 
         over = range(input.ndim) if dims is None else dims
         return matrix_norm(input, p, tuple(over), keepdim, dtype=dtype, out=out)
