@@ -189,6 +189,28 @@ class Code:
             f"<{lanes} x i1> {mask(lanes, used)})"
         )
 
+    def join(self, kind: str, parts: list[str], lanes: int) -> str:
+        """One vector of several of ``lanes`` lanes each (a power of two of them)."""
+        while len(parts) > 1:
+            order = ", ".join(f"i32 {i}" for i in range(2 * lanes))
+            parts = [
+                self.let(
+                    f"shufflevector <{lanes} x {kind}> {a}, <{lanes} x {kind}> {b}, "
+                    f"<{2 * lanes} x i32> <{order}>"
+                )
+                for a, b in zip(parts[0::2], parts[1::2], strict=True)
+            ]
+            lanes *= 2
+        return parts[0]
+
+    def piece(self, kind: str, vector: str, lanes: int, start: int, count: int) -> str:
+        """``count`` neighbouring lanes of a vector."""
+        picks = ", ".join(f"i32 {start + i}" for i in range(count))
+        return self.let(
+            f"shufflevector <{lanes} x {kind}> {vector}, <{lanes} x {kind}> poison, "
+            f"<{count} x i32> <{picks}>"
+        )
+
     def fail_if(self, condition: str) -> None:
         """Leave the function, reporting failure, where an ``i1`` is true."""
         bad, good = self.name("bad"), self.name("good")

@@ -19,6 +19,10 @@ from cresset.compiler.host import vector_registers
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
 
+#: Bytes of weights that stay in the first cache while rows go by.
+_NEAREST = 24 << 10
+#: Bytes of images and gradients that stay in the second cache.
+_NEAR = 256 << 10
 #: Rows are unrolled vector by vector, so very wide images would make very long code.
 _WIDEST = 512
 
@@ -71,101 +75,144 @@ def lower_forward(
         n, ch, h + 2 * ph, w + 2 * pw, o, (kh, kw), geometry.dilation, geometry.stride,
         *outs[0].spec.shape[2:],
     )  # fmt: skip
-    padded = n * ch * shape.h * shape.w * 4 if ph or pw else 0
+    frame = ch * shape.h * shape.w if ph or pw else 0
 
     def emit(c: Code) -> None:
-        x = operands[0]
-        source = x.pointer
-        start = x.spec.offset
-        if padded:
-            place(c, x, "%scratch", (shape.h, shape.w), (ph, pw), (1, 1))
-            source, start = "%scratch", 0
-        bias = operands[2] if len(operands) == 3 else None
-        forward(
-            c, shape, c.at("float", source, start), _base(c, operands[1]),
-            None if bias is None else _base(c, bias), _base(c, outs[0]), lanes,
-        )  # fmt: skip
+        bias = _base(c, operands[2]) if len(operands) == 3 else None
+        weights = _base(c, operands[1])
+        with c.loop(n) as i:
+            image = c.at("float", _base(c, operands[0]), c.times(i, ch * h * w))
+            if frame:
+                place(c, image, (ch, h, w), "%scratch", (shape.h, shape.w), (ph, pw), (1, 1))
+                image = "%scratch"
+            target = c.at("float", _base(c, outs[0]), c.times(i, o * shape.oh * shape.ow))
+            forward(c, shape, image, weights, bias, target, lanes)
 
-    return Lowering(emit, scratch=padded)
+    return Lowering(emit, scratch=frame * 4)
 
 
 def _base(c: Code, a: Array) -> str:
     return c.at("float", a.pointer, a.spec.offset)
 
 
+class _Tile(NamedTuple):
+    """What one vector holds: some columns of one row of outputs, or several short rows."""
+
+    row: int
+    column: int
+    columns: int
+    rows: int
+
+    def load(self, c: Code, lanes: int, pointer: str, row_step: int, column_step: int) -> str:
+        """The tile's values; ``pointer`` is where the first row begins."""
+        share = lanes // self.rows
+        parts = [
+            c.strided_load(
+                "float", share, self.columns, column_step,
+                c.at("float", pointer, (self.row + r) * row_step + self.column * column_step),
+            )
+            for r in range(self.rows)
+        ]  # fmt: skip
+        return c.join("float", parts, share)
+
+    def store(self, c: Code, lanes: int, value: str, pointer: str, row_step: int) -> None:
+        share = lanes // self.rows
+        for r in range(self.rows):
+            part = value if self.rows == 1 else c.piece("float", value, lanes, r * share, share)
+            place = c.at("float", pointer, (self.row + r) * row_step + self.column)
+            c.masked_store("float", share, self.columns, part, place)
+
+
+def _tiles(s: _Shape, lanes: int, rows: int, first: int) -> list[_Tile]:
+    """Vectors that cover ``rows`` rows of outputs (all of one kind), from row ``first`` on."""
+    together = rows_together(s, lanes)
+    if together > 1 and rows % together == 0:
+        return [_Tile(r, 0, s.ow, together) for r in range(first, first + rows, together)]
+    return [
+        _Tile(r, column, min(lanes, s.ow - column), 1)
+        for r in range(first, first + rows)
+        for column in range(0, s.ow, lanes)
+    ]
+
+
+def rows_together(s: _Shape, lanes: int) -> int:
+    """How many short rows share a vector."""
+    width = 1 << (s.ow - 1).bit_length()
+    together = max(1, lanes // width)
+    while together > s.oh:
+        together //= 2
+    return together
+
+
 def forward(c: Code, s: _Shape, x: str, w: str, bias: str | None, y: str, lanes: int) -> None:
-    """y[n, o] = sum over channels and taps of x[n, c] * w[o, c], plus the bias."""
-    (kh, kw), (dh, dw), (sh, sw) = s.kernel, s.dilation, s.stride
-    vectors = -(-s.ow // lanes)
-    used = [min(lanes, s.ow - v * lanes) for v in range(vectors)]
-    # Split long rows and many channels so that the sums fit into the registers.
-    across = min(vectors, 3)
-    block = max(1, min(s.o, sum_registers() // across))
+    """One image: y[o] = sum over channels and taps of x[c] * w[o, c], plus the bias."""
+    room = sum_registers()
+    together = rows_together(s, lanes)
+    across = 1 if together > 1 else min(-(-s.ow // lanes), 3)
+    taps = s.c * s.kernel[0] * s.kernel[1] * 4
+    block = max(1, min(s.o, room // across, max(4, _NEAREST // taps)))
     while s.o % block:
         block -= 1
+    # Registers that are left take more rows, which share the weights.
+    most = max(1, min(room // (block * across), s.oh // together))
+    even = [r for r in range(most, 0, -1) if s.oh % (r * together) == 0 and 2 * r > most]
+    rows = together * (even[0] if even else most)
+    if -(-s.ow // lanes) > across:
+        rows = 1
+    whole = s.oh // rows * rows
+    with c.loop(s.o, block) as o:
+        weights = c.at("float", w, c.times(o, s.c * s.kernel[0] * s.kernel[1]))
+        target = c.at("float", y, c.times(o, s.oh * s.ow))
+        starts = []
+        for b in range(block):
+            value = "0.0" if bias is None else c.load("float", bias, c.plus(o, b))
+            starts.append(c.splat("float", lanes, value))
+        with c.loop(whole, rows) as row:
+            source = c.at("float", x, c.times(row, s.stride[0] * s.w))
+            _sums(c, s, _tiles(s, lanes, rows, 0), source, weights, starts,
+                  c.at("float", target, c.times(row, s.ow)), lanes, across)  # fmt: skip
+        for row in range(whole, s.oh):
+            source = c.at("float", x, row * s.stride[0] * s.w)
+            _sums(c, s, _tiles(s, lanes, 1, 0), source, weights, starts,
+                  c.at("float", target, row * s.ow), lanes, across)  # fmt: skip
+
+
+def _sums(
+    c: Code, s: _Shape, tiles: list[_Tile], x: str, w: str, starts: list[str], y: str, lanes: int,
+    across: int,
+) -> None:  # fmt: skip
+    """A block of output channels for some tiles, as many at a time as registers hold."""
+    (kh, kw), (dh, dw), (sh, sw) = s.kernel, s.dilation, s.stride
     vector = f"<{lanes} x float>"
-    with c.loop(s.n) as n, c.loop(s.o, block) as o, c.loop(s.oh) as row:
-        image = c.at("float", x, c.plus(c.times(n, s.c * s.h * s.w), c.times(row, sh * s.w)))
-        weights = c.at("float", w, c.times(o, s.c * kh * kw))
-        target = c.at(
-            "float",
-            y,
-            c.plus(c.times(n, s.o * s.oh * s.ow), c.times(o, s.oh * s.ow), c.times(row, s.ow)),
-        )
-        for first in range(0, vectors, across):
-            columns = range(first, min(first + across, vectors))
-            sums = {}
-            for b in range(block):
-                start = "zeroinitializer"
-                if bias is not None:
-                    start = c.splat("float", lanes, c.load("float", bias, c.plus(o, b)))
-                for v in columns:
-                    sums[b, v] = c.slot(vector, start)
-            with c.loop(s.c) as channel, c.loop(kh) as ky:
-                line = c.at(
-                    "float", image, c.plus(c.times(channel, s.h * s.w), c.times(ky, s.w * dh))
-                )
-                taps = c.at("float", weights, c.plus(c.times(channel, kh * kw), c.times(ky, kw)))
-                for kx in range(kw):
-                    rows = {
-                        v: c.strided_load(
-                            "float",
-                            lanes,
-                            used[v],
-                            sw,
-                            c.at("float", line, kx * dw + v * lanes * sw),
-                        )
-                        for v in columns
-                    }
-                    for b in range(block):
-                        tap = c.splat("float", lanes, c.load("float", taps, b * s.c * kh * kw + kx))
-                        for v in columns:
-                            c.set(
-                                vector,
-                                sums[b, v],
-                                c.fma(vector, tap, rows[v], c.get(vector, sums[b, v])),
-                            )
-            for b in range(block):
-                for v in columns:
-                    c.masked_store(
-                        "float", lanes, used[v], c.get(vector, sums[b, v]),
-                        c.at("float", target, b * s.oh * s.ow + v * lanes),
-                    )  # fmt: skip
+    at_once = max(across, sum_registers() // len(starts))
+    for first in range(0, len(tiles), at_once):
+        some = tiles[first : first + at_once]
+        sums = {(b, t): c.slot(vector, starts[b]) for b in range(len(starts)) for t in some}
+        with c.loop(s.c) as channel, c.loop(kh) as ky:
+            line = c.at("float", x, c.plus(c.times(channel, s.h * s.w), c.times(ky, s.w * dh)))
+            taps = c.at("float", w, c.plus(c.times(channel, kh * kw), c.times(ky, kw)))
+            for kx in range(kw):
+                start = c.at("float", line, kx * dw)
+                values = {t: t.load(c, lanes, start, sh * s.w, sw) for t in some}
+                for b in range(len(starts)):
+                    tap = c.splat("float", lanes, c.load("float", taps, b * s.c * kh * kw + kx))
+                    for t in some:
+                        total = c.get(vector, sums[b, t])
+                        c.set(vector, sums[b, t], c.fma(vector, tap, values[t], total))
+        for (b, t), total in sums.items():
+            t.store(c, lanes, c.get(vector, total), c.at("float", y, b * s.oh * s.ow), s.ow)
 
 
 def place(
-    c: Code, x: Array, target: str, frame: tuple[int, int], corner: tuple[int, int],
-    step: tuple[int, int],
+    c: Code, x: str, planes: tuple[int, int, int], target: str, frame: tuple[int, int],
+    corner: tuple[int, int], step: tuple[int, int],
 ) -> None:  # fmt: skip
-    """Copy images into frames of zeros, from a corner on, ``step`` apart."""
-    n, ch, h, w = x.spec.shape
+    """Copy planes (count, height, width) into frames of zeros, from a corner on, ``step`` apart."""
+    count, h, w = planes
     height, width = frame
-    zero(c, target, n * ch * height * width)
-    with c.loop(n * ch) as plane, c.loop(h) as row, c.loop(w) as column:
-        value = c.load(
-            "float", x.pointer,
-            c.plus(c.times(plane, h * w), c.times(row, w), column, x.spec.offset),
-        )  # fmt: skip
+    zero(c, target, count * height * width)
+    with c.loop(count) as plane, c.loop(h) as row, c.loop(w) as column:
+        value = c.load("float", x, c.plus(c.times(plane, h * w), c.times(row, w), column))
         c.store(
             "float", value, target,
             c.plus(
@@ -188,7 +235,7 @@ def lower_input(
     if not _fits([*operands, *outs], geometry):
         return None
     g, w = operands
-    (n, o, _, _), (_, ch, kh, kw) = g.spec.shape, w.spec.shape
+    (n, o, oh, ow), (_, ch, kh, kw) = g.spec.shape, w.spec.shape
     h, width = outs[0].spec.shape[2:]
     (ph, pw), (dh, dw), (sh, sw) = geometry.padding, geometry.dilation, geometry.stride
     top, left = dh * (kh - 1) - ph, dw * (kw - 1) - pw
@@ -197,11 +244,10 @@ def lower_input(
     shape = _Shape(
         n, o, h + dh * (kh - 1), width + dw * (kw - 1), ch, (kh, kw), (dh, dw), (1, 1), h, width
     )
-    frame = n * o * shape.h * shape.w
+    frame = o * shape.h * shape.w
     turned = ch * o * kh * kw
 
     def emit(c: Code) -> None:
-        place(c, g, "%scratch", (shape.h, shape.w), (top, left), (sh, sw))
         weights = c.at("float", "%scratch", frame)
         with c.loop(o) as b, c.loop(ch) as a, c.loop(kh * kw) as k:
             value = c.load(
@@ -211,7 +257,11 @@ def lower_input(
             c.store(
                 "float", value, weights, c.plus(c.times(a, o * kh * kw), c.times(b, kh * kw), back)
             )
-        forward(c, shape, "%scratch", weights, None, _base(c, outs[0]), lanes)
+        with c.loop(n) as i:
+            gradients = c.at("float", _base(c, g), c.times(i, o * oh * ow))
+            place(c, gradients, (o, oh, ow), "%scratch", (shape.h, shape.w), (top, left), (sh, sw))
+            target = c.at("float", _base(c, outs[0]), c.times(i, ch * h * width))
+            forward(c, shape, "%scratch", weights, None, target, lanes)
 
     return Lowering(emit, scratch=(frame + turned) * 4)
 
@@ -237,7 +287,8 @@ def lower_weight(
     def emit(c: Code) -> None:
         source, start = x.pointer, x.spec.offset
         if padded:
-            place(c, x, "%scratch", (shape.h, shape.w), (ph, pw), (1, 1))
+            planes = (n * ch, h, w)
+            place(c, _base(c, x), planes, "%scratch", (shape.h, shape.w), (ph, pw), (1, 1))
             source, start = "%scratch", 0
         weight_sums(c, shape, _base(c, g), c.at("float", source, start), _base(c, outs[0]), lanes)
 
@@ -246,52 +297,73 @@ def lower_weight(
 
 def weight_sums(c: Code, s: _Shape, g: str, x: str, target: str, lanes: int) -> None:
     """target[o, c, ky, kx] = sum over images and places of g[n, o] * x[n, c] shifted by the tap."""
-    (kh, kw), (dh, dw), (sh, sw) = s.kernel, s.dilation, s.stride
-    vectors = -(-s.ow // lanes)
+    (kh, kw), (dh, _) = s.kernel, s.dilation
     block = max(1, min(s.o, sum_registers() // kw))
     while s.o % block:
         block -= 1
     vector = f"<{lanes} x float>"
     suffix = f"v{lanes}f32"
     c.declare(f"float @llvm.vector.reduce.fadd.{suffix}(float, {vector})")
-    with c.loop(s.o, block) as o, c.loop(s.c) as channel, c.loop(kh) as ky:
-        sums = {
-            (b, kx): c.slot(vector, "zeroinitializer") for b in range(block) for kx in range(kw)
-        }
-        with c.loop(s.n) as n, c.loop(s.oh) as row:
-            line = c.at(
+    rows = rows_together(s, lanes)
+    whole = s.oh // rows * rows
+    # Some images at a time, so that their gradients stay in the second cache for all taps.
+    some = max(1, min(s.n, _NEAR // (4 * (s.o * s.oh * s.ow + s.c * s.h * s.w))))
+    while s.n % some:
+        some -= 1
+    zero(c, target, s.o * s.c * kh * kw)
+    with (
+        c.loop(s.n, some) as first, c.loop(s.o, block) as o, c.loop(s.c) as channel,
+        c.loop(kh) as ky,
+    ):  # fmt: skip
+        sums = [[c.slot(vector, "zeroinitializer") for _ in range(kw)] for _ in range(block)]
+        with c.loop(some) as i:
+            n = c.plus(first, i)
+            plane = c.at(
                 "float", x,
                 c.plus(
                     c.times(n, s.c * s.h * s.w), c.times(channel, s.h * s.w),
-                    c.times(row, sh * s.w), c.times(ky, s.w * dh),
+                    c.times(ky, s.w * dh),
                 ),
             )  # fmt: skip
             gradients = c.at(
-                "float", g,
-                c.plus(c.times(n, s.o * s.oh * s.ow), c.times(o, s.oh * s.ow), c.times(row, s.ow)),
-            )  # fmt: skip
-            for v in range(vectors):
-                used = min(lanes, s.ow - v * lanes)
-                shifted = [
-                    c.strided_load(
-                        "float", lanes, used, sw, c.at("float", line, kx * dw + v * lanes * sw)
-                    )
-                    for kx in range(kw)
-                ]
-                for b in range(block):
-                    part = c.masked_load(
-                        "float", lanes, used, c.at("float", gradients, b * s.oh * s.ow + v * lanes)
-                    )
-                    for kx in range(kw):
-                        total = c.get(vector, sums[b, kx])
-                        c.set(vector, sums[b, kx], c.fma(vector, part, shifted[kx], total))
-        for (b, kx), total in sums.items():
-            value = c.let(
-                f"call reassoc float @llvm.vector.reduce.fadd.{suffix}(float -0.0, "
-                f"{vector} {c.get(vector, total)})"
+                "float", g, c.plus(c.times(n, s.o * s.oh * s.ow), c.times(o, s.oh * s.ow))
             )
-            place = c.plus(
-                c.times(o, s.c * kh * kw), b * s.c * kh * kw,
-                c.times(channel, kh * kw), c.times(ky, kw), kx,
-            )  # fmt: skip
-            c.store("float", value, target, place)
+            with c.loop(whole, rows) as row:
+                _products(
+                    c, s, _tiles(s, lanes, rows, 0),
+                    c.at("float", plane, c.times(row, s.stride[0] * s.w)),
+                    c.at("float", gradients, c.times(row, s.ow)), sums, lanes,
+                )  # fmt: skip
+            for row in range(whole, s.oh):
+                _products(
+                    c, s, _tiles(s, lanes, 1, 0), c.at("float", plane, row * s.stride[0] * s.w),
+                    c.at("float", gradients, row * s.ow), sums, lanes,
+                )  # fmt: skip
+        for b in range(block):
+            for kx in range(kw):
+                index = c.plus(
+                    c.times(o, s.c * kh * kw), b * s.c * kh * kw,
+                    c.times(channel, kh * kw), c.times(ky, kw), kx,
+                )  # fmt: skip
+                value = c.let(
+                    f"call reassoc float @llvm.vector.reduce.fadd.{suffix}(float "
+                    f"{c.load('float', target, index)}, {vector} {c.get(vector, sums[b][kx])})"
+                )
+                c.store("float", value, target, index)
+
+
+def _products(
+    c: Code, s: _Shape, tiles: list[_Tile], x: str, g: str, sums: list[list[str]], lanes: int
+) -> None:
+    """Add the products of gradients and shifted inputs to the sums of a kernel row."""
+    vector = f"<{lanes} x float>"
+    (sh, sw), dw = s.stride, s.dilation[1]
+    for tile in tiles:
+        shifted = [
+            tile.load(c, lanes, c.at("float", x, kx * dw), sh * s.w, sw)
+            for kx in range(s.kernel[1])
+        ]
+        for b, row in enumerate(sums):
+            part = tile.load(c, lanes, c.at("float", g, b * s.oh * s.ow), s.ow, 1)
+            for kx, total in enumerate(row):
+                c.set(vector, total, c.fma(vector, part, shifted[kx], c.get(vector, total)))
