@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "jit",
         "hub",
         "testing",
+        "multiprocessing",
     ),
     ("compat",),
     ("__init__",),

@@ -100,7 +100,7 @@ random.fork_rng = _fork_rng  # type: ignore[attr-defined]
 #: Modules that load when they are first used: importing Cresset stays quick.
 _LAZY = (
     "nn", "optim", "utils", "cuda", "backends", "testing", "autograd", "serialization", "vision",
-    "compat", "accelerator", "distributions",
+    "compat", "accelerator", "distributions", "multiprocessing",
 )  # fmt: skip
 _LAZY_NAMES = {"save": "serialization", "load": "serialization"}
 

@@ -142,8 +142,8 @@ LACKING = {
     "not have it; the nearest it has: 'relu')",
     "torch.optim.Addam": "module 'torch.optim' has no attribute 'Addam' (Cresset does not have it; "
     "the nearest it has: 'Adam')",
-    "torch.linalg.inx": "module 'torch.linalg' has no attribute 'inx' (Cresset does not have it; "
-    "the nearest it has: 'inv')",
+    "torch.linalg.eigvalz": "module 'torch.linalg' has no attribute 'eigvalz' (Cresset does not "
+    "have it; the nearest it has: 'eigvals')",
     "torch.utils.data.Datasets": "module 'torch.utils.data' has no attribute 'Datasets' (Cresset "
     "does not have it; the nearest it has: 'Dataset')",
     "torchvision.transforms.RandomCorp": "module 'torchvision.transforms' has no attribute "
