@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from cresset.core.spec import dense
+from cresset.ops.creation import from_numpy
+from cresset.ops.matmul import matmul
 from cresset.ops.registry import Op, Tensor, apply
-from cresset.ops.view import reshape
+from cresset.ops.view import reshape, transpose
 
 #: Indexes all samples and channels; spatial slices are added to it.
 _PLANES: tuple = (slice(None), slice(None))
@@ -138,8 +140,11 @@ def interpolate(
             if size is None
             else "only one of size or scale_factor should be defined"
         )
-    if antialias:
-        raise NotImplementedError("interpolate: antialias=True is not implemented by Cresset")
+    if antialias and not (mode in ("bilinear", "bicubic") and n == 2):
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D "
+            "tensor as input"
+        )
     wanted = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}.get(mode)
     if wanted is not None and wanted != n:
         raise NotImplementedError(
@@ -162,7 +167,43 @@ def interpolate(
         from cresset.ops import pool
 
         return getattr(pool, f"adaptive_avg_pool{n}d")(input, out)
+    if antialias:
+        return _antialiased(input, tuple(map(int, out)), mode, scales, bool(align_corners))
     return apply(RESIZE, (input,), (tuple(map(int, out)), mode, scales, bool(align_corners)))
+
+
+def antialias_weights(size: int, out: int, mode: str, step: float | None = None) -> np.ndarray:
+    """(out, size): each output element's weights, with the filter as wide as an output element.
+
+    ``step`` input elements lie between two outputs. Triangle for ``bilinear``, Keys' cubic with
+    a = -0.5 for ``bicubic``, as in Pillow.
+    """
+    step = size / out if step is None else step
+    stretch = max(step, 1.0)
+    centre = step * (np.arange(out)[:, None] + 0.5)
+    x = np.abs((np.arange(size)[None, :] + 0.5 - centre) / stretch)
+    if mode == "bilinear":
+        weights = np.maximum(1 - x, 0)
+    else:
+        near = (1.5 * x - 2.5) * x * x + 1
+        far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+        weights = np.where(x < 1, near, np.where(x < 2, far, 0))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _antialiased(
+    x: Tensor, out: tuple[int, ...], mode: str, scales: tuple, align_corners: bool
+) -> Tensor:
+    """Rows, then columns, each as a product with its matrix of weights."""
+    made = []
+    for size, n, scale in zip(x.shape[2:], out, scales, strict=True):
+        if align_corners:
+            step = (size - 1) / (n - 1) if n > 1 else 0.0
+        else:
+            step = 1 / scale if scale else size / n
+        weights = from_numpy(antialias_weights(size, n, mode, step))
+        made.append(weights.to(device=x.device, dtype=x.dtype))  # type: ignore[attr-defined]
+    return matmul(matmul(made[0], x), transpose(made[1], 0, 1))
 
 
 def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",

@@ -13,7 +13,7 @@ import numpy as np
 from cresset import dtypes
 from cresset.ops.creation import from_numpy
 from cresset.ops.join import pad as pad_tensor
-from cresset.ops.resize import interpolate
+from cresset.ops.resize import antialias_weights, interpolate
 from cresset.tensor import Tensor
 from cresset.vision.pil import Image, ImageOps, channels_of
 from cresset.vision.transforms.functional.dimensions import (
@@ -286,8 +286,8 @@ def _resize_tensor(img: Tensor, height: int, width: int, mode: str, antialias: b
     exact = img.dtype in (dtypes.float32, dtypes.float64)
     x = img if exact else img.to(dtypes.float32)
     if antialias and mode in ("bilinear", "bicubic"):
-        rows = _antialias_matrix(img.shape[-2], height, mode).astype(x.dtype.np)
-        columns = _antialias_matrix(img.shape[-1], width, mode).astype(x.dtype.np)
+        rows = antialias_weights(img.shape[-2], height, mode).astype(x.dtype.np)
+        columns = antialias_weights(img.shape[-1], width, mode).astype(x.dtype.np)
         x = from_numpy(rows).matmul(x).matmul(from_numpy(columns.T.copy()))
     else:
         batch = x.unsqueeze(0) if x.ndim < 4 else x
@@ -297,24 +297,6 @@ def _resize_tensor(img: Tensor, height: int, width: int, mode: str, antialias: b
     if mode == "bicubic" and img.dtype == dtypes.uint8:
         x = x.clamp(0, 255)
     return x if exact else x.round().to(img.dtype)
-
-
-def _antialias_matrix(size: int, out: int, mode: str) -> np.ndarray:
-    """(out, size): each output pixel's weights, with the filter as wide as an output pixel.
-
-    Triangle for ``bilinear``, Keys' cubic with a = -0.5 for ``bicubic``, as in Pillow.
-    """
-    scale = size / out
-    stretch = max(scale, 1.0)
-    centre = scale * (np.arange(out)[:, None] + 0.5)
-    x = np.abs((np.arange(size)[None, :] + 0.5 - centre) / stretch)
-    if mode == "bilinear":
-        weights = np.maximum(1 - x, 0)
-    else:
-        near = (1.5 * x - 2.5) * x * x + 1
-        far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-        weights = np.where(x < 1, near, np.where(x < 2, far, 0))
-    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def resized_crop(
