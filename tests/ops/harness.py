@@ -271,6 +271,16 @@ def _first_line(error: Exception) -> str:
     return str(error).split("\n")[0].split(" (got ")[0].strip()
 
 
+def same_outcome(expression: str) -> None:
+    """Assert that ``expression`` over ``t``, the library, prints the same or fails alike."""
+    torch = pytest.importorskip("torch")
+    names = {"nan": float("nan"), "inf": float("inf")}
+    ours, mine = attempt(lambda: repr(eval(expression, {"t": cresset, **names})))
+    theirs, error = attempt(lambda: repr(eval(expression, {"t": torch, **names})))
+    if not same_failure(mine, error, expression, words=True):
+        assert ours == theirs, f"{expression}: {ours}, PyTorch prints {theirs}"
+
+
 @contextmanager
 def eager() -> Any:
     """Run every op at once inside the block."""

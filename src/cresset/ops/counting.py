@@ -6,21 +6,18 @@ The shapes of most results depend on the values, so these run at once.
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from typing import Any
 
 import numpy as np
 
 from cresset import dtypes
 from cresset.ops.elementwise import C_NAMES, not_implemented
-from cresset.ops.extremes import _named_repr
 from cresset.ops.inplace import into
+from cresset.ops.named import result
 from cresset.ops.registry import Tensor, wrap_dim
 from cresset.tensor import from_array
 
-histogram_result = namedtuple("histogram_result", ["hist", "bin_edges"])
-histogram_result.__name__ = histogram_result.__qualname__ = "histogram"
-histogram_result.__repr__ = _named_repr  # type: ignore[method-assign]
+histogram_result = result("histogram", "hist", "bin_edges")
 
 
 def _values(x: np.ndarray, like: Tensor) -> Tensor:

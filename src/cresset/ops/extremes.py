@@ -7,7 +7,6 @@ one dimension, where the place is a result too, the element at that place gets a
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import Any
 
 from cresset import dtypes
@@ -16,6 +15,7 @@ from cresset.core.spec import Spec, dense
 from cresset.ops.cast import cast
 from cresset.ops.elementwise import into_typed, not_implemented
 from cresset.ops.inplace import into, scalar_name
+from cresset.ops.named import result
 from cresset.ops.pointwise import add, div, mul
 from cresset.ops.reduce import (
     reduced_dims,
@@ -26,26 +26,12 @@ from cresset.ops.reduce import sum as sum_
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
 from cresset.ops.view import unsqueeze
 
-max_result = namedtuple("max_result", ["values", "indices"])
-min_result = namedtuple("min_result", ["values", "indices"])
-median_result = namedtuple("median_result", ["values", "indices"])
-nanmedian_result = namedtuple("nanmedian_result", ["values", "indices"])
-mode_result = namedtuple("mode_result", ["values", "indices"])
-aminmax_result = namedtuple("aminmax_result", ["min", "max"])
-for _t, _name in ((max_result, "max"), (min_result, "min"), (median_result, "median"),
-                  (mode_result, "mode"), (nanmedian_result, "nanmedian"),
-                  (aminmax_result, "aminmax")):  # fmt: skip
-    _t.__module__ = "torch.return_types"
-    _t.__name__ = _t.__qualname__ = _name
-
-
-def _named_repr(self: Any) -> str:
-    parts = ",\n".join(f"{f}={getattr(self, f)!r}" for f in self._fields)
-    return f"torch.return_types.{type(self).__name__}(\n{parts})"
-
-
-for _t in (max_result, min_result, median_result, mode_result, nanmedian_result, aminmax_result):
-    _t.__repr__ = _named_repr  # type: ignore[method-assign]
+max_result = result("max", "values", "indices")
+min_result = result("min", "values", "indices")
+median_result = result("median", "values", "indices")
+nanmedian_result = result("nanmedian", "values", "indices")
+mode_result = result("mode", "values", "indices")
+aminmax_result = result("aminmax", "min", "max")
 
 
 def _not_empty(s: Spec, dims: tuple[int, ...], name: str) -> None:

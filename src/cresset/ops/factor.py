@@ -3,7 +3,6 @@ singular values, pseudo-inverse and rank."""
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import Any
 
 from cresset import dtypes
@@ -12,14 +11,15 @@ from cresset.core.spec import Spec, dense
 from cresset.ops.inplace import into, scalar_name
 from cresset.ops.linalg import LINALG, _adjoint, _guard, _matrix, _same, solve
 from cresset.ops.matmul import matmul
+from cresset.ops.named import result
 from cresset.ops.pointwise import add, div, mul, neg, sub
 from cresset.ops.reduce import sum as sum_
 from cresset.ops.registry import Op, Result, Tensor, apply
 from cresset.ops.view import unsqueeze
 
-qr_result = namedtuple("qr_result", ["Q", "R"])
-svd_result = namedtuple("svd_result", ["U", "S", "Vh"])
-eigh_result = namedtuple("eigh_result", ["eigenvalues", "eigenvectors"])
+qr_result = result("linalg_qr", "Q", "R")
+svd_result = result("linalg_svd", "U", "S", "Vh")
+eigh_result = result("linalg_eigh", "eigenvalues", "eigenvectors")
 
 
 def _cholesky_grad(n: Any, g: Tensor, low: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ norms in ``matrix_norm.py``, what is made of all of these in ``solvers.py``.
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from typing import Any
 
 from cresset import dtypes
@@ -17,12 +16,13 @@ from cresset.core.spec import Spec, dense
 from cresset.ops.elementwise import not_implemented, promote_rule
 from cresset.ops.inplace import into, scalar_name
 from cresset.ops.matmul import matmul
+from cresset.ops.named import result
 from cresset.ops.pointwise import add, conj, mul, neg
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
 from cresset.ops.vector_norm import vector_norm
 from cresset.ops.view import transpose, unsqueeze
 
-slogdet_result = namedtuple("slogdet_result", ["sign", "logabsdet"])
+slogdet_result = result("linalg_slogdet", "sign", "logabsdet")
 
 
 def _adjoint(x: Tensor) -> Tensor:

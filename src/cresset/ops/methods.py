@@ -13,9 +13,9 @@ from cresset.tensor import Tensor
 FAMILIES = (
     "inplace", "pointwise", "math", "rounding", "binary", "compare", "select", "softmax",
     "activation", "creation", "ranges", "cast", "view", "reduce", "aggregate", "extremes", "scan",
-    "sort", "counting", "quantile", "vector_norm", "index", "gather", "join", "matmul", "addmm",
-    "einsum", "linalg", "factor", "matrix_norm", "solvers", "conv", "pool", "norm", "loss",
-    "embedding", "random", "rnn", "resize", "extras",
+    "special", "sort", "counting", "quantile", "vector_norm", "index", "gather", "join", "matmul",
+    "addmm", "einsum", "linalg", "factor", "matrix_norm", "solvers", "conv", "pool", "norm",
+    "loss", "embedding", "random", "rnn", "resize", "extras",
 )  # fmt: skip
 
 #: Everything that ``torch.name`` offers from the families.

@@ -10,6 +10,7 @@ from cresset.core.spec import Spec, like
 from cresset.ops.elementwise import float_rule, pointwise, promote_rule, unary
 from cresset.ops.inplace import into, scalar_name
 from cresset.ops.math import SPECIAL, cos, sin
+from cresset.ops.named import result
 from cresset.ops.pointwise import add, conj, div, mul
 from cresset.ops.registry import Op, Result, Tensor, apply
 
@@ -127,7 +128,10 @@ FREXP = Op(
 )  # fmt: skip
 
 
-def frexp(input: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
+frexp_result = result("frexp", "mantissa", "exponent")
+
+
+def frexp(input: Tensor, *, out: Any = None) -> Any:
     """``(mantissa, exponent)`` with ``input = mantissa * 2 ** exponent``, 1/2 <= |mantissa| < 1.
 
     >>> import cresset as torch
@@ -136,7 +140,9 @@ def frexp(input: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
     (tensor([0.5000, 0.7500]), tensor([4, 0], dtype=torch.int32))
     """
     parts = apply(FREXP, (input,))
-    return parts if out is None else (into(out[0], parts[0]), into(out[1], parts[1]))
+    if out is not None:
+        parts = (into(out[0], parts[0]), into(out[1], parts[1]))
+    return frexp_result(*parts)
 
 
 # -- replacing NaN ---------------------------------------------------------------------------------

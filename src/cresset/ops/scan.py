@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import Any
 
 from cresset import dtypes
@@ -12,12 +11,13 @@ from cresset.dtypes import dtype
 from cresset.ops.cast import cast
 from cresset.ops.elementwise import into_typed, not_implemented
 from cresset.ops.inplace import into
+from cresset.ops.named import result
 from cresset.ops.pointwise import add, conj, div, mul, sub
 from cresset.ops.reduce import sum as sum_
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
 
-cummax_result = namedtuple("cummax_result", ["values", "indices"])
-cummin_result = namedtuple("cummin_result", ["values", "indices"])
+cummax_result = result("cummax", "values", "indices")
+cummin_result = result("cummin", "values", "indices")
 
 
 def _scan_infer(s: Spec, dim: int, d: dtype) -> Result:

@@ -14,20 +14,17 @@ from cresset.ops.cast import cast
 from cresset.ops.creation import empty, eye, zeros
 from cresset.ops.factor import (
     cholesky,
-    eigh_result,
     matrix_rank,
     pinv,
     qr,
-    qr_result,
     svd,
-    svd_result,
     svdvals,
 )
 from cresset.ops.inplace import into
-from cresset.ops.linalg import LINALG, LinAlgError, _guard, _matrix, inv, slogdet_result, solve
+from cresset.ops.linalg import LINALG, LinAlgError, _guard, _matrix, inv, solve
 from cresset.ops.matmul import matmul
 from cresset.ops.matrix_norm import matrix_norm
-from cresset.ops.named import as_pytorch, result
+from cresset.ops.named import result
 from cresset.ops.pointwise import conj
 from cresset.ops.ranges import arange
 from cresset.ops.registry import Op, Result, Tensor, apply
@@ -39,9 +36,6 @@ old_svd_result = result("svd", "U", "S", "V")
 inv_ex_result = result("linalg_inv_ex", "inverse", "info")
 cholesky_ex_result = result("linalg_cholesky_ex", "L", "info")
 triangular_result = result("triangular_solve", "solution", "cloned_coefficient")
-for _kind, _name in ((qr_result, "qr"), (svd_result, "svd"), (eigh_result, "eigh"),
-                     (slogdet_result, "slogdet")):  # fmt: skip
-    as_pytorch(_kind, "linalg_" + _name)
 
 
 def cond(A: Tensor, p: Any = None, *, out: Tensor | None = None) -> Tensor:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import Any
 
 from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, dense
 from cresset.ops.elementwise import into_typed, not_implemented
-from cresset.ops.extremes import _named_repr
 from cresset.ops.inplace import into, scalar_name
+from cresset.ops.named import result
 from cresset.ops.reduce import reduced_shape
 from cresset.ops.registry import Op, Result, Tensor, apply, result_dtype, wrap_dim
 from cresset.ops.view import unsqueeze
 
-sort_result = namedtuple("sort_result", ["values", "indices"])
-topk_result = namedtuple("topk_result", ["values", "indices"])
-kthvalue_result = namedtuple("kthvalue_result", ["values", "indices"])
-for _t, _name in ((sort_result, "sort"), (topk_result, "topk"), (kthvalue_result, "kthvalue")):
-    _t.__name__ = _t.__qualname__ = _name
-    _t.__repr__ = _named_repr  # type: ignore[method-assign]
+sort_result = result("sort", "values", "indices")
+topk_result = result("topk", "values", "indices")
+kthvalue_result = result("kthvalue", "values", "indices")
 
 
 def _put_back(n: Any, g: Any, gi: Any, indices: Tensor) -> tuple:
