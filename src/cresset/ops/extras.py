@@ -105,8 +105,90 @@ def _say(text: str) -> None:
 volatile = property(_volatile, _set_volatile)
 
 
+def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Write a number along the main diagonal; ``wrap`` starts again below a tall matrix.
+
+    >>> import cresset as torch
+    >>> torch.zeros(2, 3).fill_diagonal_(5)
+    tensor([[5., 0., 0.],
+            [0., 5., 0.]])
+    """
+    x: Any = self
+    if x.ndim < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if x.ndim > 2:
+        if len(set(x.shape)) > 1:
+            raise RuntimeError("all dimensions of input must be of equal length")
+        steps = [x.as_strided((x.shape[0],), (sum(x.stride()),), x.storage_offset())]
+    else:
+        height, width = x.shape
+        starts = range(0, height, width + 1) if wrap and width else (0,)
+        steps = [x[start:].diagonal() for start in starts]
+    for diagonal in steps:
+        diagonal.fill_(fill_value)
+    return self
+
+
+def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+    """The sum over the dimensions in which ``size`` is smaller: broadcasting backwards."""
+    wanted = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    x: Any = self
+    extra = x.ndim - len(wanted)
+    fits = extra >= 0 and all(n in (1, m) for n, m in zip(wanted, x.shape[extra:], strict=True))
+    if not fits:
+        raise RuntimeError(
+            f"size {{{list(wanted)}}} is not expandable to size {{{list(x.shape)}}}."
+        )
+    dims = [d for d in range(x.ndim) if d < extra or wanted[d - extra] != x.shape[d]]
+    kept = x.sum(dims, keepdim=True) if dims else x
+    return kept.reshape(wanted)
+
+
+def apply_(self: Tensor, function: Any) -> Tensor:
+    """Replace each element by what a Python function makes of it (slow; host memory only)."""
+    values = np.array([function(v) for v in self.reshape(-1).tolist()])  # type: ignore[attr-defined]
+    return self.copy_(from_numpy(values).reshape(self.shape))  # type: ignore[attr-defined]
+
+
+def map_(self: Tensor, tensor: Tensor, function: Any) -> Tensor:
+    """Replace each element by a Python function of it and of another tensor's element."""
+    x: Any = self
+    other: Any = tensor
+    pairs = zip(x.reshape(-1).tolist(), other.expand(x.shape).reshape(-1).tolist(), strict=True)
+    values = np.array([function(a, b) for a, b in pairs])
+    return x.copy_(from_numpy(values).reshape(x.shape))
+
+
+def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """``narrow`` with memory of its own."""
+    return input.narrow(dim, start, length).clone()  # type: ignore[attr-defined]
+
+
+def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple:
+    """``split`` into pieces of the given sizes."""
+    return input.split(list(split_sizes), dim)  # type: ignore[attr-defined]
+
+
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Whether both have one shape."""
+    return input._spec.shape == other._spec.shape
+
+
+def is_signed(input: Tensor) -> bool:
+    """Whether the dtype holds negative numbers."""
+    return input.dtype.is_signed
+
+
+def get_device(input: Tensor) -> int:
+    """The number of the device; -1 for host memory."""
+    index = input.device.index
+    return -1 if input.device.type == "cpu" else index or 0
+
+
+TORCH = ("narrow_copy", "split_with_sizes", "is_same_size", "is_signed", "get_device")
 METHODS = (
-    "volatile",
+    "volatile", "fill_diagonal_", "sum_to_size", "apply_", "map_", "narrow_copy",
+    "split_with_sizes", "is_same_size",
     "pin_memory", "is_pinned", "share_memory_", "is_shared", "new", "resize", "detach_",
     "__array_wrap__", "__dlpack__", "__dlpack_device__", "untyped_storage",
 )  # fmt: skip
