@@ -22,6 +22,8 @@ MATRICES = (((4, 3), (3, 5)), ((2, 0), (0, 3)), ((0, 2), (2, 3)))
 PRODUCTS = [
     _row("mm", MATRICES, out=True, errors=(
         lambda t: t.mm(t.ones(2, 3), t.ones(2, 3)),
+        lambda t: t.mm(1, t.ones(2, 3)),
+        lambda t: t.mm(t.ones(2, 3), 2.5),
         lambda t: t.mm(t.ones(2), t.ones(2, 3)),
         lambda t: t.mm(t.ones(2, 3), t.ones(3)),
         lambda t: t.mm(t.ones(2, 3), t.ones(3, 2).double()),
@@ -44,6 +46,7 @@ PRODUCTS = [
     )),
     _row("dot", (((5,), (5,)), ((0,), (0,))), errors=(
         lambda t: t.dot(t.ones(2), t.ones(3)),
+        lambda t: t.dot(t.ones(2), True),
         lambda t: t.dot(t.ones(2, 2), t.ones(2)),
         lambda t: t.dot(t.ones(2), t.ones(2).double()),
         lambda t: t.dot(t.ones(2, dtype=t.bool), t.ones(2, dtype=t.bool)),

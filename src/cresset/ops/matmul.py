@@ -37,6 +37,19 @@ def _c_name(s: Spec) -> str:
     return C_NAMES[s.dtype.name]
 
 
+_KINDS = {dtypes.BOOL: "bool", dtypes.INT: "int", dtypes.FLOAT: "float"}
+
+
+def _tensors(name: str, a: Spec, b: Spec, second: str) -> None:
+    """Products are of tensors, never of numbers."""
+    for position, (s, argument) in enumerate(((a, "input"), (b, second)), 1):
+        if s.number is not None:
+            raise TypeError(
+                f"{name}(): argument '{argument}' (position {position}) must be Tensor, not "
+                f"{_KINDS.get(s.number, 'complex')}"
+            )
+
+
 def _no_bool(d: Any, label: str, *sizes: int) -> None:
     """PyTorch has no product of truth values, but an empty one passes."""
     if d is dtypes.bool_ and all(sizes):
@@ -48,6 +61,7 @@ def _times(shape: Any) -> str:
 
 
 def _mm_infer(a: Spec, b: Spec) -> Result:
+    _tensors("mm", a, b, "mat2")
     if a.ndim != 2 or b.ndim != 2:
         which = "self" if a.ndim != 2 else "mat2"
         raise RuntimeError(f"{which} must be a matrix")
@@ -76,6 +90,7 @@ MM = Op(
 
 
 def _bmm_infer(a: Spec, b: Spec) -> Result:
+    _tensors("bmm", a, b, "mat2")
     for s, name in ((a, "batch1"), (b, "batch2")):
         if s.ndim != 3:
             raise RuntimeError(f"{name} must be a 3D tensor")
@@ -103,6 +118,7 @@ BMM = Op(
 
 
 def _mv_infer(a: Spec, v: Spec) -> Result:
+    _tensors("mv", a, v, "vec")
     if a.ndim != 2 or v.ndim != 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {a.ndim}, {v.ndim}")
     if a.shape[1] != v.shape[0]:
@@ -130,6 +146,7 @@ MV = Op(
 
 
 def _dot_infer(a: Spec, b: Spec) -> Result:
+    _tensors("dot", a, b, "tensor")
     if a.ndim != 1 or b.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {a.ndim}D and {b.ndim}D tensors")
     if a.dtype is not b.dtype:

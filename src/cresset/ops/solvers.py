@@ -345,18 +345,6 @@ def _hermitian(self: Tensor) -> Tensor:
 mH, H = property(adjoint), property(_hermitian)
 
 
-def trapezoid_steps(y: Tensor, x: Any = None, *, dx: float = 1, dim: int = -1) -> Tensor:
-    """``cumulative_trapezoid``: the integral up to each point, by trapezoids."""
-    n = y.shape[dim]
-    heights: Any = y.narrow(dim, 1, n - 1) + y.narrow(dim, 0, n - 1)  # type: ignore[attr-defined]
-    if x is None:
-        return (heights * (dx / 2)).cumsum(dim)
-    steps = x.diff(dim=-1 if x.ndim == 1 else dim)
-    if x.ndim == 1 and dim % y.ndim != y.ndim - 1:
-        steps = steps.reshape(-1, *[1] * (y.ndim - 1 - dim % y.ndim))
-    return (heights * steps / 2).cumsum(dim)
-
-
 def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | None = None) -> Tensor:
     """The X with ``tensordot(A, X, X.ndim) = B``."""
     a: Any = A
@@ -381,7 +369,7 @@ LINALG.update({
 
 TORCH = (
     "svd=old_svd", "kron", "cov", "corrcoef", "matrix_exp", "cholesky_solve", "cholesky_inverse",
-    "adjoint", "triangular_solve", "cumulative_trapezoid=trapezoid_steps",
+    "adjoint", "triangular_solve",
     "chain_matmul=_chain_matmul",
 )  # fmt: skip
 METHODS = (

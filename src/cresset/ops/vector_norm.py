@@ -115,8 +115,10 @@ def norm_dtype(name: str, x: Tensor, d: dtype | None) -> dtype:
 
 def _check_identity(x: Tensor, order: float, dim: Any, dims: tuple[int, ...]) -> None:
     """The smallest or largest of nothing does not exist."""
+    if 0 <= order < math.inf:
+        return
     empty = [i for i in dims if x.shape[i] == 0]
-    if not empty or 0 <= order < math.inf:
+    if not empty:
         return
     where = "an empty tensor because the" if dim is None else (
         f"the dimension {empty[0]}because this dimension is empty and the"
@@ -182,6 +184,30 @@ def renorm(
     return into(out, mul(input, factor))
 
 
-TORCH = ("norm", "dist", "renorm")
-METHODS = TORCH
+def frobenius_norm(
+    input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Tensor | None = None
+) -> Tensor:
+    """The root of the sum of squares over ``dim``.
+
+    >>> import cresset as torch
+    >>> torch.frobenius_norm(torch.tensor([[3., 4.]]), (0, 1))
+    tensor(5.)
+    """
+    return vector_norm(input, 2, dim, keepdim, out=out)
+
+
+def nuclear_norm(
+    input: Tensor, dim: Any = (-2, -1), keepdim: bool = False, *, out: Tensor | None = None
+) -> Tensor:
+    """The sum of a matrix's singular values.
+
+    >>> import cresset as torch
+    >>> torch.nuclear_norm(torch.tensor([[3., 0.], [0., 4.]]))
+    tensor(7.)
+    """
+    return norm(input, "nuc", dim, keepdim, out=out)
+
+
+TORCH = ("norm", "dist", "renorm", "frobenius_norm", "nuclear_norm")
+METHODS = ("norm", "dist", "renorm")
 IN_PLACE = ("renorm",)
