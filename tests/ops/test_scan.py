@@ -30,3 +30,9 @@ def test_the_trapezoidal_rule_takes_points_or_a_step():
     y = cresset.tensor([1.0, 5.0, 10.0])
     assert cresset.trapezoid(y, dx=2.0).item() == 21
     assert cresset.cumulative_trapezoid(y, cresset.tensor([0.0, 1.0, 3.0])).tolist() == [3, 18]
+
+
+def test_the_gradient_of_logcumsumexp_does_not_overflow():
+    x = cresset.tensor([-200.0, 200.0], requires_grad=True)
+    cresset.logcumsumexp(x, 0).sum().backward()
+    assert x.grad.tolist() == [1, 1]

@@ -12,7 +12,7 @@ from cresset.ops.cast import cast
 from cresset.ops.elementwise import into_typed, not_implemented
 from cresset.ops.inplace import into
 from cresset.ops.named import result
-from cresset.ops.pointwise import add, conj, div, mul, sub
+from cresset.ops.pointwise import add, conj, div, mul, neg, sub
 from cresset.ops.reduce import sum as sum_
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
 
@@ -176,9 +176,21 @@ def cummin(input: Tensor, dim: int, *, out: Any = None) -> Any:
 
 
 def _logcumsumexp_grad(n: Any, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
+    """``exp(x) * reversed cumsum(g exp(-out))``, in logarithms so that nothing overflows; positive
+    and negative gradients apart."""
     dim = n.call.params[0]
-    scaled = mul(g, out.neg().exp())  # type: ignore[attr-defined]
-    return mul(_reversed_sum(scaled, dim), x.exp())  # type: ignore[attr-defined]
+    lowest = dtypes.finfo(g.dtype).min
+
+    def part(size: Any) -> Tensor:
+        logs = size.clamp(min=0).log().clamp(min=lowest)
+        tail = logcumsumexp(flip(sub(logs, out), [dim]), dim)
+        return add(flip(tail, [dim]), x).exp()  # type: ignore[attr-defined]
+
+    from cresset.ops.join import flip
+
+    if not x.shape:
+        return g
+    return sub(part(g), part(neg(g)))
 
 
 LOGCUMSUMEXP = Op(
