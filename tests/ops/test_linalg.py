@@ -51,3 +51,9 @@ def test_the_gradient_of_a_determinant_is_the_cofactors():
     a = cresset.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=cresset.float64, requires_grad=True)
     cresset.linalg.det(a).backward()
     assert cresset.allclose(a.grad, cresset.tensor([[4, -3], [-2, 1]], dtype=cresset.float64))
+
+
+def test_a_singular_matrix_has_a_gradient_of_zero():
+    a = cresset.ones(2, 2, requires_grad=True)
+    cresset.linalg.det(a).backward()
+    assert a.grad.tolist() == [[0, 0], [0, 0]]

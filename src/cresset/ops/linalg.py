@@ -156,8 +156,14 @@ def _det_infer(s: Spec) -> Result:
 
 
 def _det_grad(n: Any, g: Tensor, a: Tensor, d: Tensor) -> Tensor:
+    """det(A) A^-H. Where the determinant is 0 PyTorch's gradient is 0 too."""
+    from cresset.ops.creation import eye
+    from cresset.ops.select import where
+
+    singular = unsqueeze(unsqueeze(d.eq(0), -1), -1)  # type: ignore[attr-defined]
+    safe = where(singular, eye(a.shape[-1], dtype=a.dtype, device=a.device), a)
     scale = unsqueeze(unsqueeze(mul(g, conj(d)), -1), -1)
-    return mul(_adjoint(inv(a)), scale)
+    return mul(_adjoint(inv(safe)), scale)
 
 
 DET = Op("linalg_det", _det_infer, lambda xp, a: xp.linalg.det(a), vjp=(_det_grad,), save=(0, OUT),
