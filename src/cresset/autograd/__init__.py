@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cresset.autograd import derive as _derive
 from cresset.autograd import functional
 from cresset.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from cresset.autograd.backward import backward, grad

@@ -321,6 +321,20 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
     return node
 
 
+class _Derivation:
+    """How a composite gets a derivative from its body; ``autograd`` sets it, being able to."""
+
+    run: Any = None
+
+
+DERIVATION = _Derivation()
+
+
+def derived(node: Node, *args: Any) -> tuple:
+    """The derivative of a composite that has one node on the tape but no formula of its own."""
+    return DERIVATION.run(node, *args)
+
+
 class _Anomaly:
     """Whether nodes remember the stack that made them (``detect_anomaly``)."""
 

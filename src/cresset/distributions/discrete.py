@@ -14,7 +14,7 @@ from cresset.autograd import no_grad
 from cresset.distributions import constraints
 from cresset.distributions.distribution import Distribution, derived, together
 from cresset.ops.embedding import one_hot
-from cresset.ops.loss import binary_cross_entropy_with_logits
+from cresset.ops.pair_loss import binary_cross_entropy_with_logits
 from cresset.ops.random import bernoulli, multinomial, poisson
 from cresset.size import Size
 from cresset.tensor import Tensor

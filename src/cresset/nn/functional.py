@@ -52,25 +52,19 @@ from cresset.ops.embedding import embedding, embedding_bag, one_hot
 from cresset.ops.inplace import assign
 from cresset.ops.join import pad, pixel_shuffle, pixel_unshuffle
 from cresset.ops.loss import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
     cosine_embedding_loss,
     cosine_similarity,
     cross_entropy,
     gaussian_nll_loss,
     hinge_embedding_loss,
-    huber_loss,
     kl_div,
     l1_loss,
     margin_ranking_loss,
     mse_loss,
-    multi_margin_loss,
     multilabel_soft_margin_loss,
     nll_loss,
     pairwise_distance,
     poisson_nll_loss,
-    smooth_l1_loss,
-    soft_margin_loss,
     triplet_margin_loss,
 )
 from cresset.ops.math import sigmoid as _sigmoid
@@ -83,6 +77,14 @@ from cresset.ops.norm import (
     layer_norm,
     local_response_norm,
     rms_norm,
+)
+from cresset.ops.pair_loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    multi_margin_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
 )
 from cresset.ops.pointwise import mul
 from cresset.ops.pool import (

@@ -21,6 +21,7 @@ from cresset.ops.pointwise import add, div, mul, neg, pow, sub
 from cresset.ops.reduce import mean
 from cresset.ops.reduce import sum as sum_
 from cresset.ops.registry import Op, Result, Tensor, apply, broadcast_shapes
+from cresset.ops.select import where
 from cresset.ops.view import expand, reshape
 
 
@@ -88,7 +89,8 @@ def _mse_grad(n: Any, g: Tensor, x: Tensor, y: Tensor) -> tuple:
 MSE = Op("mse_loss", _mse_infer, _mse_kernel, vjp=_mse_grad, save=(0, 1), family="loss")
 
 
-def _warn_sizes(input: Tensor, target: Tensor) -> None:
+def warn_sizes(input: Tensor, target: Tensor) -> None:
+    """Warn, as PyTorch does, where the operands of a loss will be broadcast."""
     if target._spec.shape != input._spec.shape:
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size "
@@ -110,7 +112,7 @@ def mse_loss(
     tensor(2.5000)
     """
     reduction = reduction_of(reduction, size_average, reduce)
-    _warn_sizes(input, target)
+    warn_sizes(input, target)
     if weight is not None:
         squares = mul(pow(sub(input, target), 2), weight)
         if reduction == "mean":
@@ -372,121 +374,12 @@ def l1_loss(
     tensor(1.5000)
     """
     reduction = reduction_of(reduction, size_average, reduce)
-    _warn_sizes(input, target)
+    warn_sizes(input, target)
     values = abs_(sub(input, target))
     if weight is not None:
         values = mul(values, weight)
         if reduction == "mean":
             return div(sum_(values), sum_(expand(weight, values._spec.shape)))
-    return reduced(values, reduction)
-
-
-def huber_loss(
-    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
-    weight: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """``d ** 2 / 2`` below ``delta``, ``delta * (d - delta / 2)`` above, for d = |input -
-    target|."""
-    reduction = reduction_of(reduction)
-    if delta <= 0:
-        raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    _warn_sizes(input, target)
-    d = abs_(sub(input, target))
-    values = _choose(d.le(delta), mul(mul(d, d), 0.5), mul(sub(d, 0.5 * delta), delta))  # type: ignore[attr-defined]
-    if weight is not None:
-        values = mul(values, weight)
-    return reduced(values, reduction)
-
-
-def _choose(condition: Tensor, a: Any, b: Any) -> Tensor:
-    from cresset.ops.select import where
-
-    return where(condition, a, b)
-
-
-def smooth_l1_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", beta: float = 1.0,
-) -> Tensor:  # fmt: skip
-    """``d ** 2 / (2 beta)`` below ``beta``, ``d - beta / 2`` above, for d = |input - target|."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    if beta < 0:
-        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
-    _warn_sizes(input, target)
-    d = abs_(sub(input, target))
-    if beta == 0:
-        return reduced(d, reduction)
-    values = _choose(d.lt(beta), mul(mul(d, d), 0.5 / beta), sub(d, 0.5 * beta))  # type: ignore[attr-defined]
-    return reduced(values, reduction)
-
-
-def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
-    reduce: bool | None = None, reduction: str = "mean",
-) -> Tensor:  # fmt: skip
-    """``-(t log p + (1 - t) log(1 - p))`` with logs clamped at -100."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    if target._spec.shape != input._spec.shape:
-        raise ValueError(
-            f"Using a target size ({target.shape}) that is different to the input size "
-            f"({input.shape}) is deprecated. Please ensure they have the same size."
-        )
-    values = apply(BCE, (input, target))
-    if weight is not None:
-        values = mul(values, weight)
-    return reduced(values, reduction)
-
-
-def _bce_infer(p: Spec, t: Spec) -> Result:
-    if p.dtype is not t.dtype:
-        raise RuntimeError(
-            f"Found dtype {scalar_name(t.dtype)} but expected {scalar_name(p.dtype)}"
-        )
-    return Result((dense(p.dtype, p.shape, p.device),))
-
-
-def _bce_kernel(xp: Any, p: Any, t: Any) -> Any:
-    if p.size and not (float(p.min()) >= 0 and float(p.max()) <= 1):
-        raise RuntimeError("all elements of input should be between 0 and 1")
-    low = xp.maximum(xp.log(p), -100)
-    high = xp.maximum(xp.log1p(-p), -100)
-    return (t - 1) * high - t * low
-
-
-def _bce_slope(n: Any, g: Tensor, p: Tensor, t: Tensor) -> Tensor:
-    spread = mul(sub(1.0, p), p)
-    return mul(g, div(sub(p, t), spread.clamp_min(1e-12)))  # type: ignore[attr-defined]
-
-
-def _bce_slope_target(n: Any, g: Tensor, p: Tensor, t: Tensor) -> Tensor:
-    return mul(g, sub(neg(p).log1p(), p.log()))  # type: ignore[attr-defined]
-
-
-BCE = Op("binary_cross_entropy", _bce_infer, _bce_kernel, vjp=(_bce_slope, _bce_slope_target),
-         save=(0, 1), checks_values=True, family="loss")  # fmt: skip
-
-
-def binary_cross_entropy_with_logits(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
-    reduce: bool | None = None, reduction: str = "mean", pos_weight: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """Binary cross entropy of ``sigmoid(input)``, computed without overflow."""
-    from cresset.ops.activation import logsigmoid
-
-    reduction = reduction_of(reduction, size_average, reduce)
-    if target._spec.shape != input._spec.shape:
-        raise ValueError(
-            f"Target size ({target.shape}) must be the same as input size ({input.shape})"
-        )
-    log_p = logsigmoid(input)
-    rest = mul(sub(1.0, target), input)
-    if pos_weight is None:
-        values = sub(rest, log_p)
-    else:
-        factor = add(mul(sub(pos_weight, 1.0), target), 1.0)
-        values = sub(rest, mul(factor, log_p))
-    if weight is not None:
-        values = mul(values, weight)
     return reduced(values, reduction)
 
 
@@ -565,8 +458,8 @@ def hinge_embedding_loss(
     """``input`` where target is 1, ``max(0, margin - input)`` where it is -1."""
     reduction = reduction_of(reduction, size_average, reduce)
     zeros = mul(input, 0.0)
-    positive = _choose(target.eq(-1), zeros, input)  # type: ignore[attr-defined]
-    negative = _choose(target.eq(1), zeros, _relu(sub(margin, input)))  # type: ignore[attr-defined]
+    positive = where(target.eq(-1), zeros, input)  # type: ignore[attr-defined]
+    negative = where(target.eq(1), zeros, _relu(sub(margin, input)))  # type: ignore[attr-defined]
     return reduced(add(positive, negative), reduction)
 
 
@@ -577,15 +470,6 @@ def margin_ranking_loss(
     """``max(0, -target * (input1 - input2) + margin)``."""
     reduction = reduction_of(reduction, size_average, reduce)
     return reduced(_relu(add(mul(neg(target), sub(input1, input2)), margin)), reduction)
-
-
-def soft_margin_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:  # fmt: skip
-    """``log(1 + exp(-target * input))``."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    return reduced(mul(neg(target), input).exp().log1p(), reduction)  # type: ignore[attr-defined]
 
 
 def multilabel_soft_margin_loss(
@@ -602,26 +486,6 @@ def multilabel_soft_margin_loss(
     if weight is not None:
         values = mul(values, weight)
     return reduced(mean(values, -1), reduction)
-
-
-def multi_margin_loss(
-    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
-    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
-) -> Tensor:  # fmt: skip
-    """``sum over the wrong classes of max(0, margin - x[target] + x[i]) ** p / classes``."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    single = len(input._spec.shape) == 1
-    x = reshape(input, (1, -1)) if single else input
-    index = reshape(target, (-1, 1))
-    right = x.gather(1, index)  # type: ignore[attr-defined]
-    terms = _relu(add(sub(x, right), margin))
-    if p == 2:
-        terms = mul(terms, terms)
-    if weight is not None:
-        terms = mul(terms, weight.index_select(0, reshape(index, (-1,))).unsqueeze(1))  # type: ignore[attr-defined]
-    terms = terms.scatter(1, index, 0.0)  # type: ignore[attr-defined]
-    values = div(sum_(terms, 1), x._spec.shape[1])
-    return reduced(reshape(values, ()) if single else values, reduction)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -650,8 +514,8 @@ def cosine_embedding_loss(
     cos = div(product, pow(mul(a, b), 0.5))
     zeros = mul(cos, 0.0)
     values = add(
-        _choose(target.eq(1), sub(1.0, cos), zeros),  # type: ignore[attr-defined]
-        _choose(target.eq(-1), _relu(sub(cos, margin)), zeros),  # type: ignore[attr-defined]
+        where(target.eq(1), sub(1.0, cos), zeros),  # type: ignore[attr-defined]
+        where(target.eq(-1), _relu(sub(cos, margin)), zeros),  # type: ignore[attr-defined]
     )
     return reduced(values, reduction)
 
@@ -680,7 +544,7 @@ def triplet_margin_loss(
 
 
 TORCH = (
-    "cosine_similarity", "pairwise_distance", "binary_cross_entropy_with_logits", "kl_div",
+    "cosine_similarity", "pairwise_distance", "kl_div",
     "hinge_embedding_loss", "margin_ranking_loss", "cosine_embedding_loss", "triplet_margin_loss",
     "poisson_nll_loss",
 )  # fmt: skip
