@@ -20,8 +20,11 @@ def derive(node: Node, *args: Any) -> tuple:
     gradients, saved = args[: node.outputs], args[node.outputs :]
     create = THREAD.grad
     operands: list[Any] = []
-    for x, edge in zip(saved, node.edges, strict=True):
-        if not create:
+    numbers = node.numbers or (None,) * len(saved)
+    for x, number, edge in zip(saved, numbers, node.edges, strict=True):
+        if x is None:
+            x = number
+        elif not create:
             x = x._alias()
             x._requires_grad = edge is not None
         operands.append(x)

@@ -102,9 +102,7 @@ class _ConvNd(Module):
         )
         zeros = (0,) * self.n
         if self.padding != zeros:
-            text += f", padding={self.padding!r}" if isinstance(self.padding, str) else (
-                f", padding={self.padding}"
-            )  # fmt: skip
+            text += f", padding={self.padding}"
         if self.dilation != (1,) * self.n:
             text += f", dilation={self.dilation}"
         if self.output_padding != zeros:

@@ -16,6 +16,7 @@ import math
 from typing import Any, NamedTuple
 
 from cresset.core.spec import Spec, dense
+from cresset.core.tape import derived
 from cresset.ops.pointwise import add
 from cresset.ops.reduce import SUM_DIM
 from cresset.ops.registry import Op, Result, Tensor, apply, common_device
@@ -340,6 +341,17 @@ def conv3d(
     return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
 
 
+def _transposed_body(x: Tensor, w: Tensor, bias: Tensor, whole: Any, geometry: Geometry) -> Tensor:
+    y = apply(CONV_INPUT, (x, w), (whole, geometry))
+    return add(y, reshape(bias, (-1, *(1,) * (len(whole) - 2))))
+
+
+CONV_TRANSPOSED = Op(
+    "convolution_transposed", None, body=_transposed_body, vjp=derived, save=(0, 1, 2),
+    grad_name="ConvolutionBackward0",
+)  # fmt: skip
+
+
 def _convolve_transposed(
     n: int, x: Tensor, w: Tensor, bias: Tensor | None, stride: Any, padding: Any,
     output_padding: Any, groups: int, dilation: Any,
@@ -374,9 +386,10 @@ def _convolve_transposed(
     )
     geometry = Geometry(stride, pads, dilation, groups)
     whole = (shape[0], w._spec.shape[1] * groups, *out)
-    y = apply(CONV_INPUT, (x, w), (whole, geometry))
-    if bias is not None:
-        y = add(y, reshape(bias, (-1, *(1,) * n)))
+    if bias is None:
+        y = apply(CONV_INPUT, (x, w), (whole, geometry))
+    else:
+        y = apply(CONV_TRANSPOSED, (x, w, bias), (whole, geometry))
     return squeeze(y, 0) if ndim == n + 1 else y
 
 

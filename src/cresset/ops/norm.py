@@ -13,6 +13,7 @@ from typing import Any
 
 from cresset.core.call import OUT
 from cresset.core.modes import THREAD
+from cresset.core.tape import derived
 from cresset.ops.inplace import assign
 from cresset.ops.pointwise import add, div, mul, pow, sub
 from cresset.ops.reduce import mean, var
@@ -100,8 +101,12 @@ def _eval_norm_body(x: Tensor, centre: Tensor, variance: Tensor, *rest: Any) -> 
     return y
 
 
-#: Normalisation by given statistics; its derivative is that of its body.
-BATCH_NORM_EVAL = Op("batch_norm_eval", None, body=_eval_norm_body)
+#: Normalisation by given statistics, by how many operands there are.
+BATCH_NORM_EVAL = {
+    n: Op("batch_norm_eval", None, body=_eval_norm_body, vjp=derived, save=tuple(range(n)),
+          grad_name="NativeBatchNormBackward0")
+    for n in (4, 6)
+}  # fmt: skip
 
 
 def batch_norm(
@@ -134,7 +139,8 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("running_mean and running_var must be defined in evaluation mode")
-        return apply(BATCH_NORM_EVAL, (input, running_mean, running_var, *affine, eps))
+        operands = (input, running_mean, running_var, *affine, eps)
+        return apply(BATCH_NORM_EVAL[len(operands)], operands)
     op = BATCH_NORM_AFFINE if affine else BATCH_NORM
     y, centre, rstd = apply(op, (input, *affine, eps), ("batch",))
     if running_mean is not None and running_var is not None:
