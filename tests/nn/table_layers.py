@@ -34,7 +34,8 @@ def add(inputs: Any, *expressions: str) -> None:
 
 add((f(4, 5),), "nn.Linear(5,3)", "nn.Linear(5,3,bias=False)", "nn.LayerNorm(5)",
     "nn.LayerNorm(5,bias=False)", "nn.RMSNorm(5)",
-    "nn.RMSNorm(5,elementwise_affine=False,eps=1e-3)", "nn.BatchNorm1d(5)", "nn.Identity()", "nn.Flatten()",
+    "nn.RMSNorm(5,elementwise_affine=False,eps=1e-3)", "nn.BatchNorm1d(5)", "nn.Identity()",
+    "nn.Flatten()",
     "nn.Sequential(nn.Linear(5,4),nn.ReLU(),nn.Linear(4,2))")  # fmt: skip
 add((f(2, 3), f(2, 4)), "nn.Bilinear(3,4,5)")
 for d in (1, 2, 3):

@@ -62,10 +62,18 @@ class Node:
                 result.append(edge)
             else:
                 result.append((accumulate_node(edge[0]), 0))
-        numbers = self.numbers
-        return tuple(
-            entry for i, entry in enumerate(result) if i >= len(numbers) or numbers[i] is None
-        )
+        return tuple(entry for i, entry in enumerate(result) if self._shows(i))
+
+    def _shows(self, i: int) -> bool:
+        """Whether PyTorch counts operand i among a node's inputs: not numbers, masks, indices."""
+        if i < len(self.numbers) and self.numbers[i] is not None:
+            return False
+        if self.edges[i] is not None or i >= len(self.call.specs):
+            return True
+        vjp = self.op.vjp
+        fixed = vjp.__class__ is tuple and (i >= len(vjp) or vjp[i] is None)
+        indexing = self.op.family in ("gather", "scatter")
+        return not ((fixed or indexing) and self.call.specs[i].dtype.category < 2)
 
     @property
     def metadata(self) -> dict:
