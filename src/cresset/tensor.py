@@ -64,6 +64,8 @@ class Tensor:
     _accumulator: Any = None
     _retains: bool = False
     _inference: bool = False
+    #: (number, name of the function) of a view that came with others and may not be written.
+    _sibling: tuple[int, str] | None = None
     #: Filled by ``ops``: makes the data for ``Tensor(...)``.
     _legacy_new: ClassVar[Any] = None
     __array_priority__ = 1000
@@ -191,9 +193,7 @@ class Tensor:
                 "var_no_grad = var.detach()."
             )
         if requires_grad and self._spec.dtype.category < dtypes.FLOAT:
-            raise RuntimeError(
-                "only Tensors of floating point and complex dtype can require gradients"
-            )
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
         if requires_grad and self._inference and not THREAD.inference:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")  # noqa: E501  # fmt: skip
         self._requires_grad = bool(requires_grad)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cresset.autograd import derive as _derive
-from cresset.autograd import functional
+from cresset.autograd import functional, graph
 from cresset.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from cresset.autograd.backward import backward, grad
 from cresset.autograd.function import Function, FunctionCtx
@@ -49,7 +49,7 @@ class Variable(metaclass=_VariableType):
 
 __all__ = [
     "Function", "FunctionCtx", "GradcheckError", "Variable", "backward", "detect_anomaly",
-    "enable_grad", "functional", "grad", "gradcheck", "gradgradcheck", "inference_mode",
+    "enable_grad", "functional", "grad", "graph", "gradcheck", "gradgradcheck", "inference_mode",
     "is_grad_enabled", "is_inference_mode_enabled", "no_grad", "set_detect_anomaly",
     "set_grad_enabled",
 ]  # fmt: skip

@@ -119,13 +119,13 @@ def grad(
     keep = create_graph if retain_graph is None else retain_graph
     engine.run(roots, keep, create_graph, accumulate=False, wanted=wanted)
     results = []
-    for x, edge in zip(ins, edges, strict=True):
+    for i, (x, edge) in enumerate(zip(ins, edges, strict=True)):
         gradient = wanted[edge]
         if gradient is None:
             if not allow_unused:
                 raise RuntimeError(
-                    "One of the differentiated Tensors appears to not have been used in the graph. "
-                    "Set allow_unused=True if this is the desired behavior."
+                    f"The differentiated Tensor at index {i} appears to not have been used in the "
+                    "graph. Set allow_unused=True if this is the desired behavior."
                 )
             if materialize_grads:
                 gradient = x.new_zeros(x.shape)  # type: ignore[attr-defined]

@@ -31,6 +31,8 @@ class _Thread(threading.local):
 
     grad = True
     inference = False
+    #: (pack, unpack) for tensors that nodes save; the innermost of ``saved_tensors_hooks``.
+    saved_hooks: tuple | None = None
 
 
 PROCESS = _Process()

@@ -103,6 +103,9 @@ class Node:
                 "retain_graph=True if you need to backward through the graph a second time or if "
                 "you need to access saved tensors after calling backward."
             )
+        if self.watch is not None and self.watch.unpack is not None:
+            opened = self.watch.unpack
+            return tuple(None if packed is None else opened(packed) for packed in self.saved)
         for i, (tensor, version) in enumerate(zip(self.saved, self.versions, strict=True)):
             if tensor is not None and tensor._version != version:
                 raise _changed(self, i, tensor, version)
@@ -179,10 +182,18 @@ class Node:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
 
+_INFERENCE = (
+    "Inference tensors cannot be saved for backward. Please do not use Tensors created in "
+    "inference mode in computation tracked by autograd. To work around this, you can make a clone "
+    "to get a normal tensor and use it in autograd, or use `torch.no_grad()` instead of "
+    "`torch.inference_mode()`."
+)
+
+
 class Watch:
     """What hangs on a node besides its derivative; few nodes have it."""
 
-    __slots__ = ("hooks", "pre_hooks", "metadata", "watchers", "where")
+    __slots__ = ("hooks", "pre_hooks", "metadata", "watchers", "where", "unpack")
 
     def __init__(self) -> None:
         self.hooks: dict = {}
@@ -194,6 +205,8 @@ class Watch:
         self.watchers: dict = {}
         #: The stack that made the node, in anomaly mode.
         self.where: str | None = None
+        #: Opens what ``saved_tensors_hooks`` packed; then ``saved`` holds packed things.
+        self.unpack: Any = None
 
 
 class RemovableHandle:
@@ -308,6 +321,8 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
             saved.append(None)
             versions.append(0)
         else:
+            if tensor._inference:
+                raise RuntimeError(_INFERENCE)
             own = tensor._own_version
             saved.append(tensor)
             versions.append(tensor._storage.version if own is None else own[0])
@@ -317,6 +332,9 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
     node.released = False
     node.outputs = len(outs)
     node.watch = None
+    if THREAD.saved_hooks is not None:
+        pack, node._watched().unpack = THREAD.saved_hooks
+        node.saved = tuple([None if x is None else pack(x) for x in saved])
     if ANOMALY.enabled:
         node._watched().where = ANOMALY.stack()
     i = 0

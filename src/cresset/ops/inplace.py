@@ -212,11 +212,19 @@ COPY_SLICES = Op("copy_slices", lambda base, source, view: base, vjp=_copy_slice
 def check_writable(x: Tensor, history: bool) -> None:
     """Raise where PyTorch refuses an in-place operation on ``x``."""
     if x._inference and not THREAD.inference:
-        if THREAD.grad or True:
-            raise RuntimeError(
-                "Inplace update to inference tensor outside InferenceMode is not allowed."
-                "You can make a clone to get a normal tensor before doing inplace update."
-            )
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed."
+            "You can make a clone to get a normal tensor before doing inplace update."
+            "See https://github.com/pytorch/rfcs/pull/17 for more details."
+        )
+    if x._sibling is not None and THREAD.grad and x._requires_grad:
+        number, name = x._sibling
+        raise RuntimeError(
+            f"Output {number} of {name} is a view and is being modified inplace. This view is the "
+            "output of a function that returns multiple views. Such functions do not allow the "
+            "output views to be modified inplace. You should replace the inplace operation by an "
+            "out-of-place one."
+        )
     if THREAD.grad and x._requires_grad:
         if x.grad_fn is None:
             raise RuntimeError(

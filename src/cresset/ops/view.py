@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cresset.core.modes import THREAD
 from cresset.core.spec import Spec, dense
 from cresset.core.spec import spec as make_spec
 from cresset.ops.inplace import SUM_INTO, contiguous, filled, record_view, write_flat
@@ -559,6 +560,14 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     return view(UNFOLD, input, (dimension, size, step))
 
 
+def _siblings(name: str, input: Tensor, views: list[Tensor]) -> tuple[Tensor, ...]:
+    """Views made by one call: where autograd follows them, none may be written in place."""
+    if input._requires_grad and THREAD.grad:
+        for i, view in enumerate(views):
+            view._sibling = (i, name)
+    return tuple(views)
+
+
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The parts along a dimension, which disappears.
 
@@ -569,7 +578,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if not input._spec.shape:
         raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
     d = wrap_dim(dim, len(input._spec.shape))
-    return tuple([select(input, d, i) for i in range(input._spec.shape[d])])
+    return _siblings("Unbind", input, [select(input, d, i) for i in range(input._spec.shape[d])])
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -594,7 +603,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
                 )
             return (slice_dim(tensor, d, 0, 0),)
         starts = range(0, max(n, 1), size)
-        return tuple([slice_dim(tensor, d, s, s + size) for s in starts])
+        return _siblings("Split", tensor, [slice_dim(tensor, d, s, s + size) for s in starts])
     sizes = [int(s) for s in split_size_or_sections]
     if sum(sizes) != n or any(s < 0 for s in sizes):
         raise RuntimeError(
@@ -605,7 +614,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     for size in sizes:
         parts.append(slice_dim(tensor, d, start, start + size))
         start += size
-    return tuple(parts)
+    return _siblings("SplitWithSizes", tensor, parts)
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
