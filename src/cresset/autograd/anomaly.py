@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cresset.core.modes import PROCESS
 from cresset.core.tape import ANOMALY
 
 
@@ -21,6 +22,7 @@ class detect_anomaly:
         self.check_nan = check_nan
 
     def __enter__(self) -> None:
+        PROCESS.unusual = True
         self.previous = (ANOMALY.enabled, ANOMALY.check_nan)
         ANOMALY.enabled, ANOMALY.check_nan = True, self.check_nan
 
@@ -32,6 +34,7 @@ class set_detect_anomaly:
     """Anomaly mode on or off, as a function or a context manager."""
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        PROCESS.unusual = True
         self.previous = (ANOMALY.enabled, ANOMALY.check_nan)
         ANOMALY.enabled, ANOMALY.check_nan = mode, check_nan
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from cresset.core.modes import THREAD
+from cresset.core.modes import PROCESS, THREAD
 
 
 class _Mode:
@@ -154,6 +154,7 @@ class inference_mode(_Mode):
     def __enter__(self) -> None:
         self.previous = (THREAD.grad, THREAD.inference)
         THREAD.inference = self.mode
+        PROCESS.unusual = True
         if self.mode:
             THREAD.grad = False
 

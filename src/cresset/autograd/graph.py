@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cresset.core.modes import THREAD
+from cresset.core.modes import PROCESS, THREAD
 from cresset.core.tape import Node
 from cresset.tensor import Tensor
 
@@ -29,6 +29,7 @@ class saved_tensors_hooks:
         self.hooks = (pack_hook, unpack_hook)
 
     def __enter__(self) -> None:
+        PROCESS.unusual = True
         self.previous = THREAD.saved_hooks
         THREAD.saved_hooks = self.hooks
 

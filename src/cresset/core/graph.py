@@ -99,15 +99,24 @@ def record(call: Call, args: list, into: list | None = None) -> list[Storage]:
         epoch = graph.epoch
         slots = [0]
         bind = slots.append
+        inputs = graph.inputs
+        slot = graph.slots
         for arg in args:
-            if arg.__class__ is Storage:
-                bind(arg.slot if arg.epoch == epoch else _bind_input(graph, arg))
-            else:
-                slot = graph.slots
-                graph.slots = slot + 1
-                graph.inputs.append((slot, arg, None))
+            if arg.__class__ is not Storage:
+                inputs.append((slot, arg, None))
                 bind(slot)
-        slot = slots[0] = graph.slots
+                slot += 1
+                continue
+            if arg.epoch != epoch:  # concrete: from now on it has a name in this graph
+                if arg.error is not None:
+                    graph.slots = slot
+                    raise arg.error
+                inputs.append((slot, arg.buffer, ref(arg)))
+                arg.epoch = epoch
+                arg.slot = slot
+                slot += 1
+            bind(arg.slot)
+        slots[0] = slot
         storages = []
         own = graph.owners.append
         targets = iter(into) if into is not None else None
@@ -139,18 +148,6 @@ def record(call: Call, args: list, into: list | None = None) -> list[Storage]:
         elif len(calls) >= MOST_NODES or graph.nbytes >= MOST_BYTES:
             flush("cap on pending nodes or bytes")
     return storages
-
-
-def _bind_input(graph: Graph, storage: Storage) -> int:
-    """Give a concrete storage a slot in this graph."""
-    if storage.error is not None:
-        raise storage.error
-    slot = graph.slots
-    graph.slots = slot + 1
-    graph.inputs.append((slot, storage.buffer, ref(storage)))
-    storage.epoch = graph.epoch
-    storage.slot = slot
-    return slot
 
 
 def rebind(storage: Storage, fresh: Storage) -> None:

@@ -23,6 +23,8 @@ class _Process:
         self.debug = int(os.environ.get("CRESSET_DEBUG", "0") or "0")
         self.check = os.environ.get("CRESSET_CHECK", "0") not in ("", "0")
         self.compile = os.environ.get("CRESSET_COMPILE", "1") not in ("", "0") and not self.eager
+        #: Anomaly detection, inference mode or hooks for saved tensors were used in this process.
+        self.unusual = False
         self.legacy = os.environ.get("CRESSET_LEGACY", "0") not in ("", "0")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from weakref import ref
 
 from cresset.core.call import Call, Op
-from cresset.core.modes import THREAD
+from cresset.core.modes import PROCESS, THREAD
 
 _sequence = itertools.count().__next__
 
@@ -308,23 +308,20 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
                 numbers = tuple(None if hasattr(y, "_spec") else y for y in operands)
     node.edges = tuple(edges)
     node.numbers = numbers
-    saved = []
+    saved: list[Any] = []
     versions = []
     save_if = op.save_if
-    i = -1
-    for which in op.save:
-        i += 1
+    for i, which in enumerate(op.save):
         tensor: Any = None
         if not save_if or save_if[i] is None or edges[save_if[i]] is not None:
             tensor = operands[which] if which >= 0 else outs[-1 - which]._alias()
-        if tensor is None or not hasattr(tensor, "_spec"):
-            saved.append(None)
+            if not hasattr(tensor, "_spec"):
+                tensor = None
+        saved.append(tensor)
+        if tensor is None:
             versions.append(0)
         else:
-            if tensor._inference:
-                raise RuntimeError(_INFERENCE)
             own = tensor._own_version
-            saved.append(tensor)
             versions.append(tensor._storage.version if own is None else own[0])
     node.saved = tuple(saved)
     node.versions = tuple(versions)
@@ -332,11 +329,8 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
     node.released = False
     node.outputs = len(outs)
     node.watch = None
-    if THREAD.saved_hooks is not None:
-        pack, node._watched().unpack = THREAD.saved_hooks
-        node.saved = tuple([None if x is None else pack(x) for x in saved])
-    if ANOMALY.enabled:
-        node._watched().where = ANOMALY.stack()
+    if PROCESS.unusual:
+        _look_closer(node)
     i = 0
     for out in outs:
         if out._spec.dtype.category >= 2:
@@ -345,6 +339,17 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
             out._requires_grad = True
         i += 1
     return node
+
+
+def _look_closer(node: Node) -> None:
+    """What only programs that used one of these modes must pay for."""
+    if any(x is not None and x._inference for x in node.saved):
+        raise RuntimeError(_INFERENCE)
+    if THREAD.saved_hooks is not None:
+        pack, node._watched().unpack = THREAD.saved_hooks
+        node.saved = tuple([None if x is None else pack(x) for x in node.saved])
+    if ANOMALY.enabled:
+        node._watched().where = ANOMALY.stack()
 
 
 class _Derivation:
@@ -370,7 +375,7 @@ class _Anomaly:
     def stack(self) -> str:
         import traceback
 
-        return "".join(traceback.format_stack()[:-3])
+        return "".join(traceback.format_stack()[:-4])
 
 
 ANOMALY = _Anomaly()
