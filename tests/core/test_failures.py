@@ -29,9 +29,10 @@ def test_a_bad_target_leaves_parameters_and_optimiser_as_they_were(kind, bad_at)
             optimizer.zero_grad()
             F.cross_entropy(net(x), good).backward()
             optimizer.step()
-        return net.weight.tolist()
+        return net.weight.reshape(-1).tolist()
 
-    assert train(bad_at) == train(())
+    # To rounding: a plan may be compiled between the two runs.
+    assert train(bad_at) == pytest.approx(train(()), rel=1e-5)
 
 
 def test_a_write_that_fails_leaves_what_was_there():
