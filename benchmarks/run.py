@@ -1,7 +1,7 @@
 """``make bench``: training steps, programs that look, recording, start-up; beside PyTorch if there.
 
-Each figure is a median over rounds taken by turns with the peer in the same process. Ratios hold
-better than times: compare those. ``docs/benchmarks.md`` explains the rows.
+Each figure is a median over rounds taken by turns with the peer, each in its own process. Ratios
+hold better than times: compare those. ``docs/benchmarks.md`` explains the rows.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ import workloads
 import cresset
 
 
-def _table(title: str, cases: dict, peer: object, look: bool) -> None:
+def _table(title: str, table: str, peer: object) -> None:
     print(f"\n### {title}\n")
     print("| work | Cresset | PyTorch | Cresset / PyTorch |\n|---|---|---|---|")
-    for name, build in cases.items():
-        modules = [cresset] + ([peer] if peer is not None else [])
-        steps = [build(m) for m in modules]
-        runs = [timing.looked_at(s) for s in steps] if look else steps
-        ours, *theirs = timing.by_turns(runs)
+    modules = ["cresset"] + (["torch"] if peer is not None else [])
+    for name in getattr(workloads, table):
+        ours, *theirs = timing.by_turns(modules, table, name)
         other = timing.show(theirs[0]) if theirs else "not installed"
         ratio = f"{ours / theirs[0]:.2f}" if theirs else ""
         print(f"| {name} | {timing.show(ours)} | {other} | {ratio} |", flush=True)
@@ -36,8 +34,8 @@ def main() -> None:
     if peer is not None:
         versions += f", torch {peer.__version__}"
     print(f"{versions}, {len(os.sched_getaffinity(0))} cores, {platform.machine()}")
-    _table("One training step, then loss.item()", workloads.TRAINING, peer, look=True)
-    _table("Programs that look at every value", workloads.LOOKING, peer, look=False)
+    _table("One training step, then loss.item()", "TRAINING", peer)
+    _table("Programs that look at every value", "LOOKING", peer)
     print("\n### Recording and start-up\n")
     print("- " + recording.report())
     names = ["cresset"] + (["torch"] if peer is not None else [])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -35,17 +38,30 @@ def once(run: Callable[[], Any], repeats: int) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def by_turns(runs: list[Callable[[], Any]], rounds: int = 15, budget: float = 0.05) -> list[float]:
-    """Median seconds of each function over ``rounds`` turns of about ``budget`` seconds."""
-    repeats = []
-    for run in runs:
-        for _ in range(3):  # plans, caches, threads
-            run()
-        repeats.append(max(1, int(budget / max(once(run, 1), 1e-7))))
-    times: list[list[float]] = [[] for _ in runs]
+def by_turns(modules: list[str], table: str, name: str, rounds: int = 15) -> list[float]:
+    """Median seconds per step of a workload, per module; each in its own process, by turns."""
+    script = str(Path(__file__).with_name("child.py"))
+    children = [
+        subprocess.Popen(
+            [sys.executable, script, module, table, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        for module in modules
+    ]
+    times: list[list[float]] = [[] for _ in modules]
+    for child in children:
+        assert child.stdout is not None
+        child.stdout.readline()
     for _ in range(rounds):
-        for i, run in enumerate(runs):
-            times[i].append(once(run, repeats[i]))
+        for i, child in enumerate(children):
+            assert child.stdin is not None and child.stdout is not None
+            child.stdin.write("\n")
+            child.stdin.flush()
+            times[i].append(float(child.stdout.readline()))
+    for child in children:
+        child.communicate()
     return [statistics.median(t) for t in times]
 
 
