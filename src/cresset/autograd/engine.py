@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from cresset.core import graph
 from cresset.core.modes import THREAD
 from cresset.core.spec import Spec, dense
 from cresset.core.tape import ANOMALY, Node, Watch, edge_of
@@ -259,14 +260,15 @@ def _finish_leaf(
             changed = hook((gradient,))
             if changed is not None:
                 gradient = changed[0] if isinstance(changed, tuple) else changed
-    have = leaf._grad
-    if have is None:
-        leaf._grad = _own_gradient(gradient, create_graph, seen_outside)
-    elif create_graph:
-        leaf._grad = add(have, gradient)
-    else:
-        # In place, as PyTorch does: whoever holds leaf.grad sees it grow.
-        have.add_(gradient)  # type: ignore[attr-defined]
+    with graph.LOCK:  # other threads' passes may reach the same leaf
+        have = leaf._grad
+        if have is None:
+            leaf._grad = _own_gradient(gradient, create_graph, seen_outside)
+        elif create_graph:
+            leaf._grad = add(have, gradient)
+        else:
+            # In place, as PyTorch does: whoever holds leaf.grad sees it grow.
+            have.add_(gradient)  # type: ignore[attr-defined]
     if node is not None and node._hooks:
         for hook in list(node._hooks.values()):
             hook((), (gradient,))

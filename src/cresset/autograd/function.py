@@ -257,7 +257,10 @@ def _attach(cls: Any, ctx: FunctionCtx, args: tuple, tensors: list, outs: list) 
 
 
 class _NoSpec:
+    """What stands for the spec of an argument that is not a tensor."""
+
     shape = None
+    number = "of any type"
 
 
 _NO_SPEC: Any = _NoSpec()

@@ -37,15 +37,29 @@ _MOST_PASSES = 512
 _MOST_OUTPUTS = 1 << 12
 
 
+class _Visit(NamedTuple):
+    """What a walk over a known tape expects of one node."""
+
+    kind: type[Node]
+    call: Call
+    #: Per operand None, or (number of the node or leaf, its output, whether it is new).
+    edges: tuple[tuple[int, int, bool] | None, ...]
+    #: Per saved tensor its spec, or None.
+    specs: tuple[Spec | None, ...]
+
+
 class _Pass(NamedTuple):
     """A traced backward pass: its Call, and which leaf each output is the gradient of."""
 
     call: Call
     leaves: tuple[int, ...]
+    visits: tuple[_Visit, ...]
 
 
 #: By structure: a pass, or None if it was seen once, or False if it cannot be traced.
 _passes: dict[tuple, Any] = {}
+#: The last pass that started at a node of this Call: the one to expect.
+_expected: dict[Call, _Pass] = {}
 
 
 class _Tape:
@@ -55,14 +69,15 @@ class _Tape:
 
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
-        self.key: list[Any] = []
-        self.specs: list[Spec] = []
         #: Per operand its storage, buffer or number: what ``graph.record`` takes.
         self.storages: list[Any] = []
         self.leaves: list[Tensor] = []
+        self.run_now = False
+        # Of a tape that has to be looked up:
+        self.key: list[Any] = []
+        self.specs: list[Spec] = []
         #: By identity of nodes (0, 1, ...) and leaves (-1, -2, ...).
         self.numbers: dict[int, int] = {}
-        self.run_now = False
 
     def add(self, tensor: Tensor) -> None:
         """Make a tensor's value an operand and its spec part of the key."""
@@ -79,44 +94,123 @@ def run(roots: Sequence[Root], keep_graph: bool) -> bool:
     """Accumulate the leaves' gradients if this pass was seen before; False if it was not."""
     if PROCESS.eager:
         return False
-    nodes = engine.reachable([root.edge[0] for root in roots])
-    if not 0 < len(nodes) <= _MOST_NODES:
-        return False
-    tape = _describe(nodes, roots)
+    tape, known = _follow(roots)
     if tape is None:
-        return False
-    key = tuple(tape.key)
-    known = _passes.get(key)
-    if known is None:
-        if key not in _passes:
-            if len(_passes) >= _MOST_PASSES:
-                for old in list(_passes)[: _MOST_PASSES // 2]:
-                    del _passes[old]
-            _passes[key] = None
+        tape, known = _look_up(roots)
+        if tape is None:
             return False
-        known = _passes[key] = _trace(tape, roots)
-    if known is False:
-        return False
     call: Call = known.call
     expected = _through_the_engine(tape, roots) if PROCESS.check else None
     storages = graph.record(call, tape.storages)
     if not keep_graph:
-        for node in nodes:
+        for node in tape.nodes:
             node.release()
     if tape.run_now:
         graph.flush("backward read a large tensor that shares memory with NumPy")
     leaves = tape.leaves
     if expected is not None:
         _compare(expected, [wrap(s, spec) for s, spec in zip(storages, call.outs, strict=True)])
-    for number, storage, spec in zip(known.leaves, storages, call.outs, strict=True):
-        leaf = leaves[number]
-        gradient = wrap(storage, spec)
-        if leaf._grad is None:
-            leaf._grad = gradient
-        else:
-            # In place, as PyTorch does: whoever holds leaf.grad sees it grow.
-            leaf._grad.add_(gradient)  # type: ignore[attr-defined]
+    with graph.LOCK:  # other threads' passes may reach the same leaves
+        for number, storage, spec in zip(known.leaves, storages, call.outs, strict=True):
+            leaf = leaves[number]
+            gradient = wrap(storage, spec)
+            if leaf._grad is None:
+                leaf._grad = gradient
+            else:
+                # In place, as PyTorch does: whoever holds leaf.grad sees it grow.
+                leaf._grad.add_(gradient)  # type: ignore[attr-defined]
     return True
+
+
+def _follow(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | tuple[None, None]:
+    """Walk the tape as the last one that began like it; nothing if it turns out different."""
+    root = roots[0]
+    start = root.edge[0]
+    known = _expected.get(start.call) if isinstance(start, Node) else None
+    if known is None or len(roots) != 1 or root.gradient is not None or root.edge[1]:
+        return None, None
+    if root.spec is not start.call.outs[0]:
+        return None, None
+    nodes: list[Any] = [None] * len(known.visits)
+    nodes[0] = start
+    tape = _Tape(nodes)
+    leaves, storages = tape.leaves, tape.storages
+    before = start.sequence + 1
+    for node, (_, call, edges, specs) in zip(nodes, known.visits):  # noqa: B905
+        sequence = node.sequence
+        if node.call is not call or node.watch is not None or node.released or sequence >= before:
+            return None, None
+        before = sequence
+        for edge, expected in zip(node.edges, edges):  # noqa: B905
+            if edge is None or expected is None:
+                if edge is not expected:
+                    return None, None
+                continue
+            target, output = edge
+            number, want, new = expected
+            if output != want:
+                return None, None
+            if number >= 0:
+                if not new:
+                    if nodes[number] is not target:
+                        return None, None
+                elif target.__class__ is known.visits[number].kind:
+                    nodes[number] = target
+                else:
+                    return None, None
+            elif not new:
+                if leaves[-1 - number] is not target:
+                    return None, None
+            elif isinstance(target, Node) or (
+                target._hooks or target._post_hooks or target._accumulator is not None
+            ):
+                return None, None
+            else:
+                leaves.append(target)
+        if node.numbers:
+            storages.extend([value for value in node.numbers if value is not None])
+        for tensor, version, expected in zip(node.saved, node.versions, specs):  # noqa: B905
+            if tensor is None or expected is None:
+                if tensor is not expected:
+                    return None, None
+                continue
+            spec, storage = tensor._spec, tensor._storage
+            own = tensor._own_version
+            if (storage.version if own is None else own[0]) != version:
+                return None, None
+            if spec.offset or storage.exported:
+                spec, storage, now = outside(spec, storage)
+                tape.run_now = tape.run_now or now
+            if spec is not expected:
+                return None, None
+            storages.append(storage)
+    if len({id(leaf) for leaf in leaves}) != len(leaves):
+        return None, None
+    return tape, known
+
+
+def _look_up(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | tuple[None, None]:
+    """The tape with the pass for its structure, traced when it is seen for the second time."""
+    nodes = engine.reachable([root.edge[0] for root in roots])
+    if not 0 < len(nodes) <= _MOST_NODES:
+        return None, None
+    tape = _describe(nodes, roots)
+    if tape is None:
+        return None, None
+    key = tuple(tape.key)
+    known = _passes.get(key)
+    if known is None:
+        first = key not in _passes
+        if first and len(_passes) >= _MOST_PASSES:
+            for old in list(_passes)[: _MOST_PASSES // 2]:
+                del _passes[old]
+        known = _passes[key] = None if first else _trace(tape, roots)
+    if not known:
+        return None, None
+    if len(_expected) >= _MOST_PASSES:
+        _expected.clear()
+    _expected[nodes[0].call] = known
+    return tape, known
 
 
 def _through_the_engine(tape: _Tape, roots: Sequence[Root]) -> list[Tensor]:
@@ -228,7 +322,29 @@ def _trace(tape: _Tape, roots: Sequence[Root]) -> Any:
     op.body = None  # it would keep the tape alive
     call = Call(op, (), specs, Result(outs))
     call.body = traced
-    return _Pass(call, tuple(reached))
+    return _Pass(call, tuple(reached), _visits(tape))
+
+
+def _visits(tape: _Tape) -> tuple[_Visit, ...]:
+    """What a walk over a tape of this structure meets, node by node."""
+    met = {0}
+    visits = []
+    given = iter(tape.specs)
+    for node in tape.nodes:
+        edges: list[Any] = []
+        for edge in node.edges:
+            if edge is None:
+                edges.append(None)
+                continue
+            number = tape.numbers[id(edge[0])]
+            edges.append((number, edge[1], number not in met))
+            met.add(number)
+        for value in node.numbers:
+            if value is not None:
+                next(given)
+        specs = tuple([None if t is None else next(given) for t in node.saved])
+        visits.append(_Visit(type(node), node.call, tuple(edges), specs))
+    return tuple(visits)
 
 
 def _stand_in(storage: Storage, spec: Spec) -> Any:

@@ -100,7 +100,7 @@ class Body(NamedTuple):
 class Call:
     """An op at known operand specs and static arguments, with its output specs."""
 
-    __slots__ = ("op", "params", "specs", "outs", "compute", "nbytes", "body", "grad_fix")
+    __slots__ = ("op", "params", "specs", "outs", "compute", "nbytes", "body", "grad_fix", "plain")
 
     def __init__(self, op: Op, params: tuple, specs: tuple[Spec, ...], result: Any) -> None:
         self.op = op
@@ -113,6 +113,8 @@ class Call:
         self.outs: tuple[Spec, ...] = result.outs
         self.compute: dtype | None = result.compute
         self.nbytes = sum(s.nbytes for s in self.outs)
+        #: All operands are tensors.
+        self.plain = all([s.number is None for s in specs])
         #: For a composite: what it expands to.
         self.body: Body | None = None
         #: Per operand: None, or the (shape, dtype) its gradient must be brought back to.

@@ -292,9 +292,9 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
     node.op = op
     node.call = call
     edges: list[Any] = []
-    numbers: tuple = ()
-    for x in operands:
-        if hasattr(x, "_spec"):
+    if call.plain:
+        node.numbers = ()
+        for x in operands:
             if not x._requires_grad:
                 edges.append(None)
             elif x._base is None:
@@ -302,27 +302,32 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
                 edges.append((x, 0) if grad_fn is None else (grad_fn, x._output_nr))
             else:
                 edges.append(edge_of(x))
-        else:
-            edges.append(None)
-            if not numbers:
-                numbers = tuple(None if hasattr(y, "_spec") else y for y in operands)
+    else:
+        numbers = []
+        for x, spec in zip(operands, call.specs):  # noqa: B905
+            tensor = spec.number is None
+            numbers.append(None if tensor else x)
+            edges.append(edge_of(x) if tensor else None)
+        node.numbers = tuple(numbers)
     node.edges = tuple(edges)
-    node.numbers = numbers
     saved: list[Any] = []
     versions = []
     save_if = op.save_if
-    for i, which in enumerate(op.save):
-        tensor: Any = None
+    i = 0
+    for which in op.save:
+        kept: Any = None
         if not save_if or save_if[i] is None or edges[save_if[i]] is not None:
-            tensor = operands[which] if which >= 0 else outs[-1 - which]._alias()
-            if not hasattr(tensor, "_spec"):
-                tensor = None
-        saved.append(tensor)
-        if tensor is None:
+            if which < 0:
+                kept = outs[-1 - which]._alias()
+            elif call.plain or call.specs[which].number is None:
+                kept = operands[which]
+        i += 1
+        saved.append(kept)
+        if kept is None:
             versions.append(0)
         else:
-            own = tensor._own_version
-            versions.append(tensor._storage.version if own is None else own[0])
+            own = kept._own_version
+            versions.append(kept._storage.version if own is None else own[0])
     node.saved = tuple(saved)
     node.versions = tuple(versions)
     node.sequence = _sequence()

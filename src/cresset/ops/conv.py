@@ -12,6 +12,7 @@ matrix, and call matmul (Chellapilla et al., 2006).
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from cresset.core.spec import Spec, dense
 from cresset.core.tape import derived
 from cresset.ops.pointwise import add
 from cresset.ops.reduce import SUM_DIM
-from cresset.ops.registry import Op, Result, Tensor, apply, common_device
+from cresset.ops.registry import Op, Result, Tensor, apply, common_device, hashable
 from cresset.ops.view import reshape, squeeze, unsqueeze
 
 #: Indexes all samples and channels; spatial slices are added to it.
@@ -263,6 +264,17 @@ def _each(value: Any, n: int, name: str) -> tuple[int, ...]:
     return values
 
 
+@functools.lru_cache(1024, typed=True)
+def _geometry(n: int, stride: Any, padding: Any, dilation: Any, groups: int) -> tuple[Geometry]:
+    """The static arguments as the op takes them; the same object for the same arguments."""
+    return (
+        Geometry(
+            _each(stride, n, "stride"), _each(padding, n, "padding"),
+            _each(dilation, n, "dilation"), groups,
+        ),
+    )  # fmt: skip
+
+
 def _convolve(
     n: int, x: Tensor, w: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any,
     groups: int,
@@ -273,13 +285,16 @@ def _convolve(
             f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to conv{n}d, but got input "
             f"of size: {list(x.shape)}"
         )
-    stride, dilation = _each(stride, n, "stride"), _each(dilation, n, "dilation")
     if isinstance(padding, str):
+        stride, dilation = _each(stride, n, "stride"), _each(dilation, n, "dilation")
         x, padding = _named_padding(n, x, w, stride, dilation, padding)
-    geometry = Geometry(stride, _each(padding, n, "padding"), dilation, groups)
+    try:
+        geometry = _geometry(n, stride, padding, dilation, groups)
+    except TypeError:  # a list
+        geometry = _geometry(n, *map(hashable, (stride, padding, dilation)), groups)
     if ndim == n + 1:
         x = unsqueeze(x, 0)
-    y = apply(CONV, (x, w) if bias is None else (x, w, bias), (geometry,))
+    y = apply(CONV, (x, w) if bias is None else (x, w, bias), geometry)
     return squeeze(y, 0) if ndim == n + 1 else y
 
 

@@ -297,12 +297,14 @@ def write(x: Tensor, result: Tensor) -> None:
     x._bump_version()
 
 
-def update(op: Op, operands: list, params: tuple, targets: list) -> list[Tensor]:
-    """Record an op (of several outputs, without derivative) that writes its outputs to ``targets``.
+def update(op: Op, operands: list, params: tuple, targets: list[int | None]) -> list[Tensor]:
+    """Record an op (of several outputs, without derivative) that writes outputs to its operands.
 
-    Where a target is None the output is a new tensor. Returns the tensors that hold the outputs.
+    ``targets`` says per output which operand takes it, or None for a new tensor. Returns the
+    tensors that hold the outputs.
     """
-    specs, args = [], []
+    specs: list[Spec] = []
+    args: list[Any] = []
     plain = True
     for x in operands:
         if isinstance(x, Tensor):
@@ -322,14 +324,10 @@ def update(op: Op, operands: list, params: tuple, targets: list) -> list[Tensor]
             if target is None:
                 into.append(None)
                 continue
-            storage = target._storage
-            if (
-                target._spec is not spec
-                or spec.numel != storage.size
-                or spec.dtype is not storage.dtype
-                or storage.exported
-                or storage.home
-            ):
+            storage = args[target]
+            if specs[target] is not spec or spec.numel != storage.size or (
+                spec.dtype is not storage.dtype or storage.home
+            ):  # fmt: skip
                 break
             into.append(storage)
         else:
@@ -337,16 +335,20 @@ def update(op: Op, operands: list, params: tuple, targets: list) -> list[Tensor]
             results = []
             for target, storage, spec in zip(targets, storages, call.outs):  # noqa: B905
                 if target is None:
-                    target = wrap(storage, spec)
+                    results.append(wrap(storage, spec))
                 else:
-                    target._bump_version()
-                results.append(target)
+                    tensor = operands[target]
+                    if tensor._own_version is None:
+                        storage.version += 1
+                    else:
+                        tensor._own_version[0] += 1
+                    results.append(tensor)
             return results
     results = list(apply(op, tuple(operands), params))
     for i, target in enumerate(targets):
         if target is not None:
-            write(target, results[i])
-            results[i] = target
+            write(operands[target], results[i])
+            results[i] = operands[target]
     return results
 
 

@@ -7,6 +7,7 @@ window and work on all windows at once.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense
-from cresset.ops.registry import Op, Result, Tensor, apply
+from cresset.ops.registry import Op, Result, Tensor, apply, hashable
 from cresset.ops.view import squeeze, unsqueeze
 
 #: Indexes all samples and channels; spatial slices are added to it.
@@ -227,16 +228,31 @@ def _batched(n: int, x: Tensor, pool: str) -> tuple[Tensor, bool]:
     )
 
 
+@functools.lru_cache(1024, typed=True)
+def _max_arguments(
+    n: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: Any
+) -> tuple:
+    """The static arguments as the op takes them; the same object for the same arguments."""
+    name = f"max_pool{n}d"
+    sizes = _each(kernel, n, "kernel_size", name)
+    step = sizes if stride is None or stride == () else _each(stride, n, "stride", name)
+    pads, spread = _each(padding, n, "padding", name), _each(dilation, n, "dilation", name)
+    return sizes, step, pads, spread, bool(ceil)
+
+
 def _max_pool(
     n: int, x: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    name = f"max_pool{n}d"
-    kernel = _each(kernel_size, n, "kernel_size", name)
-    step = kernel if stride is None or stride == [] else _each(stride, n, "stride", name)
-    pads, spread = _each(padding, n, "padding", name), _each(dilation, n, "dilation", name)
-    x, single = _batched(n, x, name)
-    values, indices = apply(MAX_POOL[n], (x,), (kernel, step, pads, spread, bool(ceil_mode)))
-    return (squeeze(values, 0), squeeze(indices, 0)) if single else (values, indices)
+    try:
+        params = _max_arguments(n, kernel_size, stride, padding, dilation, ceil_mode)
+    except TypeError:  # a list
+        windows = map(hashable, (kernel_size, stride, padding, dilation))
+        params = _max_arguments(n, *windows, ceil_mode)
+    if len(x._spec.shape) == n + 2:
+        return apply(MAX_POOL[n], (x,), params)
+    x, _ = _batched(n, x, f"max_pool{n}d")
+    values, indices = apply(MAX_POOL[n], (x,), params)
+    return squeeze(values, 0), squeeze(indices, 0)
 
 
 def _max_pool_function(n: int, doc: str) -> Any:

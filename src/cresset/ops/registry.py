@@ -12,7 +12,7 @@ from typing import Any
 from cresset import dtypes
 from cresset.core import graph
 from cresset.core.call import CALLS, Call, Op, Result, intern
-from cresset.core.modes import THREAD
+from cresset.core.modes import PROCESS, THREAD
 from cresset.core.plan import from_bfloat16
 from cresset.core.spec import Spec, dense, number_spec
 from cresset.core.spec import spec as make_spec
@@ -71,7 +71,7 @@ def apply(op: Op, operands: tuple, params: tuple = ()) -> Any:
         outs = (out,)
     if grad and op.vjp is not None and THREAD.grad:
         new_node(op, call, operands, outs)
-    if THREAD.inference:
+    if PROCESS.unusual and THREAD.inference:
         for out in outs:
             out._inference = True
     return outs if many else out
@@ -218,6 +218,11 @@ def as_shape(sizes: Any) -> tuple[int, ...]:
     return tuple([s if s.__class__ is int else s.__index__() for s in sizes])
 
 
+def hashable(value: Any) -> Any:
+    """A list of sizes as a tuple, so that static arguments can be looked up."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def memory_format_order(name: str, ndim: int) -> tuple[int, ...]:
     """Dimensions from slowest to fastest in a memory format."""
     if name == "channels_last":
@@ -234,5 +239,6 @@ def memory_format_order(name: str, ndim: int) -> tuple[int, ...]:
 __all__ = [
     "COPY", "CPU", "Op", "Result", "Spec", "Tensor", "apply", "as_shape", "backend",
     "broadcast_out", "broadcast_shapes", "common_device", "dense", "dense_copy", "from_bfloat16",
-    "make_spec", "memory_format_order", "number_spec", "outside", "result_dtype", "wrap_dim",
+    "hashable", "make_spec", "memory_format_order", "number_spec", "outside", "result_dtype",
+    "wrap_dim",
 ]  # fmt: skip

@@ -40,6 +40,35 @@ class _Required:
 required = _Required()
 
 
+class _Batch:
+    """Parameters that one node updates: its operands, and which of them take its outputs."""
+
+    __slots__ = ("parameters", "operands", "targets")
+
+    def __init__(self) -> None:
+        self.parameters: list[Tensor] = []
+        self.operands: list[Tensor] = []
+        #: Per output the operand it is written to; None where it is new state.
+        self.targets: list[int | None] = []
+
+    def add(self, p: Tensor, g: Tensor, held: list[Tensor | None] | None) -> None:
+        operands, targets = self.operands, self.targets
+        at = len(operands)
+        self.parameters.append(p)
+        operands.append(p)
+        operands.append(g)
+        targets.append(at)
+        if held is not None:
+            at += 2
+            for value in held:
+                if value is None:
+                    targets.append(None)
+                else:
+                    targets.append(at)
+                    operands.append(value)
+                    at += 1
+
+
 class Optimizer:
     """Base of all optimisers: ``Optimizer(params, defaults)``.
 
@@ -169,50 +198,49 @@ class Optimizer:
         """One node per (dtype, device, step count) found in the group; nearly always one."""
         names = self._state_names(group)
         counts = self.counts_steps
-        batches: dict[Any, list] = {}
+        batches: dict[Any, _Batch] = {}
         states = self.state
         count, fresh = 0, ()
+        same: Any = None
+        batch: Any = None
         for p in group["params"]:
             g = p._grad
             if g is None:
                 continue
-            state: dict[str, Any] = {}
+            held = None
             if names or counts:
-                state = states[p]
+                state: dict[str, Any] = states[p]
                 if not state:
                     if counts:
                         state["step"] = tensor(0.0, dtype=float32)
                     state.update(self._new_state(p, group))
                 if counts:
                     count = _advance(state["step"])
-                fresh = tuple([state.get(name) is None for name in names])
+                held = [state.get(name) for name in names]
+                fresh = tuple([value is None for value in held])
             spec = p._spec
             key = (spec.dtype, spec.device, count, fresh)
-            rows = batches.get(key)
-            if rows is None:
-                rows = batches[key] = []
-            rows.append((p, g, state))
-        for (_, _, count, fresh), rows in batches.items():
-            self._record(rows, names, fresh, self._numbers(group, count), self._static(group))
+            if key != same:
+                batch = batches.get(key)
+                if batch is None:
+                    batch = batches[key] = _Batch()
+                same = key
+            batch.add(p, g, held)
+        for (_, _, count, fresh), batch in batches.items():
+            made = update(
+                self._op(), [*batch.operands, *self._numbers(group, count)],
+                (len(batch.parameters), fresh, self._static(group)), batch.targets,
+            )  # fmt: skip
+            if any(fresh):
+                self._keep(batch.parameters, names, made)
 
-    def _record(
-        self, rows: list, names: tuple[str, ...], fresh: tuple, numbers: tuple, static: tuple
-    ) -> None:
-        """Record the node for parameters that share everything but their values."""
-        held = [n for n, new in zip(names, fresh, strict=True) if not new]
-        operands: list[Any] = []
-        targets: list[Any] = []
-        for p, g, state in rows:
-            operands += (p, g, *[state[n] for n in held])
-            targets += (p, *[state.get(n) for n in names])
-        operands += numbers
-        results = update(self._op(), operands, (len(rows), fresh, static), targets)
-        if any(fresh):
-            made = iter(results)
-            for _, _, state in rows:
-                next(made)
-                for name in names:
-                    state[name] = next(made)
+    def _keep(self, parameters: list[Tensor], names: tuple[str, ...], made: list[Tensor]) -> None:
+        """Put the state that a first step made where it belongs."""
+        results = iter(made)
+        for p in parameters:
+            next(results)
+            for name in names:
+                self.state[p][name] = next(results)
 
     def _op(self) -> Op:
         kind = type(self)
