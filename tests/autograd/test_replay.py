@@ -1,6 +1,7 @@
 """Backward passes that repeat are recorded as one node, and nothing else changes."""
 
 import gc
+import threading
 import weakref
 
 import pytest
@@ -191,3 +192,51 @@ def test_shapes_that_never_repeat_are_not_traced():
         (w.expand(n) * 2).sum().backward()
     assert len(replay._passes) <= replay._MOST_PASSES
     assert not any(p for p in list(replay._passes.values())[-100:])
+
+
+# Tapes whose last Calls are the same, so that each is first taken for the one before.
+ALIKE = {
+    "two leaves": lambda a, b: (a * 2) * (b * 3),
+    "one leaf twice": lambda a, b: (a * 2) * (a * 3),
+    "one node twice": lambda a, b: (lambda p: p * p)(a * 2),
+    "the other leaf first": lambda a, b: (lambda q, p: p * q)(b * 3, a * 2),
+    "one side cut off": lambda a, b: (a * 2).detach() * (b * 3),
+    "the other side cut off": lambda a, b: (a * 2) * (b * 3).detach(),
+    "a leaf for a node": lambda a, b: a * (b * 3),
+    "another op": lambda a, b: (a * 2) * (b + 3),
+    "another number": lambda a, b: (a * 2.5) * (b * 3),
+    "a view": lambda a, b: (a * 2).t().contiguous().t() * (b * 3),
+    "a slice": lambda a, b: torch.cat([a, a])[3:] * (b * 3),
+}
+
+
+def test_a_tape_that_only_begins_like_the_last_one_is_told_apart(monkeypatch):
+    def gradients():
+        torch.manual_seed(0)
+        found = []
+        for _ in range(4):
+            for program in ALIKE.values():
+                for _ in range(2):
+                    a, b = (torch.rand(3, 4).requires_grad_() for _ in range(2))
+                    program(a, b).sum().backward()
+                    found.append([None if x.grad is None else x.grad.tolist() for x in (a, b)])
+        return found
+
+    repeated = gradients()
+    monkeypatch.setattr(replay, "run", lambda roots, keep: False)
+    assert repeated == gradients()
+
+
+def test_threads_that_reach_one_leaf_lose_no_gradient():
+    w = torch.zeros(1, requires_grad=True)
+
+    def work():
+        for _ in range(50):
+            (w * 2).sum().backward()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert w.grad.tolist() == [400.0]
