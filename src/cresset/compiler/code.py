@@ -8,7 +8,7 @@ order of magnitude faster than building IR objects, and it can be read as it sta
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 #: LLVM types by dtype name; bool and uint8 share i8, as in memory.
 TYPES = {
@@ -20,7 +20,9 @@ TYPES = {
 class Code:
     """The body of one function."""
 
-    def __init__(self) -> None:
+    def __init__(self, pieces: int = 1) -> None:
+        #: How many pieces the kernel is cut into; ``%piece`` says which one runs.
+        self.pieces = pieces
         self.lines: list[str] = []
         self.entry: list[str] = []
         self.declared: set[str] = set()
@@ -73,6 +75,66 @@ class Code:
         self.do(f"{i}.more = icmp ult i64 {i}.next, {count}")
         self.do(f"br i1 {i}.more, label %{label}, label %{label}.exit")
         self.lines.append(f"{label}.exit:")
+
+    @contextmanager
+    def when(self, condition: str) -> Iterator[None]:
+        """Run the body only where an ``i1`` is true."""
+        yes, after = self.name("when"), self.name("after")
+        self.do(f"br i1 {condition}, label %{yes}, label %{after}")
+        self.lines.append(f"{yes}:")
+        yield
+        self.do(f"br label %{after}")
+        self.lines.append(f"{after}:")
+
+    @contextmanager
+    def span(self, low: str, high: str) -> Iterator[str]:
+        """Run the body for i = low ... high - 1, which may be nothing; yields the register of i."""
+        count = self.let(f"sub i64 {high}, {low}")
+        with self.when(self.let(f"icmp sgt i64 {count}, 0")), self.loop(count) as i:
+            yield self.let(f"add nsw i64 {low}, {i}")
+
+    def share(self, count: int, step: int = 1) -> AbstractContextManager[str]:
+        """``loop``, of which each piece of the kernel runs its part."""
+        if self.pieces == 1:
+            return self.loop(count, step)
+        return self._share(-(-count // step), step)
+
+    @contextmanager
+    def _share(self, blocks: int, step: int) -> Iterator[str]:
+        low, high = self.bounds(blocks)
+        with self.span(low, high) as i:
+            yield self.times(i, step)
+
+    def blocks(self, whole: int, partial: bool) -> Iterator[tuple[str, bool]]:
+        """``whole`` blocks of one kind and perhaps a last of another kind, shared by the pieces.
+
+        The body is emitted once for each kind: with the register of the block's number and False,
+        and with the last number and True.
+        """
+        if self.pieces == 1:
+            if whole:
+                with self.loop(whole) as i:
+                    yield i, False
+            if partial:
+                yield str(whole), True
+            return
+        low, high = self.bounds(whole + partial)
+        if whole:
+            inside = high
+            if partial:
+                over = self.let(f"icmp ugt i64 {high}, {whole}")
+                inside = self.let(f"select i1 {over}, i64 {whole}, i64 {high}")
+            with self.span(low, inside) as i:
+                yield i, False
+        if partial:
+            with self.when(self.let(f"icmp ugt i64 {high}, {whole}")):
+                yield str(whole), True
+
+    def bounds(self, count: int) -> tuple[str, str]:
+        """Where this piece's part of ``count`` begins and ends."""
+        low = self.let(f"udiv i64 {self.times('%piece', count)}, {self.pieces}")
+        after = self.let("add nuw nsw i64 %piece, 1")
+        return low, self.let(f"udiv i64 {self.times(after, count)}, {self.pieces}")
 
     # -- memory ----------------------------------------------------------------------------------
 
@@ -146,6 +208,10 @@ class Code:
             f"<{lanes} x i32> zeroinitializer"
         )
 
+    def constants(self, kind: str, values: list[int]) -> str:
+        """A vector of given integers."""
+        return "<" + ", ".join(f"{kind} {v}" for v in values) + ">"
+
     def fma(self, kind: str, a: str, b: str, c: str) -> str:
         """``a * b + c``, rounded once."""
         suffix = mangle(kind)
@@ -202,6 +268,41 @@ class Code:
             ]
             lanes *= 2
         return parts[0]
+
+    def sum_lanes(self, kind: str, lanes: int, vectors: list[str]) -> list[str]:
+        """The sum of the lanes of each vector, as scalars.
+
+        Halves of two vectors are added at a time, so that many sums share the shuffles.
+        """
+        count = len(vectors)
+        width = lanes  # of the group of lanes that belongs to one sum
+        row = list(vectors)
+        while width > 1:
+            half = width // 2
+            pairs = [row[i : i + 2] for i in range(0, len(row), 2)]
+            row = []
+            for pair in pairs:
+                groups = lanes // width
+                a, b = pair[0], pair[-1]
+                firsts, seconds = [], []
+                for side in (0, 1):
+                    for g in range(groups):
+                        start = side * lanes + g * width
+                        firsts += range(start, start + half)
+                        seconds += range(start + half, start + width)
+                x, y = (
+                    self.let(
+                        f"shufflevector <{lanes} x {kind}> {a}, <{lanes} x {kind}> {b}, "
+                        f"<{lanes} x i32> <{', '.join(f'i32 {i}' for i in picks)}>"
+                    )
+                    for picks in (firsts, seconds)
+                )
+                row.append(self.let(f"fadd <{lanes} x {kind}> {x}, {y}"))
+            width = half
+        return [
+            self.let(f"extractelement <{lanes} x {kind}> {row[i // lanes]}, i64 {i % lanes}")
+            for i in range(count)
+        ]
 
     def piece(self, kind: str, vector: str, lanes: int, start: int, count: int) -> str:
         """``count`` neighbouring lanes of a vector."""

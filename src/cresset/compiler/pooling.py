@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from cresset.compiler.code import Code
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
@@ -23,33 +25,46 @@ def lower_max(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
         return None
 
     def emit(c: Code) -> None:
-        with c.loop(n * ch) as plane, c.loop(oh) as row:
-            line = c.plus(c.times(plane, h * w), c.times(row, stride[0] * w), x.spec.offset)
-            target = c.plus(c.times(plane, oh * ow), c.times(row, ow))
+        with c.share(n * ch) as plane, c.loop(oh) as row:
             top = c.times(row, stride[0] * w)
-            with c.loop(ow) as column:
-                left = c.times(column, stride[1])
-                best = where = ""
-                for ky in range(kernel[0]):
-                    for kx in range(kernel[1]):
-                        shift = ky * dilation[0] * w + kx * dilation[1]
-                        value = c.load("float", x.pointer, c.plus(line, left, shift))
-                        place = c.plus(top, left, shift)
-                        if not best:
-                            best, where = value, place
-                            continue
-                        better = c.let(f"fcmp ugt float {value}, {best}")
-                        # Unordered is true also where the best so far is NaN, which must stay.
-                        kept = c.let(f"fcmp ord float {best}, 0.0")
-                        nan = c.let(f"fcmp uno float {value}, 0.0")
-                        better = c.let(f"and i1 {better}, {kept}")
-                        better = c.let(f"or i1 {better}, {nan}")
-                        best = c.let(f"select i1 {better}, float {value}, float {best}")
-                        where = c.let(f"select i1 {better}, i64 {place}, i64 {where}")
-                c.store("float", best, values.pointer, c.plus(target, column))
-                c.store("i64", where, positions.pointer, c.plus(target, column))
+            line = c.at("float", x.pointer, c.plus(c.times(plane, h * w), top, x.spec.offset))
+            target = c.plus(c.times(plane, oh * ow), c.times(row, ow))
 
-    return Lowering(emit)
+            def columns(first: str, used: int) -> None:
+                left = c.times(first, stride[1])
+                best, where = "", ""
+                for ky, kx in itertools.product(*map(range, kernel)):
+                    shift = ky * dilation[0] * w + kx * dilation[1]
+                    start = c.at("float", line, c.plus(left, shift))
+                    value = c.strided_load("float", lanes, used, stride[1], start)
+                    place = c.constants("i64", [shift + lane * stride[1] for lane in range(lanes)])
+                    if not best:
+                        best, where = value, place
+                        continue
+                    larger = c.let(f"fcmp ogt {floats} {value}, {best}")
+                    nan = c.let(f"fcmp uno {floats} {value}, {value}")
+                    better = c.let(f"or <{lanes} x i1> {larger}, {nan}")
+                    best = c.let(
+                        f"select <{lanes} x i1> {better}, {floats} {value}, {floats} {best}"
+                    )
+                    where = c.let(
+                        f"select <{lanes} x i1> {better}, {longs} {place}, {longs} {where}"
+                    )
+                at = c.plus(target, first)
+                c.masked_store("float", lanes, used, best, c.at("float", values.pointer, at))
+                begin = c.splat("i64", lanes, c.plus(top, left))
+                where = c.let(f"add {longs} {where}, {begin}")
+                c.masked_store("i64", lanes, used, where, c.at("i64", positions.pointer, at))
+
+            whole = ow // lanes * lanes
+            if whole:
+                with c.loop(whole, lanes) as column:
+                    columns(column, lanes)
+            if whole < ow:
+                columns(str(whole), ow - whole)
+
+    floats, longs = f"<{lanes} x float>", f"<{lanes} x i64>"
+    return Lowering(emit, pieces=n * ch)
 
 
 def lower_backward(
@@ -66,7 +81,7 @@ def lower_backward(
     size, count = out.spec.numel // planes, g.spec.numel // planes
 
     def emit(c: Code) -> None:
-        with c.loop(planes) as plane:
+        with c.share(planes) as plane:
             target = c.at("float", out.pointer, c.times(plane, size))
             with c.loop(size) as i:
                 c.store("float", "0.0", target, i)
@@ -77,4 +92,4 @@ def lower_backward(
                 have = c.load("float", target, place)
                 c.store("float", c.let(f"fadd float {have}, {value}"), target, place)
 
-    return Lowering(emit)
+    return Lowering(emit, pieces=planes)

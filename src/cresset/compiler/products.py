@@ -1,4 +1,4 @@
-"""Matrix products: calls of SciPy's BLAS from inside the plan.
+"""Matrix products: own kernels for small ones, calls of SciPy's BLAS for large ones.
 
 BLAS counts columns first, so a row-major product ``C = A B`` is asked for as ``C' = B' A'``. A
 transposed operand costs nothing: its layout is one of the two that BLAS takes.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from cresset.compiler.code import Code
 from cresset.compiler.host import blas
+from cresset.compiler.matmul import Matrix, multiply, takes
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
 
@@ -51,6 +52,11 @@ def _base(c: Code, a: Array) -> str:
     return c.at("float", a.pointer, a.spec.offset)
 
 
+def _matrix(c: Code, a: Array) -> Matrix:
+    rows, columns = a.spec.shape
+    return Matrix(_base(c, a), (rows, columns), *a.spec.stride)
+
+
 def lower_mm(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
     if not _float(*operands, *outs) or not outs[0].spec.compact:
         return None
@@ -60,6 +66,10 @@ def lower_mm(call: Call, operands: list[Array], outs: list[Array], lanes: int) -
     (m, k), (_, n) = operands[0].spec.shape, operands[1].spec.shape
 
     def emit(c: Code) -> None:
+        own = [_matrix(c, x) for x in operands]
+        if takes(*own):
+            multiply(c, "float", *own, outs[0].pointer, None, lanes)
+            return
         a, b = [(_base(c, x), *lay) for x, lay in zip(operands, layouts, strict=True)]  # type: ignore[misc]
         _gemm(c, m, n, k, a, b, outs[0].pointer, "0.0")
 
@@ -82,6 +92,11 @@ def lower_linear(
 
     def emit(c: Code) -> None:
         out = outs[0].pointer
+        left = Matrix(_base(c, x), (m, k), k, 1)
+        right = Matrix(_base(c, w), (k, n), 1, k)
+        if takes(left, right):
+            multiply(c, "float", left, right, out, _base(c, bias), lanes)
+            return
         with c.loop(m) as i, c.loop(n) as j:
             value = c.load("float", _base(c, bias), j)
             c.store("float", value, out, c.plus(c.times(i, n), j))

@@ -25,7 +25,11 @@ class Lowering(NamedTuple):
     """How a step becomes code."""
 
     emit: Callable[[Code], None]
-    #: Bytes of scratch memory; their pointer is ``%scratch``.
+    #: Bytes of scratch memory per piece; their pointer is ``%scratch``.
     scratch: int = 0
     #: (output, operand) pairs whose memory may be one.
     pairs: tuple[tuple[int, int], ...] = ()
+    #: Into how many pieces the work can be cut that touch different outputs (``Code.share``).
+    pieces: int = 1
+    #: Floating point operations (0: what moves in memory decides how long the step takes).
+    flops: int = 0
