@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from cresset import dtypes
 from cresset.core.call import forget_calls
+from cresset.core.modes import PROCESS
 from cresset.core.spec import number_spec
 from cresset.device import set_default_device
 from cresset.dtypes import dtype
@@ -100,22 +100,19 @@ def can_cast(from_: dtype, to: dtype) -> bool:
 
 
 class _Threads:
-    """How many threads NumPy's BLAS should use; set by the user or the environment."""
-
-    count = int(os.environ.get("CRESSET_NUM_THREADS", "0") or "0")
     interop = 1
 
 
 def get_num_threads() -> int:
-    """How many threads operations may use."""
-    return _Threads.count or len(os.sched_getaffinity(0))
+    """How many threads a compiled plan may use."""
+    return PROCESS.threads()
 
 
 def set_num_threads(int: int) -> None:  # noqa: A002
-    """Set how many threads operations may use (the compiled tier's; BLAS keeps its own)."""
+    """Set how many threads compiled plans may use, from the next plan that is compiled on."""
     if int <= 0:
         raise RuntimeError("set_num_threads expects a positive integer")
-    _Threads.count = int
+    PROCESS.set_threads(int)
 
 
 def get_num_interop_threads() -> int:

@@ -30,7 +30,7 @@ class _Both:
 
     def run(self, values: list, lines: dict) -> Any:
         copies = [v.copy() if isinstance(v, np.ndarray) else v for v in values]
-        compiled = native.build(self.program, self.plan)
+        compiled = native.native_plan(self.program, self.plan)
         wrong = compiled.run(copies, lines)
         failure = self.plan.run(values, lines)
         assert type(wrong) is type(failure)

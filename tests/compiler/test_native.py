@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import cresset as torch
-from cresset.compiler import native
+from cresset.compiler import lowerings
 from cresset.core import graph
 from cresset.core.modes import PROCESS
 
@@ -82,7 +82,7 @@ def test_a_lowering_that_breaks_leaves_the_first_tier(monkeypatch):
     def broken(*args):
         raise ValueError("no")
 
-    monkeypatch.setitem(native.LOWERINGS, "relu", broken)
+    monkeypatch.setitem(lowerings.LOWERINGS, "relu", broken)
     graph.RECORDER.cache.clear()
     with pytest.warns(RuntimeWarning, match="could not be compiled"):
         losses, _ = _train(6)

@@ -80,7 +80,7 @@ def lower_forward(
     def emit(c: Code) -> None:
         bias = _base(c, operands[2]) if len(operands) == 3 else None
         weights = _base(c, operands[1])
-        with c.loop(n) as i:
+        with c.share(n) as i:
             image = c.at("float", _base(c, operands[0]), c.times(i, ch * h * w))
             if frame:
                 place(c, image, (ch, h, w), "%scratch", (shape.h, shape.w), (ph, pw), (1, 1))
@@ -88,7 +88,11 @@ def lower_forward(
             target = c.at("float", _base(c, outs[0]), c.times(i, o * shape.oh * shape.ow))
             forward(c, shape, image, weights, bias, target, lanes)
 
-    return Lowering(emit, scratch=frame * 4)
+    return Lowering(emit, scratch=frame * 4, pieces=n, flops=_flops(shape))
+
+
+def _flops(s: _Shape) -> int:
+    return 2 * s.n * s.c * s.o * s.oh * s.ow * s.kernel[0] * s.kernel[1]
 
 
 def _base(c: Code, a: Array) -> str:
@@ -247,23 +251,27 @@ def lower_input(
     frame = o * shape.h * shape.w
     turned = ch * o * kh * kw
 
-    def emit(c: Code) -> None:
-        weights = c.at("float", "%scratch", frame)
+    def turn(c: Code) -> None:
         with c.loop(o) as b, c.loop(ch) as a, c.loop(kh * kw) as k:
             value = c.load(
                 "float", _base(c, w), c.plus(c.times(b, ch * kh * kw), c.times(a, kh * kw), k)
             )
             back = c.let(f"sub nsw i64 {kh * kw - 1}, {k}")
             c.store(
-                "float", value, weights, c.plus(c.times(a, o * kh * kw), c.times(b, kh * kw), back)
-            )
-        with c.loop(n) as i:
+                "float", value, "%shared",
+                c.plus(c.times(a, o * kh * kw), c.times(b, kh * kw), back),
+            )  # fmt: skip
+
+    def emit(c: Code) -> None:
+        with c.share(n) as i:
             gradients = c.at("float", _base(c, g), c.times(i, o * oh * ow))
             place(c, gradients, (o, oh, ow), "%scratch", (shape.h, shape.w), (top, left), (sh, sw))
             target = c.at("float", _base(c, outs[0]), c.times(i, ch * h * width))
-            forward(c, shape, "%scratch", weights, None, target, lanes)
+            forward(c, shape, "%scratch", "%shared", None, target, lanes)
 
-    return Lowering(emit, scratch=(frame + turned) * 4)
+    return Lowering(
+        emit, scratch=frame * 4, pieces=n, flops=_flops(shape), prepare=turn, shared=turned * 4
+    )
 
 
 def lower_weight(
@@ -284,23 +292,36 @@ def lower_weight(
     )
     padded = n * ch * shape.h * shape.w * 4 if ph or pw else 0
 
-    def emit(c: Code) -> None:
-        source, start = x.pointer, x.spec.offset
-        if padded:
-            planes = (n * ch, h, w)
-            place(c, _base(c, x), planes, "%scratch", (shape.h, shape.w), (ph, pw), (1, 1))
-            source, start = "%scratch", 0
-        weight_sums(c, shape, _base(c, g), c.at("float", source, start), _base(c, outs[0]), lanes)
+    def pad(c: Code) -> None:
+        with c.share(n) as i:
+            place(
+                c, c.at("float", _base(c, x), c.times(i, ch * h * w)), (ch, h, w),
+                c.at("float", "%shared", c.times(i, ch * shape.h * shape.w)), (shape.h, shape.w),
+                (ph, pw), (1, 1),
+            )  # fmt: skip
 
-    return Lowering(emit, scratch=padded)
+    def emit(c: Code) -> None:
+        source = "%shared" if padded else _base(c, x)
+        weight_sums(c, shape, _base(c, g), source, _base(c, outs[0]), lanes)
+
+    return Lowering(
+        emit, pieces=o // _weight_block(shape) * ch, flops=_flops(shape),
+        prepare=pad if padded else None, shared=padded,
+    )  # fmt: skip
+
+
+def _weight_block(s: _Shape) -> int:
+    """Output channels whose sums are in registers at once."""
+    block = max(1, min(s.o, sum_registers() // s.kernel[1]))
+    while s.o % block:
+        block -= 1
+    return block
 
 
 def weight_sums(c: Code, s: _Shape, g: str, x: str, target: str, lanes: int) -> None:
     """target[o, c, ky, kx] = sum over images and places of g[n, o] * x[n, c] shifted by the tap."""
     (kh, kw), (dh, _) = s.kernel, s.dilation
-    block = max(1, min(s.o, sum_registers() // kw))
-    while s.o % block:
-        block -= 1
+    block = _weight_block(s)
     vector = f"<{lanes} x float>"
     suffix = f"v{lanes}f32"
     c.declare(f"float @llvm.vector.reduce.fadd.{suffix}(float, {vector})")
@@ -310,11 +331,10 @@ def weight_sums(c: Code, s: _Shape, g: str, x: str, target: str, lanes: int) -> 
     some = max(1, min(s.n, _NEAR // (4 * (s.o * s.oh * s.ow + s.c * s.h * s.w))))
     while s.n % some:
         some -= 1
-    zero(c, target, s.o * s.c * kh * kw)
-    with (
-        c.loop(s.n, some) as first, c.loop(s.o, block) as o, c.loop(s.c) as channel,
-        c.loop(kh) as ky,
-    ):  # fmt: skip
+    units = s.o // block * s.c  # pairs of a block of outputs and a channel
+    with c.loop(s.n, some) as first, c.share(units) as unit, c.loop(kh) as ky:
+        o = c.times(c.let(f"udiv i64 {unit}, {s.c}"), block)
+        channel = c.let(f"urem i64 {unit}, {s.c}")
         sums = [[c.slot(vector, "zeroinitializer") for _ in range(kw)] for _ in range(block)]
         with c.loop(some) as i:
             n = c.plus(first, i)
@@ -339,15 +359,18 @@ def weight_sums(c: Code, s: _Shape, g: str, x: str, target: str, lanes: int) -> 
                     c, s, _tiles(s, lanes, 1, 0), c.at("float", plane, row * s.stride[0] * s.w),
                     c.at("float", gradients, row * s.ow), sums, lanes,
                 )  # fmt: skip
+        begun = c.let(f"icmp ne i64 {first}, 0")
         for b in range(block):
             for kx in range(kw):
                 index = c.plus(
                     c.times(o, s.c * kh * kw), b * s.c * kh * kw,
                     c.times(channel, kh * kw), c.times(ky, kw), kx,
                 )  # fmt: skip
+                have = c.load("float", target, index)
+                have = c.let(f"select i1 {begun}, float {have}, float 0.0")
                 value = c.let(
-                    f"call reassoc float @llvm.vector.reduce.fadd.{suffix}(float "
-                    f"{c.load('float', target, index)}, {vector} {c.get(vector, sums[b][kx])})"
+                    f"call reassoc float @llvm.vector.reduce.fadd.{suffix}(float {have}, "
+                    f"{vector} {c.get(vector, sums[b][kx])})"
                 )
                 c.store("float", value, target, index)
 

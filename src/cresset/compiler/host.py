@@ -63,10 +63,13 @@ class Module:
         self.engine.finalize_object()
         self._module = module
 
+    def address(self, name: str) -> int:
+        """Where a function of the module begins."""
+        return int(self.engine.get_function_address(name))
+
     def function(self, name: str, *arguments: Any) -> Any:
         """A function of the module as a ctypes function that returns an int."""
-        kind = ctypes.CFUNCTYPE(ctypes.c_int32, *arguments)
-        return kind(self.engine.get_function_address(name))
+        return ctypes.CFUNCTYPE(ctypes.c_int32, *arguments)(self.address(name))
 
     def assembly(self) -> str:
         """The machine code as text."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cresset.compiler.code import Code
 from cresset.compiler.host import blas
-from cresset.compiler.matmul import Matrix, multiply, takes
+from cresset.compiler.matmul import Matrix, multiply, pieces, takes
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
 
@@ -57,6 +57,11 @@ def _matrix(c: Code, a: Array) -> Matrix:
     return Matrix(_base(c, a), (rows, columns), *a.spec.stride)
 
 
+def _pieces(a: tuple, a_stride: tuple, b: tuple, b_stride: tuple, lanes: int) -> int:
+    left, right = Matrix("", a, *a_stride), Matrix("", b, *b_stride)
+    return pieces(left, right, lanes) if takes(left, right) else 1
+
+
 def lower_mm(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
     if not _float(*operands, *outs) or not outs[0].spec.compact:
         return None
@@ -73,7 +78,8 @@ def lower_mm(call: Call, operands: list[Array], outs: list[Array], lanes: int) -
         a, b = [(_base(c, x), *lay) for x, lay in zip(operands, layouts, strict=True)]  # type: ignore[misc]
         _gemm(c, m, n, k, a, b, outs[0].pointer, "0.0")
 
-    return Lowering(emit)
+    cut = _pieces((m, k), operands[0].spec.stride, (k, n), operands[1].spec.stride, lanes)
+    return Lowering(emit, pieces=cut, flops=2 * m * n * k)
 
 
 def lower_linear(
@@ -102,4 +108,5 @@ def lower_linear(
             c.store("float", value, out, c.plus(c.times(i, n), j))
         _gemm(c, m, n, k, (_base(c, x), "n", k), (_base(c, w), "t", k), out, "1.0")
 
-    return Lowering(emit)
+    cut = _pieces((m, k), (k, 1), (k, n), (1, k), lanes)
+    return Lowering(emit, pieces=cut, flops=2 * m * n * k)

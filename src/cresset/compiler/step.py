@@ -33,3 +33,7 @@ class Lowering(NamedTuple):
     pieces: int = 1
     #: Floating point operations (0: what moves in memory decides how long the step takes).
     flops: int = 0
+    #: What is done before any piece begins (in as many pieces), and the bytes that it leaves for
+    #: all of them behind ``%shared``.
+    prepare: Callable[[Code], None] | None = None
+    shared: int = 0

@@ -1,0 +1,258 @@
+"""From a plan's steps to the parts of a native plan: kernels, segments, places in memory.
+
+The stages in order: a lowering per step (``lowerings.py``); which values stay in the arena and
+where (``memory.py``); whether threads are worth it and how each kernel is cut; the text of kernels
+(``code.py``) and segments (``segments.py``); machine code (``host.py``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from cresset.compiler import threads
+from cresset.compiler.code import Code
+from cresset.compiler.host import Module, vector_bytes
+from cresset.compiler.lowerings import lower
+from cresset.compiler.memory import LINE, arrange
+from cresset.compiler.segments import Invocation, Use, segment, waits
+from cresset.compiler.step import Lowering
+from cresset.core.modes import PROCESS
+from cresset.core.plan import Plan, Program, Step
+
+#: Nanoseconds that a kernel costs in any case, and what a core does in one.
+_START, _FLOPS, _BYTES = 200, 150, 30
+#: Nanoseconds of work below which a kernel is not cut, and a plan is left to one thread.
+_WORTH_CUTTING, _WORTH_WAKING = 4_000, 40_000
+
+
+class Segment(NamedTuple):
+    """A run of native steps."""
+
+    function: Any
+    #: Slots of the buffers that the code reads or writes, in the order of the table it is given.
+    objects: tuple[int, ...]
+    #: Slots of outputs to allocate first, with size and dtype.
+    fresh: tuple[tuple[int, int, Any], ...]
+    #: (output slot, operand slot): the output takes over the operand's buffer.
+    taken: tuple[tuple[int, int], ...]
+    frees: tuple[int, ...]
+    #: Stages for the threads to go through (0: it is for one thread).
+    stages: int
+
+
+class Built(NamedTuple):
+    """What a native plan is made of."""
+
+    #: Segments, and steps that run their reference kernel.
+    parts: list[Any]
+    #: Slots of the run-time numbers, in the order of the table.
+    numbers: tuple[int, ...]
+    #: Bytes of the arena.
+    arena: int
+    module: Module
+    threads: int
+
+
+def _nanoseconds(step: Step, low: Lowering) -> float:
+    """A rough guess of a kernel's time on one core."""
+    moved = step.call.nbytes + sum(spec.nbytes for _, spec, _ in step.operands)
+    return _START + max(low.flops / _FLOPS, moved / _BYTES)
+
+
+def _cuts(steps: list[Step], lowered: list[Lowering | None], count: int) -> list[int]:
+    """Per step into how many pieces its kernel is cut; all 1 where threads are not worth it."""
+    none = [1] * len(steps)
+    if count < 2:
+        return none
+    work = [
+        _nanoseconds(step, low) if low is not None and low.pieces > 1 else 0.0
+        for step, low in zip(steps, lowered, strict=True)
+    ]
+    if sum(w for w in work if w >= _WORTH_CUTTING) < _WORTH_WAKING:
+        return none
+    return [
+        _even(low.pieces, count) if low is not None and w >= _WORTH_CUTTING else 1
+        for low, w in zip(lowered, work, strict=True)
+    ]
+
+
+def _even(most: int, count: int) -> int:
+    """A number of pieces that lets ``count`` threads end together: some more than threads if so."""
+    best, score = 1, 0.0
+    for pieces in (count, 2 * count):
+        if pieces > min(most, threads.MOST_PIECES):
+            break
+        used = most / (-(-most // pieces) * pieces)
+        if used >= score - 0.02:
+            best, score = pieces, used
+    return best if best > 1 else min(most, count, threads.MOST_PIECES)
+
+
+def build(program: Program, plan: Plan, apart: bool = False) -> Built | None:
+    """The parts of the native plan, or None if no step has a lowering.
+
+    With ``apart`` every step is a segment of its own and its values are all in reach, so that steps
+    can be looked at one by one.
+    """
+    return _Builder(program, plan, apart).build()
+
+
+class _Builder:
+    def __init__(self, program: Program, plan: Plan, apart: bool) -> None:
+        self.steps = plan.steps
+        self.live = set(program.live)
+        self.dead = set(program.dead_inputs)
+        self.apart = apart
+        lanes = vector_bytes() // 4
+        self.lowered = [lower(step, lanes) for step in plan.steps]
+        self.threads = PROCESS.threads() if threads.available() and not apart else 1
+        self.cuts = _cuts(self.steps, self.lowered, self.threads)
+        self.made_by: dict[int, int] = {}
+        self.last_use: dict[int, int] = {}
+        self.numbers: dict[int, int] = {}
+        for i, step in enumerate(self.steps):
+            for slot, _ in step.outs:
+                self.made_by[slot] = self.last_use[slot] = i
+            for slot, spec, _ in step.operands:
+                self.last_use[slot] = i
+                if spec.number is not None:
+                    self.numbers.setdefault(slot, len(self.numbers))
+        # Inputs are overwritten only when nothing can fail any more, for the reference to start
+        # over.
+        self.settled = max(
+            (
+                k
+                for k, (step, low) in enumerate(zip(self.steps, self.lowered, strict=True))
+                if low is None or step.call.op.checks_values
+            ),
+            default=-1,
+        )
+        self.texts: list[str] = []
+        self.declared: set[str] = set()
+        #: Kernels by what they depend on: steps that are one Call share their code.
+        self.kernels: dict[tuple, str] = {}
+
+    def build(self) -> Built | None:
+        if not any(self.lowered):
+            return None
+        self._place()
+        parts: list[Any] = []
+        i = 0
+        while i < len(self.steps):
+            if self.lowered[i] is None:
+                parts.append(self.steps[i])
+                i += 1
+                continue
+            end = i + 1
+            while end < len(self.steps) and self.lowered[end] is not None and not self.apart:
+                end += 1
+            parts.append(self._segment(range(i, end)))
+            i = end
+        declared = "\n".join(sorted({*self.declared}))
+        ir = declared + "\n\n" + "\n\n".join(self.texts)
+        ir += '\nattributes #0 = { noinline nounwind "prefer-vector-width"="512" }\n'
+        module = Module(ir)
+        pointer = ctypes.c_void_p
+        parts = [
+            part if isinstance(part, Step) else part._replace(
+                function=module.address(part.function) if part.stages
+                else module.function(part.function, *[pointer] * 4, ctypes.c_int64)
+            )
+            for part in parts
+        ]  # fmt: skip
+        used = self.threads if any(getattr(p, "stages", 0) for p in parts) else 1
+        return Built(parts, tuple(self.numbers), self.arena, module, used)
+
+    def _place(self) -> None:
+        """A value stays in the arena if only machine code makes and reads it."""
+        outside = set(self.made_by) if self.apart else set(self.live)
+        for step, low in zip(self.steps, self.lowered, strict=True):
+            if low is None:
+                outside.update(slot for slot, _ in step.outs)
+                outside.update(slot for slot, _, _ in step.operands)
+        inside = [s for s in self.made_by if s not in outside]
+        sizes = {slot: spec.nbytes for step in self.steps for slot, spec in step.outs}
+        self.places, self.scratch = arrange(inside, sizes, self.made_by, self.last_use)
+        self.arena = self.scratch + max(
+            _room(low.shared) + _room(low.scratch) * cut
+            for low, cut in zip(self.lowered, self.cuts, strict=True)
+            if low is not None
+        )
+
+    def _segment(self, group: range) -> Segment:
+        objects: dict[int, int] = {}
+        fresh: list[tuple[int, int, Any]] = []
+        taken: list[tuple[int, int]] = []
+        calls = []
+        for k in group:
+            step, low = self.steps[k], self.lowered[k]
+            assert low is not None
+            pairs = dict(low.pairs)
+            aliased = False
+            for position, (slot, spec) in enumerate(step.outs):
+                if slot in self.places:
+                    continue
+                objects.setdefault(slot, len(objects))
+                operand = pairs.get(position)
+                if operand is not None and self._may_take(k, step.operands[operand][0]):
+                    taken.append((slot, step.operands[operand][0]))
+                    aliased = True
+                else:
+                    fresh.append((slot, spec.numel, spec.dtype.np))
+            uses, cut = self._uses(step, objects), self.cuts[k]
+            room = (self.scratch, _room(low.shared), _room(low.scratch))
+            if low.prepare is not None:
+                first = self._kernel(step, low.prepare, aliased, cut)
+                calls.append(Invocation(first, uses, cut, room, False))
+            fails = step.call.op.checks_values
+            main = self._kernel(step, low.emit, aliased, cut)
+            calls.append(Invocation(main, uses, cut, room, fails))
+        name = f"segment{group.start}"
+        text, stages = segment(name, calls, self.threads)
+        if stages:
+            self.declared.update(waits())
+        self.texts.append(text)
+        frees = tuple(s for k in group for s in self.steps[k].frees)
+        return Segment(name, tuple(objects), tuple(fresh), tuple(taken), frees, stages)
+
+    def _may_take(self, k: int, source: int) -> bool:
+        """Whether step ``k`` may write its output over an operand's memory."""
+        alone = sum(slot == source for slot, _, _ in self.steps[k].operands) == 1
+        spare = source in self.dead and self.last_use[source] == k > self.settled
+        return alone and spare and not self.apart
+
+    def _kernel(self, step: Step, emit: Callable[[Code], None], aliased: bool, pieces: int) -> str:
+        """The name of the function that does the step; its text is written the first time."""
+        key = (step.call, emit.__name__, aliased, pieces)
+        name = self.kernels.get(key)
+        if name is None:
+            name = self.kernels[key] = f"k{len(self.kernels)}_{step.call.op.name}"
+            code = Code(pieces)
+            emit(code)
+            kind = "ptr" if aliased else "ptr noalias"
+            arguments = [f"{kind} %a{n}" for n in range(len(step.operands))]
+            arguments += [f"{kind} %o{n}" for n in range(len(step.outs))]
+            arguments += ["ptr %shared", f"{kind} %scratch"]
+            if pieces > 1:
+                arguments.append("i64 %piece")
+            self.texts.append(code.function(name, arguments))
+            self.declared |= code.declared
+        return name
+
+    def _uses(self, step: Step, objects: dict[int, int]) -> tuple[Use, ...]:
+        uses = []
+        for slot, spec in [(s, spec) for s, spec, _ in step.operands] + list(step.outs):
+            if spec.number is not None:
+                uses.append(Use("number", self.numbers[slot]))
+            elif slot in self.places:
+                uses.append(Use("arena", self.places[slot]))
+            else:
+                uses.append(Use("object", objects.setdefault(slot, len(objects))))
+        return tuple(uses)
+
+
+def _room(scratch: int) -> int:
+    """Scratch memory of one piece, in whole cache lines so that pieces do not share one."""
+    return -(-scratch // LINE) * LINE

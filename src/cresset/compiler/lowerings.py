@@ -1,0 +1,44 @@
+"""Which ops have a lowering, and what a step must look like for one to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cresset.compiler import convolution, losses, pointwise, pooling, products, reductions, updates
+from cresset.compiler.step import Array, Lowering
+from cresset.core.plan import Step
+from cresset.device import CPU
+
+#: What turns a step into code, by op; None from a row means: not these dtypes or shapes.
+LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
+    **dict.fromkeys(pointwise.ROWS, pointwise.lower),
+    "convolution": convolution.lower_forward,
+    "convolution_input": convolution.lower_input,
+    "convolution_weight": convolution.lower_weight,
+    "max_pool2d": pooling.lower_max,
+    "max_pool_backward": pooling.lower_backward,
+    "mm": products.lower_mm,
+    "linear": products.lower_linear,
+    "sum": reductions.lower_sum,
+    "mean": reductions.lower_mean,
+    "nll_loss": losses.lower_nll,
+    "nll_loss_backward": losses.lower_nll_backward,
+    "log_softmax": reductions.lower_log_softmax,
+    "log_softmax_backward": reductions.lower_log_softmax_backward,
+    "sgd_step": updates.lower_sgd,
+}
+
+
+def lower(step: Step, lanes: int) -> Lowering | None:
+    row = LOWERINGS.get(step.call.op.name)
+    if row is None or step.in_place:
+        return None
+    if any(spec.device is not CPU for _, spec in step.outs):
+        return None
+    if any(convert is not None and spec.number is None for _, spec, convert in step.operands):
+        return None
+    operands = [Array(f"%a{n}", spec) for n, (_, spec, _) in enumerate(step.operands)]
+    outs = [Array(f"%o{n}", spec) for n, (_, spec) in enumerate(step.outs)]
+    if not all(a.spec.compact for a in outs):
+        return None
+    return row(step.call, operands, outs, lanes)

@@ -1,0 +1,255 @@
+"""The thread pool: workers that wait in native code and take pieces of a running plan.
+
+A plan's segment is one function that every thread runs. Where a kernel can be cut, each thread
+claims pieces of it, first those that are always its own (their data lies in its cache), then what
+others have not begun, and waits for the pieces that are still in hand; the next kernel begins. So
+the caller never waits for a worker that has not come yet, a late worker skips what is done, and
+which thread runs a piece makes no difference to the result. Kernels that are not cut are the
+caller's. Workers spin for a while after a plan and then sleep on a futex.
+
+The pool itself is generated code, like the plans: it needs no C compiler and holds no GIL. It runs
+on Linux; elsewhere plans run on one thread.
+
+What must stay true: nobody is inside a segment when ``run`` returns (its memory may go away); a
+forked child starts a pool of its own; plans run one at a time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import signal
+import sys
+from typing import Any
+
+import numpy as np
+
+#: Words of the pool's memory, apart by cache lines.
+EPOCH, GATE, SLEEPERS, JOB, LIMIT, FAILED, COUNTERS = 0, 16, 32, 48, 56, 64, 80
+#: Words per stage: how many pieces are done, then a flag per piece that says it was claimed.
+STAGE, MOST_STAGES = 64, 256
+MOST_PIECES = STAGE - 1
+#: The gate's word: whether a plan is running, above the number of workers inside.
+_OPEN = 1 << 32
+#: Rounds of waiting before a worker sleeps: about 20 us and 1 ms.
+_SHORT, _LONG = 1_000, 40_000
+
+_CALLS = {"x86_64": (202, "call void @llvm.x86.sse2.pause()"),
+          "aarch64": (98, "call void @llvm.aarch64.hint(i32 1)")}  # fmt: skip
+_DECLARED = {"x86_64": "declare void @llvm.x86.sse2.pause()",
+             "aarch64": "declare void @llvm.aarch64.hint(i32)"}  # fmt: skip
+
+
+def available() -> bool:
+    """Whether this system can have a pool."""
+    return sys.platform == "linux" and platform.machine() in _CALLS
+
+
+def pause() -> str:
+    """The instruction that says: this is a loop that waits."""
+    return _CALLS[platform.machine()][1]
+
+
+def declarations() -> str:
+    """What code that waits has to declare."""
+    return _DECLARED[platform.machine()]
+
+
+def _source() -> str:
+    number, wait = _CALLS[platform.machine()]
+    return f"""
+declare i64 @syscall(i64, ...)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+{declarations()}
+
+define void @wake(ptr %pool) {{
+  %epoch = getelementptr i64, ptr %pool, i64 {EPOCH}
+  %old = atomicrmw add ptr %epoch, i32 1 seq_cst
+  %sleepers = getelementptr i64, ptr %pool, i64 {SLEEPERS}
+  %n = load atomic i64, ptr %sleepers seq_cst, align 8
+  %any = icmp ne i64 %n, 0
+  br i1 %any, label %call, label %done
+call:
+  %r = call i64 (i64, ...) @syscall(i64 {number}, ptr %epoch, i64 129, i64 2147483647)
+  br label %done
+done:
+  ret void
+}}
+
+define i32 @run(ptr %pool, ptr %segment, ptr %objects, ptr %numbers, ptr %arena, i64 %stages) {{
+  %counters = getelementptr i64, ptr %pool, i64 {COUNTERS}
+  %bytes = mul i64 %stages, {STAGE * 8}
+  call void @llvm.memset.p0.i64(ptr %counters, i8 0, i64 %bytes, i1 false)
+  %failed = getelementptr i64, ptr %pool, i64 {FAILED}
+  store i64 0, ptr %failed
+  %job = getelementptr i64, ptr %pool, i64 {JOB}
+  store ptr %segment, ptr %job
+  %job1 = getelementptr i64, ptr %job, i64 1
+  store ptr %objects, ptr %job1
+  %job2 = getelementptr i64, ptr %job, i64 2
+  store ptr %numbers, ptr %job2
+  %job3 = getelementptr i64, ptr %job, i64 3
+  store ptr %arena, ptr %job3
+  %gate = getelementptr i64, ptr %pool, i64 {GATE}
+  store atomic i64 {_OPEN}, ptr %gate seq_cst, align 8
+  call void @wake(ptr %pool)
+  %result = call i32 %segment(ptr %objects, ptr %numbers, ptr %arena, ptr %pool, i64 0)
+  %old = atomicrmw sub ptr %gate, i64 {_OPEN} seq_cst
+  br label %leave
+leave:
+  %inside = load atomic i64, ptr %gate acquire, align 8
+  %some = icmp ne i64 %inside, 0
+  br i1 %some, label %wait, label %done
+wait:
+  {wait}
+  br label %leave
+done:
+  ret i32 %result
+}}
+
+define ptr @work(ptr %own) {{
+  ; own: the pool, then this worker's number
+  %pool = load ptr, ptr %own
+  %own1 = getelementptr i64, ptr %own, i64 1
+  %number = load i64, ptr %own1
+  %epoch = getelementptr i64, ptr %pool, i64 {EPOCH}
+  %gate = getelementptr i64, ptr %pool, i64 {GATE}
+  %sleepers = getelementptr i64, ptr %pool, i64 {SLEEPERS}
+  %job = getelementptr i64, ptr %pool, i64 {JOB}
+  %job1 = getelementptr i64, ptr %job, i64 1
+  %job2 = getelementptr i64, ptr %job, i64 2
+  %job3 = getelementptr i64, ptr %job, i64 3
+  %limit = getelementptr i64, ptr %pool, i64 {LIMIT}
+  br label %outer
+outer:
+  %seen = phi i32 [0, %0], [%now, %later]
+  %patience = phi i32 [{_SHORT}, %0], [%patient, %later]
+  br label %spin
+spin:
+  %i = phi i32 [0, %outer], [%i1, %spun]
+  %e = load atomic i32, ptr %epoch acquire, align 4
+  %new = icmp ne i32 %e, %seen
+  br i1 %new, label %go, label %spun
+spun:
+  {wait}
+  %i1 = add i32 %i, 1
+  %again = icmp ult i32 %i1, %patience
+  br i1 %again, label %spin, label %sleep
+sleep:
+  %a = atomicrmw add ptr %sleepers, i64 1 seq_cst
+  %r = call i64 (i64, ...) @syscall(i64 {number}, ptr %epoch, i64 128, i32 %seen, ptr null)
+  %b = atomicrmw sub ptr %sleepers, i64 1 seq_cst
+  %e2 = load atomic i32, ptr %epoch acquire, align 4
+  %new2 = icmp ne i32 %e2, %seen
+  br i1 %new2, label %go, label %sleep
+go:
+  %now = load atomic i32, ptr %epoch acquire, align 4
+  %allowed = load i64, ptr %limit
+  %mine = icmp ult i64 %number, %allowed
+  br i1 %mine, label %enter, label %late
+enter:
+  %state = load atomic i64, ptr %gate acquire, align 8
+  %open = icmp uge i64 %state, {_OPEN}
+  br i1 %open, label %try, label %late
+try:
+  %entered = add i64 %state, 1
+  %swap = cmpxchg ptr %gate, i64 %state, i64 %entered seq_cst seq_cst
+  %ok = extractvalue {{ i64, i1 }} %swap, 1
+  br i1 %ok, label %inside, label %enter
+inside:
+  %segment = load ptr, ptr %job
+  %objects = load ptr, ptr %job1
+  %numbers = load ptr, ptr %job2
+  %arena = load ptr, ptr %job3
+  %me = add i64 %number, 1
+  %result = call i32 %segment(ptr %objects, ptr %numbers, ptr %arena, ptr %pool, i64 %me)
+  %left = atomicrmw sub ptr %gate, i64 1 seq_cst
+  br label %later
+late:
+  br label %later
+later:
+  ; whoever found work soon will wait longer next time
+  %patient = phi i32 [{_LONG}, %inside], [%patience, %late]
+  br label %outer
+}}
+"""
+
+
+class Pool:
+    """The workers of this process; started when the first plan can use them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.address = 0
+        self._memory: Any = None
+        self._owns: list[Any] = []
+        self._module: Any = None
+        self._run: Any = None
+        self._wake: Any = None
+
+    def start(self, threads: int) -> None:
+        """Have workers for ``threads`` threads, the caller being one of them."""
+        if self._memory is None:
+            self._prepare()
+        while self.count < threads - 1:
+            self._spawn()
+        self._words[LIMIT] = threads - 1
+
+    def _prepare(self) -> None:
+        from cresset.compiler.host import Module
+
+        self._memory = np.zeros((COUNTERS + STAGE * MOST_STAGES) * 8 + 128, np.uint8)
+        self.address = -(-self._memory.ctypes.data // 128) * 128
+        self._words = (ctypes.c_int64 * COUNTERS).from_address(self.address)
+        self._module = Module(_source())
+        pointer = ctypes.c_void_p
+        self._run = self._module.function("run", *[pointer] * 5, ctypes.c_int64)
+        self._wake = self._module.function("wake", pointer)
+
+    def _spawn(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        own = (ctypes.c_int64 * 2)(self.address, self.count)
+        self._owns.append(own)
+        thread = ctypes.c_ulong()
+        entry = ctypes.c_void_p(self._module.address("work"))
+        # Signals are Python's business: a worker that inherits this mask gets none.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            failed = libc.pthread_create(ctypes.byref(thread), None, entry, own)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if failed:
+            raise OSError(failed, "a worker thread could not be started")
+        self._pin(libc, thread)
+        self.count += 1
+
+    def _pin(self, libc: Any, thread: Any) -> None:
+        """Keep a worker off the caller's processor, where it would gain nothing."""
+        allowed = sorted(os.sched_getaffinity(0))
+        here = libc.sched_getcpu()
+        others = [cpu for cpu in allowed if cpu != here]
+        if self.count >= len(others):
+            return
+        cpu = others[self.count]
+        mask = (ctypes.c_uint64 * 16)()
+        if cpu < 1024:
+            mask[cpu // 64] = 1 << (cpu % 64)
+            libc.pthread_setaffinity_np(thread, ctypes.sizeof(mask), mask)
+
+    def run(self, segment: Any, objects: Any, numbers: Any, arena: int, stages: int) -> int:
+        """Run a segment with all workers that come."""
+        return int(self._run(self.address, segment, objects, numbers, arena, stages))
+
+    def wake(self) -> None:
+        """Get sleeping workers up, for a plan that is about to run."""
+        self._wake(self.address)
+
+    def forget(self) -> None:
+        """In a forked child: the workers stayed with the parent."""
+        self.__init__()  # type: ignore[misc]
+
+
+POOL = Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=POOL.forget)
