@@ -35,6 +35,7 @@ def main() -> None:
         versions += f", torch {peer.__version__}"
     print(f"{versions}, {len(os.sched_getaffinity(0))} cores, {platform.machine()}")
     _table("One training step, then loss.item()", "TRAINING", peer)
+    _table("A forward pass", "FORWARD", peer)
     _table("Programs that look at every value", "LOOKING", peer)
     print("\n### Recording and start-up\n")
     print("- " + recording.report())

@@ -26,7 +26,7 @@ def looked_at(step: Callable[[], Any]) -> Callable[[], None]:
     def run() -> None:
         result = step()
         if hasattr(result, "item"):
-            result.item()
+            (result if result.ndim == 0 else result[(0,) * result.ndim]).item()
 
     return run
 

@@ -8,11 +8,25 @@ import pytest
 
 import cresset as torch
 import cresset.nn.functional as F
+from cresset.compiler import build, threads
 from cresset.core.modes import PROCESS
 
 from .both import assert_close, fallbacks, run_both
 
 pytestmark = pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing")
+
+
+@pytest.fixture(params=["whole", "cut"], autouse=True)
+def pieces(request, monkeypatch):
+    """Each kernel in one piece, and cut into as many as it can be for several threads."""
+    if request.param == "cut":
+        if not threads.available():
+            pytest.skip("no pool of threads on this system")
+        monkeypatch.setattr(build, "_WORTH_CUTTING", 0)
+        monkeypatch.setattr(build, "_WORTH_WAKING", 0)
+        monkeypatch.setattr(PROCESS, "_threads", 3)
+    else:
+        monkeypatch.setattr(PROCESS, "_threads", 1)
 
 
 POINTWISE = {
@@ -182,3 +196,80 @@ def test_sgd(options):
 
     seen = run_both(program)
     assert_close(seen)
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize("kind", ["Adam", "AdamW"])
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "maximize": True}])
+def test_adam(kind, options, amsgrad):
+    def program():
+        p = [torch.randn(7, 3, requires_grad=True), torch.randn(40, requires_grad=True)]
+        optimizer = getattr(torch.optim, kind)(p, lr=0.1, amsgrad=amsgrad, **options)
+        for _ in range(3):
+            optimizer.zero_grad()
+            sum((q * q).sum() for q in p).backward()
+            optimizer.step()
+        return [q.tolist() for q in p]
+
+    seen = run_both(program)
+    assert_close(seen)
+    assert any("adam" in name for name in fallbacks(seen)) == amsgrad
+
+
+@pytest.mark.parametrize("b, m, k, n", [(3, 4, 5, 6), (1, 1, 33, 2), (7, 20, 16, 40)])
+def test_batched_products(b, m, k, n):
+    def program():
+        x, y = torch.randn(b, m, k), torch.randn(b, k, n)
+        z = torch.randn(m, b, k).transpose(0, 1)
+        return [
+            (x @ y).tolist(), (z @ y).tolist(), (x @ torch.randn(b, n, k).mT).tolist(),
+            (torch.randn(b, k, m).mT @ y).tolist(),
+        ]  # fmt: skip
+
+    seen = run_both(program)
+    assert_close(seen)
+    assert not fallbacks(seen)
+
+
+DTYPES = [torch.bool, torch.int16, torch.float16, torch.float32, torch.int64, torch.complex128]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_copies_and_joined_tensors(dtype):
+    def program():
+        x = torch.arange(24).view(2, 3, 4).to(dtype)
+        parts = [x.transpose(0, 2).contiguous(), x[:, ::2, 1:].contiguous()]
+        parts += [torch.cat([x, x[:, :1]], 1), torch.stack([x, x.clone()], 2)]
+        return [p.tolist() for p in parts]
+
+    seen = run_both(program)
+    assert_close(seen, rtol=0, atol=0)
+    assert not {"contiguous", "cat", "stack"} & set(fallbacks(seen))
+
+
+def test_writes_into_regions():
+    def program():
+        x = torch.zeros(4, 6)
+        x[1] = torch.arange(6.0)
+        x[:, 2:4] += 1
+        y = x.clone()
+        x[::2, 0] = 7
+        rows = [torch.ones(6, requires_grad=True) for _ in range(2)]
+        z = torch.zeros(3, 6)
+        z[0], z[2] = rows[0] * 2, rows[1] * 3
+        (z * torch.arange(6.0)).sum().backward()
+        return [x.tolist(), y.tolist(), z.tolist(), *[r.grad.tolist() for r in rows]]
+
+    seen = run_both(program)
+    assert_close(seen, rtol=0, atol=0)
+    assert "write" not in fallbacks(seen)
+
+
+def test_a_slice_of_an_lstm_has_its_gradients():
+    def program():
+        net = torch.nn.LSTM(5, 4)
+        y, _ = net(torch.randn(6, 3, 5))
+        (y * torch.randn(y.shape)).sum().backward()
+        return [y.tolist(), *[p.grad.tolist() for p in net.parameters()]]
+
+    assert_close(run_both(program), rtol=1e-4, atol=1e-4)

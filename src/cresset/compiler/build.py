@@ -33,10 +33,9 @@ class Segment(NamedTuple):
     function: Any
     #: Slots of the buffers that the code reads or writes, in the order of the table it is given.
     objects: tuple[int, ...]
-    #: Slots of outputs to allocate first, with size and dtype.
-    fresh: tuple[tuple[int, int, Any], ...]
-    #: (output slot, operand slot): the output takes over the operand's buffer.
-    taken: tuple[tuple[int, int], ...]
+    #: Per output that is no place in the arena: its slot, the slot of an operand whose buffer it
+    #: takes over (else None, and it gets a new one), its size and dtype.
+    buffers: tuple[tuple[int, int | None, int, Any], ...]
     frees: tuple[int, ...]
     #: Stages for the threads to go through (0: it is for one thread).
     stages: int
@@ -174,7 +173,22 @@ class _Builder:
                 outside.update(slot for slot, _, _ in step.operands)
         inside = [s for s in self.made_by if s not in outside]
         sizes = {slot: spec.nbytes for step in self.steps for slot, spec in step.outs}
-        self.places, self.scratch = arrange(inside, sizes, self.made_by, self.last_use)
+        # A write over a value that nobody needs any more goes on in its place.
+        first, last = dict(self.made_by), dict(self.last_use)
+        kept = set(inside)
+        over: dict[int, int] = {}
+        for step, low in zip(self.steps, self.lowered, strict=True):
+            if low is None or not step.in_place:
+                continue
+            for position, operand in low.pairs:
+                out, source = step.outs[position][0], step.operands[operand][0]
+                if out in kept and source in kept:
+                    over[out] = root = over.get(source, source)
+                    last[root] = max(last[root], last[out])
+        own = [slot for slot in inside if slot not in over]
+        self.places, self.scratch = arrange(own, sizes, first, last)
+        for slot, root in over.items():
+            self.places[slot] = self.places[root]
         self.arena = self.scratch + max(
             _room(low.shared) + _room(low.scratch) * cut
             for low, cut in zip(self.lowered, self.cuts, strict=True)
@@ -183,8 +197,7 @@ class _Builder:
 
     def _segment(self, group: range) -> Segment:
         objects: dict[int, int] = {}
-        fresh: list[tuple[int, int, Any]] = []
-        taken: list[tuple[int, int]] = []
+        buffers: list[tuple[int, int | None, int, Any]] = []
         calls = []
         for k in group:
             step, low = self.steps[k], self.lowered[k]
@@ -192,15 +205,16 @@ class _Builder:
             pairs = dict(low.pairs)
             aliased = False
             for position, (slot, spec) in enumerate(step.outs):
+                operand = pairs.get(position)
+                source = None if operand is None else step.operands[operand][0]
                 if slot in self.places:
+                    aliased |= self.places[slot] == self.places.get(source)
                     continue
                 objects.setdefault(slot, len(objects))
-                operand = pairs.get(position)
-                if operand is not None and self._may_take(k, step.operands[operand][0]):
-                    taken.append((slot, step.operands[operand][0]))
-                    aliased = True
-                else:
-                    fresh.append((slot, spec.numel, spec.dtype.np))
+                if source is None or not self._may_take(k, source):
+                    source = None
+                aliased |= source is not None
+                buffers.append((slot, source, spec.numel, spec.dtype.np))
             uses, cut = self._uses(step, objects), self.cuts[k]
             room = (self.scratch, _room(low.shared), _room(low.scratch))
             if low.prepare is not None:
@@ -215,13 +229,17 @@ class _Builder:
             self.declared.update(waits())
         self.texts.append(text)
         frees = tuple(s for k in group for s in self.steps[k].frees)
-        return Segment(name, tuple(objects), tuple(fresh), tuple(taken), frees, stages)
+        return Segment(name, tuple(objects), tuple(buffers), frees, stages)
 
     def _may_take(self, k: int, source: int) -> bool:
         """Whether step ``k`` may write its output over an operand's memory."""
-        alone = sum(slot == source for slot, _, _ in self.steps[k].operands) == 1
-        spare = source in self.dead and self.last_use[source] == k > self.settled
-        return alone and spare and not self.apart
+        if self.apart or source in self.places or self.last_use[source] != k:
+            return False
+        if sum(slot == source for slot, _, _ in self.steps[k].operands) != 1:
+            return False
+        if source in self.made_by:
+            return source not in self.live
+        return source in self.dead and k > self.settled
 
     def _kernel(self, step: Step, emit: Callable[[Code], None], aliased: bool, pieces: int) -> str:
         """The name of the function that does the step; its text is written the first time."""
@@ -229,7 +247,7 @@ class _Builder:
         name = self.kernels.get(key)
         if name is None:
             name = self.kernels[key] = f"k{len(self.kernels)}_{step.call.op.name}"
-            code = Code(pieces)
+            code = Code(pieces, aliased)
             emit(code)
             kind = "ptr" if aliased else "ptr noalias"
             arguments = [f"{kind} %a{n}" for n in range(len(step.operands))]

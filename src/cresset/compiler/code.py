@@ -20,7 +20,9 @@ TYPES = {
 class Code:
     """The body of one function."""
 
-    def __init__(self, pieces: int = 1) -> None:
+    def __init__(self, pieces: int = 1, aliased: bool = False) -> None:
+        #: Whether an output lies where the operand lies that its lowering paired it with.
+        self.aliased = aliased
         #: How many pieces the kernel is cut into; ``%piece`` says which one runs.
         self.pieces = pieces
         self.lines: list[str] = []
@@ -104,6 +106,13 @@ class Code:
         low, high = self.bounds(blocks)
         with self.span(low, high) as i:
             yield self.times(i, step)
+
+    @contextmanager
+    def uncut(self) -> Iterator[None]:
+        """Inside a shared loop: loops that this piece runs whole."""
+        pieces, self.pieces = self.pieces, 1
+        yield
+        self.pieces = pieces
 
     def blocks(self, whole: int, partial: bool) -> Iterator[tuple[str, bool]]:
         """``whole`` blocks of one kind and perhaps a last of another kind, shared by the pieces.

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cresset.compiler import convolution, losses, pointwise, pooling, products, reductions, updates
+from cresset.compiler import (
+    convolution,
+    copies,
+    losses,
+    pointwise,
+    pooling,
+    products,
+    reductions,
+    updates,
+)
 from cresset.compiler.step import Array, Lowering
 from cresset.core.plan import Step
 from cresset.device import CPU
@@ -15,6 +24,12 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "convolution": convolution.lower_forward,
     "convolution_input": convolution.lower_input,
     "convolution_weight": convolution.lower_weight,
+    "bmm": products.lower_bmm,
+    "cat": copies.lower_cat,
+    "stack": copies.lower_stack,
+    "contiguous": copies.lower_copy,
+    "dense_copy": copies.lower_copy,
+    "write": copies.lower_write,
     "max_pool2d": pooling.lower_max,
     "max_pool_backward": pooling.lower_backward,
     "mm": products.lower_mm,
@@ -26,12 +41,14 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "log_softmax": reductions.lower_log_softmax,
     "log_softmax_backward": reductions.lower_log_softmax_backward,
     "sgd_step": updates.lower_sgd,
+    "adam_step": updates.lower_adam,
+    "adamw_step": updates.lower_adam,
 }
 
 
 def lower(step: Step, lanes: int) -> Lowering | None:
     row = LOWERINGS.get(step.call.op.name)
-    if row is None or step.in_place:
+    if row is None:
         return None
     if any(spec.device is not CPU for _, spec in step.outs):
         return None

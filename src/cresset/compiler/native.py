@@ -84,10 +84,8 @@ class NativePlan(Plan):
         with np.errstate(all="ignore"):
             for part in self.parts:
                 if part.__class__ is Segment:
-                    for out, operand in part.taken:
-                        values[out] = values[operand]
-                    for slot, size, kind in part.fresh:
-                        values[slot] = np.empty(size, kind)
+                    for slot, source, size, kind in part.buffers:
+                        values[slot] = np.empty(size, kind) if source is None else values[source]
                     objects = (ctypes.c_size_t * len(part.objects))(
                         *[id(values[slot]) for slot in part.objects]
                     )

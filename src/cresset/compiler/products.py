@@ -82,6 +82,32 @@ def lower_mm(call: Call, operands: list[Array], outs: list[Array], lanes: int) -
     return Lowering(emit, pieces=cut, flops=2 * m * n * k)
 
 
+def lower_bmm(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
+    """One product after the other; a piece is some of them."""
+    if not _float(*operands, *outs) or not outs[0].spec.contiguous:
+        return None
+    a, b = operands
+    batch, m, k = a.spec.shape
+    n = b.spec.shape[2]
+
+    def matrix(x: Array, pointer: str) -> Matrix:
+        return Matrix(pointer, tuple(x.spec.shape[1:]), *x.spec.stride[1:])
+
+    if not takes(matrix(a, ""), matrix(b, "")):
+        return None
+
+    def emit(c: Code) -> None:
+        with c.share(batch) as i:
+            left, right = (
+                matrix(x, c.at("float", _base(c, x), c.times(i, x.spec.stride[0]))) for x in (a, b)
+            )
+            target = c.at("float", outs[0].pointer, c.times(i, m * n))
+            with c.uncut():
+                multiply(c, "float", left, right, target, None, lanes)
+
+    return Lowering(emit, pieces=batch, flops=2 * batch * m * n * k)
+
+
 def lower_linear(
     call: Call, operands: list[Array], outs: list[Array], lanes: int
 ) -> Lowering | None:
