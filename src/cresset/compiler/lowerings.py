@@ -12,6 +12,7 @@ from cresset.compiler import (
     pooling,
     products,
     reductions,
+    rows,
     updates,
 )
 from cresset.compiler.step import Array, Lowering
@@ -38,8 +39,9 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "mean": reductions.lower_mean,
     "nll_loss": losses.lower_nll,
     "nll_loss_backward": losses.lower_nll_backward,
-    "log_softmax": reductions.lower_log_softmax,
-    "log_softmax_backward": reductions.lower_log_softmax_backward,
+    "softmax": rows.lower_softmax,
+    "log_softmax": rows.lower_log_softmax,
+    "log_softmax_backward": rows.lower_log_softmax_backward,
     "sgd_step": updates.lower_sgd,
     "adam_step": updates.lower_adam,
     "adamw_step": updates.lower_adam,

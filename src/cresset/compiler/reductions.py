@@ -1,4 +1,4 @@
-"""Sums over dimensions, log-softmax along rows, and the negative log likelihood."""
+"""Sums and means over dimensions."""
 
 from __future__ import annotations
 
@@ -108,78 +108,3 @@ def _lines(
             f"{vector} {c.get(vector, total)})"
         )
         c.store("float", value, target, j)
-
-
-def _libm(c: Code, name: str, value: str) -> str:
-    c.declare(f"float @llvm.{name}.f32(float)")
-    return c.let(f"call float @llvm.{name}.f32(float {value})")
-
-
-def _last(call: Call, a: Array) -> bool:
-    return call.params[0] % max(len(a.spec.shape), 1) == len(a.spec.shape) - 1
-
-
-def lower_log_softmax(
-    call: Call, operands: list[Array], outs: list[Array], lanes: int
-) -> Lowering | None:
-    """x - max - log(sum(exp(x - max))) along the last dimension."""
-    x, out = operands[0], outs[0]
-    if not _float(x, out) or not x.spec.contiguous or not x.spec.shape or not _last(call, x):
-        return None
-    size = x.spec.shape[-1]
-    rows = x.spec.numel // size
-
-    def emit(c: Code) -> None:
-        c.declare("float @llvm.maximum.f32(float, float)")
-        with c.loop(rows) as r:
-            line = c.at("float", x.pointer, c.plus(c.times(r, size), x.spec.offset))
-            target = c.at("float", out.pointer, c.times(r, size))
-            top = c.slot("float", "0xFFF0000000000000")
-            with c.loop(size) as i:
-                value = c.load("float", line, i)
-                c.set("float", top, c.let(
-                    f"call float @llvm.maximum.f32(float {c.get('float', top)}, float {value})"
-                ))  # fmt: skip
-            total = c.slot("float", "0.0")
-            with c.loop(size) as i:
-                shifted = c.let(f"fsub float {c.load('float', line, i)}, {c.get('float', top)}")
-                c.store("float", shifted, target, i)
-                grown = c.let(f"fadd float {c.get('float', total)}, {_libm(c, 'exp', shifted)}")
-                c.set("float", total, grown)
-            logarithm = _libm(c, "log", c.get("float", total))
-            with c.loop(size) as i:
-                value = c.let(f"fsub float {c.load('float', target, i)}, {logarithm}")
-                c.store("float", value, target, i)
-
-    return Lowering(emit)
-
-
-def lower_log_softmax_backward(
-    call: Call, operands: list[Array], outs: list[Array], lanes: int
-) -> Lowering | None:
-    """g - exp(y) * sum(g) along the last dimension."""
-    g, y = operands
-    out = outs[0]
-    if not _float(g, y, out) or not g.spec.shape or not _last(call, g):
-        return None
-    if not (g.spec.contiguous and y.spec.contiguous and out.spec.compact):
-        return None
-    size = g.spec.shape[-1]
-    rows = g.spec.numel // size
-
-    def emit(c: Code) -> None:
-        with c.loop(rows) as r:
-            gradients = c.at("float", g.pointer, c.plus(c.times(r, size), g.spec.offset))
-            values = c.at("float", y.pointer, c.plus(c.times(r, size), y.spec.offset))
-            total = c.slot("float", "0.0")
-            with c.loop(size) as i:
-                value = c.load("float", gradients, i)
-                c.set("float", total, c.let(f"fadd float {c.get('float', total)}, {value}"))
-            summed = c.get("float", total)
-            with c.loop(size) as i:
-                grown = _libm(c, "exp", c.load("float", values, i))
-                share = c.let(f"fmul float {grown}, {summed}")
-                value = c.let(f"fsub float {c.load('float', gradients, i)}, {share}")
-                c.store("float", value, out.pointer, c.plus(c.times(r, size), i))
-
-    return Lowering(emit)
