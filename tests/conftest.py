@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 
 # Before anything imports NumPy or torch. Parallel test workers that each start a thread per core
@@ -12,6 +15,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(_variable, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Compiled code is shared by a run's processes, and with no other run.
+if "CRESSET_CACHE_DIR" not in os.environ:
+    os.environ["CRESSET_CACHE_DIR"] = tempfile.mkdtemp(prefix="cresset-tests-")
+    atexit.register(shutil.rmtree, os.environ["CRESSET_CACHE_DIR"], ignore_errors=True)
 
 import hypothesis
 import pytest

@@ -6,6 +6,7 @@ import pytest
 
 from cresset.compat import info
 from cresset.compat.runner import USAGE, main
+from cresset.compiler import cache
 
 
 def test_help_goes_to_stdout_and_succeeds(capsys) -> None:
@@ -42,11 +43,18 @@ def test_info_prints_what_a_bug_report_needs(capsys, monkeypatch) -> None:
     assert all(value.strip() for value in rows.values())
 
 
-def test_the_cache_is_where_the_environment_says_and_its_size_is_counted(
-    tmp_path, monkeypatch
-) -> None:
+def test_cache_shows_and_clears_what_is_kept_between_runs(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("CRESSET_CACHE_DIR", str(tmp_path / "plans"))
-    assert info.cache_directory() == f"{tmp_path / 'plans'} (empty)"
-    (tmp_path / "plans" / "a").mkdir(parents=True)
-    (tmp_path / "plans" / "a" / "plan").write_bytes(bytes(3 * 2**19))
-    assert info.cache_directory() == f"{tmp_path / 'plans'} (1 files, 1.5 MiB)"
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'plans'} (empty)\n"
+    cache.store("a" * 64, bytes(3 * 2**19))
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'plans'} (1 file, 1.5 of 256 MiB)\n"
+    assert main(["cache", "--clear"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'plans'}: 1 file removed\n"
+    assert list(cache.entries()) == []
+
+
+def test_cache_refuses_options_it_does_not_know(capsys) -> None:
+    assert main(["cache", "--clean"]) == 2
+    assert "unknown option: --clean" in capsys.readouterr().err

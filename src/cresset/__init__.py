@@ -17,7 +17,7 @@ from typing import Any
 
 import cresset.ops.methods as _methods
 from cresset import dtypes as _dtypes
-from cresset import random
+from cresset import random, version
 from cresset.autograd import (
     Variable,
     enable_grad,
@@ -69,8 +69,7 @@ from cresset.tensor import (
     preserve_format,
     strided,
 )
-
-__version__ = "0.1.0"
+from cresset.version import __version__
 
 globals().update({d.name: d for d in _dtypes.ALL})
 globals().update(_dtypes.ALIASES)
@@ -90,9 +89,6 @@ def _table(name: str, entries: dict[str, Any]) -> _types.ModuleType:
 
 linalg = _table("linalg", _LINALG)
 special = _table("special", _SPECIAL)
-version = _table(
-    "version", {"__version__": __version__, "cuda": None, "hip": None, "git_version": ""}
-)
 for _name in ("manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state"):
     setattr(random, _name, _methods.NAMESPACE[_name])
 random.fork_rng = _fork_rng  # type: ignore[attr-defined]

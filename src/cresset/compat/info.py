@@ -89,6 +89,7 @@ def _quota() -> str:
 
 
 def _settings() -> list[tuple[str, str]]:
+    from cresset.compiler import cache
     from cresset.core.modes import PROCESS
     from cresset.runtime.simulated import simulated_count
 
@@ -105,21 +106,6 @@ def _settings() -> list[tuple[str, str]]:
         ("devices", ", ".join(devices)),
         ("mode", "eager" if PROCESS.eager else "lazy"),
         ("tiers", ", ".join(tiers)),
-        ("cache", cache_directory()),
+        ("cache", cache.describe()),
         ("environment", " ".join(f"{name}={chosen[name]}" for name in sorted(chosen)) or "unset"),
     ]
-
-
-def cache_directory() -> str:
-    """Where plans are kept between runs, and how much lies there."""
-    where = os.environ.get("CRESSET_CACHE_DIR") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "cresset"
-    )
-    if not os.path.isdir(where):
-        return f"{where} (empty)"
-    sizes = [
-        os.path.getsize(os.path.join(folder, name))
-        for folder, _, names in os.walk(where)
-        for name in names
-    ]
-    return f"{where} ({len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB)"

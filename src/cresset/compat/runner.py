@@ -25,6 +25,7 @@ usage: python -m cresset [--legacy] script.py [arguments]
        python -m cresset [--legacy] -c code [arguments]
        python -m cresset [--legacy] -            (the program comes from standard input)
        python -m cresset info
+       python -m cresset cache [--clear]
        python -m cresset --version
 
 Runs a program written for PyTorch on Cresset: in its process, and in the processes that it starts,
@@ -32,6 +33,7 @@ the names torch and torchvision mean Cresset. Otherwise as plain `python script.
 
   --legacy   also accept the idioms of PyTorch 0.1 to 0.4 (Variable(volatile=...), x.data[0], ...)
   info       print versions, CPU, threads, devices, mode and cache, for bug reports
+  cache      print where compiled code is kept between runs, and how much; --clear removes it
   -h, --help print this
 """
 
@@ -65,6 +67,8 @@ def main(arguments: Sequence[str]) -> int | None:
 
         print(info.report() if first == "info" else f"cresset {info.own_version()}")
         return 0
+    if first == "cache":
+        return _cache(rest)
     source: _Source
     if first in ("-m", "-c"):
         if not rest:
@@ -84,6 +88,19 @@ def main(arguments: Sequence[str]) -> int | None:
         sys.argv = [first, *rest]
     importhook.install(legacy=legacy, children=True)
     return _run(source)
+
+
+def _cache(arguments: Sequence[str]) -> int:
+    from cresset.compiler import cache
+
+    if not arguments:
+        print(cache.describe())
+    elif list(arguments) == ["--clear"]:
+        print(f"{cache.folder()}: {cache.count(cache.clear())} removed")
+    else:
+        sys.stderr.write(f"unknown option: {' '.join(arguments)}\n{USAGE}")
+        return 2
+    return 0
 
 
 def _run(source: _Source) -> int | None:

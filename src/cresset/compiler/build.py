@@ -208,7 +208,7 @@ class _Builder:
                 operand = pairs.get(position)
                 source = None if operand is None else step.operands[operand][0]
                 if slot in self.places:
-                    aliased |= self.places[slot] == self.places.get(source)
+                    aliased |= source is not None and self.places[slot] == self.places.get(source)
                     continue
                 objects.setdefault(slot, len(objects))
                 if source is None or not self._may_take(k, source):

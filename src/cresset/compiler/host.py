@@ -10,6 +10,9 @@ import ctypes
 import functools
 from typing import Any
 
+from cresset.compiler import cache
+from cresset.version import __version__
+
 
 @functools.cache
 def llvm() -> Any:
@@ -28,6 +31,19 @@ def processor() -> tuple[str, str]:
     return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
 
 
+def llvmlite_version() -> str:
+    """The versions of llvmlite and of the LLVM inside it."""
+    import llvmlite
+
+    return f"{llvmlite.__version__} {'.'.join(map(str, llvm().llvm_version_info))}"
+
+
+def _machine() -> Any:
+    name, features = processor()
+    target = llvm().Target.from_default_triple()
+    return target.create_target_machine(cpu=name, features=features, opt=3, jit=True)
+
+
 def vector_bytes() -> int:
     """The width of this processor's vector registers."""
     features = processor()[1].split(",")
@@ -44,24 +60,34 @@ def vector_registers() -> int:
 
 
 class Module:
-    """Compiled code; keeps the memory it lies in alive."""
+    """Compiled code, from the cache on disk where it is there; keeps its memory alive."""
 
     def __init__(self, ir: str) -> None:
         binding = llvm()
-        name, features = processor()
-        target = binding.Target.from_default_triple()
-        machine = target.create_target_machine(cpu=name, features=features, opt=3, jit=True)
-        module = binding.parse_assembly(ir)
+        self.ir = ir
+        self.machine = _machine()
+        name = cache.key(
+            ir, *processor(), binding.get_default_triple(), llvmlite_version(), __version__
+        )
+        code = cache.load(name)
+        self.cached = code is not None
+        if code is None:
+            code = self.machine.emit_object(self._optimised())
+            cache.store(name, code)
+        if "@cresset_sgemm" in ir:
+            binding.add_symbol("cresset_sgemm", blas("sgemm"))
+        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self.machine)
+        self.engine.add_object_file(binding.ObjectFileRef.from_data(code))
+        self.engine.finalize_object()
+
+    def _optimised(self) -> Any:
+        binding = llvm()
+        module = binding.parse_assembly(self.ir)
         module.verify()
         options = binding.create_pipeline_tuning_options(speed_level=3)
-        builder = binding.create_pass_builder(machine, options)
-        passes = builder.getModulePassManager()
-        passes.run(module, builder)
-        self.ir = ir
-        self.machine = machine
-        self.engine = binding.create_mcjit_compiler(module, machine)
-        self.engine.finalize_object()
-        self._module = module
+        builder = binding.create_pass_builder(self.machine, options)
+        builder.getModulePassManager().run(module, builder)
+        return module
 
     def address(self, name: str) -> int:
         """Where a function of the module begins."""
@@ -73,7 +99,7 @@ class Module:
 
     def assembly(self) -> str:
         """The machine code as text."""
-        return self.machine.emit_assembly(self._module)
+        return str(self.machine.emit_assembly(self._optimised()))
 
 
 @functools.cache

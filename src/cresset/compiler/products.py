@@ -7,7 +7,6 @@ transposed operand costs nothing: its layout is one of the two that BLAS takes.
 from __future__ import annotations
 
 from cresset.compiler.code import Code
-from cresset.compiler.host import blas
 from cresset.compiler.matmul import Matrix, multiply, pieces, takes
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
@@ -40,8 +39,8 @@ def _gemm(c: Code, m: int, n: int, k: int, a: tuple, b: tuple, out: str, beta: s
         letter(b[1]), letter(a[1]), i32(n), i32(m), i32(k), one, b[0], i32(b[2]), a[0], i32(a[2]),
         rest, out, i32(n),
     ]  # fmt: skip
-    routine = c.let(f"inttoptr i64 {blas('sgemm')} to ptr")
-    c.do(f"call void {routine}({', '.join('ptr ' + x for x in arguments)})")
+    c.declare(f"void @cresset_sgemm({', '.join(['ptr'] * len(arguments))})")
+    c.do(f"call void @cresset_sgemm({', '.join('ptr ' + x for x in arguments)})")
 
 
 def _float(*arrays: Array) -> bool:
@@ -71,9 +70,9 @@ def lower_mm(call: Call, operands: list[Array], outs: list[Array], lanes: int) -
     (m, k), (_, n) = operands[0].spec.shape, operands[1].spec.shape
 
     def emit(c: Code) -> None:
-        own = [_matrix(c, x) for x in operands]
-        if takes(*own):
-            multiply(c, "float", *own, outs[0].pointer, None, lanes)
+        left, right = (_matrix(c, x) for x in operands)
+        if takes(left, right):
+            multiply(c, "float", left, right, outs[0].pointer, None, lanes)
             return
         a, b = [(_base(c, x), *lay) for x, lay in zip(operands, layouts, strict=True)]  # type: ignore[misc]
         _gemm(c, m, n, k, a, b, outs[0].pointer, "0.0")

@@ -20,7 +20,7 @@ class Use(NamedTuple):
     """A value as a kernel's argument: a run-time number, a place in the arena, or an object."""
 
     kind: str
-    index: int
+    number: int
 
 
 class Invocation(NamedTuple):

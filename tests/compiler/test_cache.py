@@ -1,0 +1,180 @@
+"""The cache of machine code on disk: what lies there is run, so only what is ours and whole is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cresset.compiler import cache, host
+
+NAME = "0" * 64
+CODE = bytes(range(256)) * 16
+
+IR = """
+define i32 @answer() {
+  ret i32 42
+}
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    where = tmp_path / "plans"
+    monkeypatch.setenv("CRESSET_CACHE_DIR", str(where))
+    monkeypatch.delenv("CRESSET_CACHE_SIZE", raising=False)
+    return where
+
+
+def _file(folder):
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_what_is_stored_comes_back() -> None:
+    assert cache.load(NAME) is None
+    cache.store(NAME, CODE)
+    assert cache.load(NAME) == CODE
+    assert cache.load("1" * 64) is None
+
+
+def test_the_folder_is_for_the_user_alone(folder) -> None:
+    cache.store(NAME, CODE)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert _file(folder).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777, 0o720])
+def test_a_folder_that_others_may_write_to_is_not_used(folder, mode) -> None:
+    cache.store(NAME, CODE)
+    folder.chmod(mode)
+    assert cache.load(NAME) is None
+    before = sorted(folder.iterdir())
+    cache.store("1" * 64, CODE)
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners are numbers on POSIX alone")
+def test_a_folder_that_somebody_else_owns_is_not_used(folder, monkeypatch) -> None:
+    cache.store(NAME, CODE)
+    stranger = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: stranger)
+    assert cache.load(NAME) is None
+
+
+def test_a_link_to_a_folder_is_not_used(folder, tmp_path) -> None:
+    cache.store(NAME, CODE)
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert cache.load(NAME) is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:20],
+        lambda data: data[:-1],
+        lambda data: data + b"\0",
+        lambda data: data[:-7] + bytes([data[-7] ^ 1]) + data[-6:],
+        lambda data: b"C" + data[1:],
+    ],
+    ids=["empty", "header only", "cut", "longer", "one bit", "another format"],
+)
+def test_a_damaged_file_is_ignored_and_removed(folder, damage) -> None:
+    cache.store(NAME, CODE)
+    path = _file(folder)
+    path.write_bytes(damage(path.read_bytes()))
+    assert cache.load(NAME) is None
+    assert not path.exists()
+
+
+def test_the_files_not_used_for_longest_go_when_the_limit_is_reached(folder, monkeypatch) -> None:
+    monkeypatch.setenv("CRESSET_CACHE_SIZE", str(3.5 * len(CODE) / 2**20))
+    for k in range(3):
+        cache.store(str(k) * 64, CODE)
+        os.utime(folder / f"{str(k) * 64}.plan", (k, k))
+    assert cache.load("0" * 64) == CODE  # used just now
+    cache.store("3" * 64, CODE)
+    kept = [k for k in range(4) if cache.load(str(k) * 64) is not None]
+    assert kept == [0, 2, 3]
+
+
+def test_code_over_the_limit_and_a_limit_of_zero_store_nothing(folder, monkeypatch) -> None:
+    monkeypatch.setenv("CRESSET_CACHE_SIZE", "0.001")
+    cache.store(NAME, CODE)
+    assert cache.load(NAME) is None
+    monkeypatch.setenv("CRESSET_CACHE_SIZE", "0")
+    cache.store(NAME, b"x")
+    assert not folder.exists() or not any(folder.iterdir())
+    assert cache.describe() == "off (CRESSET_CACHE_SIZE=0)"
+
+
+def test_a_limit_that_is_no_number_is_the_usual_one(monkeypatch) -> None:
+    monkeypatch.setenv("CRESSET_CACHE_SIZE", "plenty")
+    assert cache.limit() == 256 << 20
+
+
+def test_a_folder_that_cannot_be_made_does_no_harm(tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CRESSET_CACHE_DIR", str(tmp_path / "file" / "plans"))
+    cache.store(NAME, CODE)
+    assert cache.load(NAME) is None
+    assert cache.clear() == 0
+
+
+def test_a_failed_write_leaves_nothing_behind(folder, monkeypatch) -> None:
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    cache.store(NAME, CODE)
+    assert list(folder.iterdir()) == []
+
+
+def test_the_name_follows_from_each_part_and_where_it_ends() -> None:
+    assert cache.key("ab", "c") != cache.key("a", "bc") != cache.key("abc")
+    assert cache.key("ab", "c") == cache.key("ab", "c")
+
+
+def test_a_module_comes_from_the_cache_the_second_time() -> None:
+    first, second = host.Module(IR), host.Module(IR)
+    assert (first.cached, second.cached) == (False, True)
+    assert first.function("answer")() == second.function("answer")() == 42
+
+
+def test_code_for_another_processor_or_version_is_not_taken(monkeypatch) -> None:
+    host.Module(IR)
+    monkeypatch.setattr(host, "__version__", "99.0")
+    assert not host.Module(IR).cached
+    monkeypatch.setattr(host, "llvmlite_version", lambda: "another")
+    assert not host.Module(IR).cached
+
+
+def test_the_second_run_of_a_program_takes_its_plans_from_the_disk(folder) -> None:
+    program = """if True:
+        import cresset as torch
+        from cresset.compiler import host
+        seen, init = [], host.Module.__init__
+        def noted(self, ir):
+            init(self, ir)
+            seen.append(self.cached)
+        host.Module.__init__ = noted
+        x = torch.ones(1000, 1000)
+        for _ in range(10):
+            y = float(torch.relu((x * 2 + 1) * x - 2).sum())
+        print(y, bool(seen) and all(seen), len(seen))
+    """
+    lines = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "CRESSET_MODE": "lazy", "CRESSET_CHECK": "0"},
+            capture_output=True, text=True, check=True,
+        ).stdout.split()
+        for _ in range(2)
+    ]  # fmt: skip
+    (cold, hit_cold, _), (warm, hit_warm, _) = lines
+    assert cold == warm == "1000000.0"
+    assert (hit_cold, hit_warm) == ("False", "True")
