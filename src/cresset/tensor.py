@@ -64,8 +64,9 @@ class Tensor:
     _accumulator: Any = None
     _retains: bool = False
     _inference: bool = False
-    #: (number, name of the function) of a view that came with others and may not be written.
-    _sibling: tuple[int, str] | None = None
+    #: (number, name of the function) of a view that came with others and may not be written; a
+    #: third entry where it came alone from a custom Function.
+    _sibling: tuple | None = None
     #: Filled by ``ops``: makes the data for ``Tensor(...)``.
     _legacy_new: ClassVar[Any] = None
     __array_priority__ = 1000

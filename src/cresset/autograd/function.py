@@ -85,7 +85,8 @@ class _UserNode(Node):
         checked: list[Any] = []
         for i, (edge, r) in enumerate(zip(self.edges, results, strict=False)):
             if edge is None:
-                checked.append(None)
+                # Nobody receives it, but hooks of the node see it.
+                checked.append(r if isinstance(r, Tensor) else None)
                 continue
             if r is not None and not isinstance(r, Tensor):
                 raise TypeError(f"expected Variable or None (got {type(r).__name__})")
@@ -251,6 +252,9 @@ def _attach(cls: Any, ctx: FunctionCtx, args: tuple, tensors: list, outs: list) 
             if id(original) in dirty and out._base is not None:
                 out._base._generation += 1
                 out._base_generation = out._base._generation
+            elif id(original) not in dirty and out._base is not None:
+                name = (number, cls.__name__)
+                out._sibling = name if len(real) > 1 else (*name, True)
             out._grad_fn, out._output_nr, out._requires_grad = node, number, True
         number += 1
     return fresh

@@ -437,7 +437,6 @@ class BackwardWatch:
             changed = hook(self.module, grad_outputs)
             if changed is None:
                 continue
-            changed = changed if isinstance(changed, tuple) else (changed,)
             if len(changed) != count:
                 raise RuntimeError(
                     "Backward pre hook returned an invalid number of grad_output, got "
@@ -445,7 +444,7 @@ class BackwardWatch:
                 )
             grad_outputs = changed
         self.grad_outputs = grad_outputs
-        if self.input_places is None and self.hooks:
+        if self.input_places is None:
             # No gradient will come out of the inputs' end: this is all the hooks will see.
             warnings.warn(
                 "Full backward hook is firing when gradients are computed with respect to module "
@@ -476,7 +475,6 @@ class BackwardWatch:
             changed = hook(self.module, grad_inputs, self.grad_outputs)
             if changed is None:
                 continue
-            changed = changed if isinstance(changed, tuple) else (changed,)
             if len(changed) != self.input_count:
                 raise RuntimeError(
                     "Backward hook returned an invalid number of grad_input, got "

@@ -218,12 +218,19 @@ def check_writable(x: Tensor, history: bool) -> None:
             "See https://github.com/pytorch/rfcs/pull/17 for more details."
         )
     if x._sibling is not None and THREAD.grad and x._requires_grad:
-        number, name = x._sibling
+        number, name, *alone = x._sibling
+        reason = (
+            "was created inside a custom Function (or because an input was returned as-is) and the "
+            "autograd logic to handle view+inplace would override the custom backward associated "
+            "with the custom Function, leading to incorrect gradients. This behavior is forbidden. "
+            "You can fix this by cloning the output of the custom Function."
+            if alone
+            else "is the output of a function that returns multiple views. Such functions do not "
+            "allow the output views to be modified inplace. You should replace the inplace "
+            "operation by an out-of-place one."
+        )
         raise RuntimeError(
-            f"Output {number} of {name} is a view and is being modified inplace. This view is the "
-            "output of a function that returns multiple views. Such functions do not allow the "
-            "output views to be modified inplace. You should replace the inplace operation by an "
-            "out-of-place one."
+            f"Output {number} of {name} is a view and is being modified inplace. This view {reason}"
         )
     if THREAD.grad and x._requires_grad:
         if x.grad_fn is None:
