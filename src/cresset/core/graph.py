@@ -10,7 +10,9 @@ What must stay true:
 - outputs are bound to exactly the storages that are alive and still name that slot;
 - flushing costs by the pending graph, never by the number of live tensors;
 - after a flush nothing points into the old graph;
-- program order is kept, so reads see what was written before them and nothing later.
+- program order is kept, so reads see what was written before them and nothing later;
+- after an interrupt (Ctrl-C) no value is stale or garbage: a reference plan runs to its end before
+  the interrupt goes on, a compiled one loses the values it was computing, and reading those raises.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from cresset.core.storage import Storage
 
 MOST_NODES = 2_000
 MOST_BYTES = 256 << 20
-
+#: Elements from which on an operand is looked at when it may be the graph alone that holds it.
+_LARGE = 1 << 14
 
 _new = object.__new__
 
@@ -41,8 +44,8 @@ LOCK = threading.RLock()
 class Graph:
     """The nodes recorded since the last flush."""
 
-    __slots__ = ("epoch", "calls", "operands", "owners", "inputs", "slots", "nbytes", "lines",
-                 "tracing")  # fmt: skip
+    __slots__ = ("epoch", "calls", "operands", "owners", "inputs", "slots", "nbytes", "large",
+                 "orphaned", "lines", "tracing")  # fmt: skip
     _epochs = 0
 
     def __init__(self, tracing: bool = False) -> None:
@@ -56,9 +59,33 @@ class Graph:
         #: (slot, buffer or number, weak reference to the Storage it is the value of, or None).
         self.inputs: list[tuple[int, Any, Any]] = []
         self.slots = 0
+        #: Bytes that wait with this graph: results to come, and operands nobody else holds.
         self.nbytes = 0
+        #: Bytes of large operands since they were last looked at; of those only the graph holds.
+        self.large = self.orphaned = 0
         self.lines: dict[int, str] = {}
         self.tracing = tracing
+
+    def count_orphans(self) -> None:
+        """Operands whose tensors have died, as batches do, count towards the cap on bytes."""
+        self.large = 0
+        orphaned = sum(
+            [
+                value.nbytes
+                for _, value, owner in self.inputs
+                if owner is not None and owner() is None
+            ]
+        )
+        self.nbytes += orphaned - self.orphaned
+        self.orphaned = orphaned
+
+    def mend(self) -> None:
+        """Drop a node that was recorded by half; its slots stay unused."""
+        whole = min(len(self.calls), len(self.operands))
+        del self.calls[whole:], self.operands[whole:]
+        for named in (self.inputs, self.owners):
+            if named:
+                self.slots = max(self.slots, named[-1][0] + 1)
 
 
 class _Recorder:
@@ -79,13 +106,18 @@ RECORDER = _Recorder()
 
 
 def _new_lock() -> None:
-    """A forked child starts unlocked, whatever another thread was doing in the parent."""
+    """A forked child has none of the threads that could hold the parent's lock."""
     global LOCK
     LOCK = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)
+    # A fork waits until no other thread is in the middle of recording a node.
+    os.register_at_fork(
+        before=lambda: LOCK.acquire(),
+        after_in_parent=lambda: LOCK.release(),
+        after_in_child=_new_lock,
+    )
 
 
 def record(call: Call, args: list, into: list | None = None) -> list[Storage]:
@@ -96,53 +128,60 @@ def record(call: Call, args: list, into: list | None = None) -> list[Storage]:
     """
     with LOCK:
         graph = RECORDER.graph
-        epoch = graph.epoch
-        slots = [0]
-        bind = slots.append
-        inputs = graph.inputs
-        slot = graph.slots
-        for arg in args:
-            if arg.__class__ is not Storage:
-                inputs.append((slot, arg, None))
-                bind(slot)
+        try:
+            epoch = graph.epoch
+            slots = [0]
+            bind = slots.append
+            inputs = graph.inputs
+            slot = graph.slots
+            for arg in args:
+                if arg.__class__ is not Storage:
+                    inputs.append((slot, arg, None))
+                    bind(slot)
+                    slot += 1
+                    continue
+                if arg.epoch != epoch:  # concrete: from now on it has a name in this graph
+                    if arg.error is not None:
+                        raise arg.error
+                    inputs.append((slot, arg.buffer, ref(arg)))
+                    arg.epoch = epoch
+                    arg.slot = slot
+                    slot += 1
+                    if arg.size >= _LARGE:
+                        graph.large += arg.buffer.nbytes
+                bind(arg.slot)
+            slots[0] = slot
+            storages = []
+            own = graph.owners.append
+            targets = iter(into) if into is not None else None
+            for spec in call.outs:
+                storage = None if targets is None else next(targets)
+                if storage is None:
+                    storage = _new(Storage)
+                    storage.dtype = spec.dtype
+                    storage.size = spec.numel
+                    storage.device = spec.device
+                else:
+                    storage.error = None
+                storage.epoch = epoch
+                storage.slot = slot
+                own((slot, ref(storage)))
                 slot += 1
-                continue
-            if arg.epoch != epoch:  # concrete: from now on it has a name in this graph
-                if arg.error is not None:
-                    graph.slots = slot
-                    raise arg.error
-                inputs.append((slot, arg.buffer, ref(arg)))
-                arg.epoch = epoch
-                arg.slot = slot
-                slot += 1
-            bind(arg.slot)
-        slots[0] = slot
-        storages = []
-        own = graph.owners.append
-        targets = iter(into) if into is not None else None
-        for spec in call.outs:
-            storage = None if targets is None else next(targets)
-            if storage is None:
-                storage = _new(Storage)
-                storage.dtype = spec.dtype
-                storage.size = spec.numel
-                storage.device = spec.device
-            else:
-                storage.error = None
-            storage.epoch = epoch
-            storage.slot = slot
-            own((slot, ref(storage)))
-            slot += 1
-            storages.append(storage)
-        graph.slots = slot
-        calls = graph.calls
-        calls.append(call)
-        graph.operands.append(tuple(slots))
+                storages.append(storage)
+            graph.slots = slot
+            calls = graph.calls
+            calls.append(call)
+            graph.operands.append(tuple(slots))
+        except BaseException:  # an operand that failed, or Ctrl-C
+            graph.mend()
+            raise
         graph.nbytes += call.nbytes
         if call.op.checks_values or PROCESS.debug:
             graph.lines[len(calls) - 1] = _user_line()
         if graph.tracing:
             return storages
+        if graph.large >= MOST_BYTES:
+            graph.count_orphans()
         if PROCESS.eager:
             flush("eager mode")
         elif len(calls) >= MOST_NODES or graph.nbytes >= MOST_BYTES:
@@ -186,6 +225,10 @@ def materialize(storage: Storage) -> Any:
         with LOCK:
             if storage.epoch == RECORDER.graph.epoch and RECORDER.graph.calls:
                 flush("a value is looked at")
+            if storage.buffer is None and storage.error is None:
+                raise RuntimeError(
+                    "this value is being computed; a signal handler or finaliser cannot read it"
+                )
             storage.epoch = -1
     if storage.error is not None:
         raise storage.error
@@ -213,35 +256,51 @@ def flush(reason: str = "asked for") -> None:
             raise RuntimeError("a composite's body looked at a value; it may only record ops")
         RECORDER.graph = Graph()
         RECORDER.flushes += 1
-        epoch = graph.epoch
-        bound: list[tuple[int, Storage]] = []
-        live: list[int] = []
-        for slot, owner in graph.owners:
+        try:
+            _flush(graph, reason)
+        except BaseException:
+            _give_up(graph)
+            raise
+
+
+def _give_up(graph: Graph) -> None:
+    """Mark what an interrupted flush did not bind: a write did not happen, a new value is lost."""
+    for slot, owner in graph.owners:
+        storage = owner()
+        if storage is not None and storage.epoch == graph.epoch and storage.slot == slot:
+            if storage.buffer is None:
+                storage.error = RuntimeError("the computation of this value was interrupted")
+            storage.epoch = -1
+
+
+def _flush(graph: Graph, reason: str) -> None:
+    epoch = graph.epoch
+    bound: list[tuple[int, Storage]] = []
+    live: list[int] = []
+    for slot, owner in graph.owners:
+        storage = owner()
+        if storage is not None and storage.slot == slot and storage.epoch == epoch:
+            bound.append((slot, storage))
+            live.append(slot)
+    dead_inputs = []
+    for slot, _, owner in graph.inputs:
+        if owner is not None:
             storage = owner()
-            if storage is not None and storage.slot == slot and storage.epoch == epoch:
-                bound.append((slot, storage))
-                live.append(slot)
-        dead_inputs = []
-        for slot, _, owner in graph.inputs:
-            if owner is not None:
-                storage = owner()
-                if storage is None or storage.slot != slot or storage.epoch != epoch:
-                    # Nobody can read this version any more (unless its memory is given out).
-                    if storage is None or not (storage.home or storage.exported):
-                        dead_inputs.append(slot)
-        program = Program(
-            tuple(graph.calls), tuple(graph.operands), tuple(live), tuple(dead_inputs)
-        )
-        plan = RECORDER.cache.get(program)
-        if PROCESS.debug:
-            print(f"[cresset] flush of {len(graph.calls)} ops: {reason} ({_user_line()})",
-                  file=sys.stderr)  # fmt: skip
-        if plan is None:
-            plan = reference_plan(program, graph.slots)
-            RECORDER.cache.put(program, plan)
-        elif plan.seen == plan.compile_at and PROCESS.compile and RECORDER.compiler is not None:
-            plan = _compile(program, plan)
-        _run(graph, plan, program, bound)
+            if storage is None or storage.slot != slot or storage.epoch != epoch:
+                # Nobody can read this version any more (unless its memory is given out).
+                if storage is None or not (storage.home or storage.exported):
+                    dead_inputs.append(slot)
+    program = Program(tuple(graph.calls), tuple(graph.operands), tuple(live), tuple(dead_inputs))
+    plan = RECORDER.cache.get(program)
+    if PROCESS.debug:
+        print(f"[cresset] flush of {len(graph.calls)} ops: {reason} ({_user_line()})",
+              file=sys.stderr)  # fmt: skip
+    if plan is None:
+        plan = reference_plan(program, graph.slots)
+        RECORDER.cache.put(program, plan)
+    elif plan.seen == plan.compile_at and PROCESS.compile and RECORDER.compiler is not None:
+        plan = _compile(program, plan)
+    _run(graph, plan, program, bound)
 
 
 def _compile(program: Program, plan: Plan) -> Plan:
@@ -269,7 +328,6 @@ def _run(graph: Graph, plan: Plan, program: Program, bound: list[tuple[int, Stor
     last = -1
     for slot, storage in bound:
         value = values[slot]
-        storage.epoch = -1
         if failure is not None and isinstance(value, BaseException):
             # A write that failed leaves what was there before; a new value is the error.
             if storage.buffer is None:
@@ -282,6 +340,7 @@ def _run(graph: Graph, plan: Plan, program: Program, bound: list[tuple[int, Stor
         else:
             # Two storages may name one value (a write takes over a temporary): one memory each.
             storage.buffer = value if slot != last else value.copy()
+        storage.epoch = -1  # last: other threads may read without the lock
         last = slot
     if failure is not None:
         raise failure

@@ -85,13 +85,36 @@ class Plan:
         """Fill ``values`` in place. Returns the first error; failed values hold their exception."""
         for slot, value in self.constants:
             values[slot] = value
+        at = 0
         with np.errstate(all="ignore"):
-            for step in self.steps:
-                try:
-                    run_step(step, values)
-                except Exception as error:
-                    return self._poison(step, error, values, lines)
+            try:
+                for at, step in enumerate(self.steps):  # noqa: B007
+                    try:
+                        run_step(step, values)
+                    except Exception as error:
+                        return self._poison(step, error, values, lines)
+            except KeyboardInterrupt as stop:
+                return self._finish(at, stop, values, lines)
         return None
+
+    def _finish(
+        self, at: int, stop: BaseException, values: list[Any], lines: dict[int, str]
+    ) -> BaseException:
+        """Run what is left after Ctrl-C, so that what was recorded has happened in full.
+
+        The interrupted step runs again, which does no harm: kernels return fresh arrays, and a
+        write in place puts down the same elements. If its operands are being dropped already, it
+        was through. A second Ctrl-C ends this too.
+        """
+        for step in self.steps[at:]:
+            if step is self.steps[at] and any(values[slot] is None for slot, _, _ in step.operands):
+                continue
+            try:
+                run_step(step, values)
+            except Exception as error:
+                self._poison(step, error, values, lines)
+                break
+        return stop
 
     def verify(self, values: list[Any]) -> None:
         """Compare each step with its reference kernel: nothing to do on the first tier."""

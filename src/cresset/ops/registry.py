@@ -101,6 +101,7 @@ def outside(spec: Spec, storage: Storage) -> tuple[Spec, Any, bool]:
         if spec.nbytes <= _SNAPSHOT_BYTES:
             home = backend(spec.device)
             copy = home.view(buffer, spec).copy().reshape(-1)
+            graph.RECORDER.graph.nbytes += spec.nbytes
             return dense(spec.dtype, spec.shape, spec.device), copy, False
         return spec.at_zero(), _window(spec, storage, buffer), True
     if spec.offset and not graph.is_pending(storage):
