@@ -318,32 +318,71 @@ def _run(graph: Graph, plan: Plan, program: Program, bound: list[tuple[int, Stor
     for slot, value, _ in graph.inputs:
         values[slot] = value
     graph.inputs.clear()
+    given = values.copy() if graph.lines else None
     if PROCESS.check:
         from cresset.core.check import run_checked
 
         failure = run_checked(plan, values, graph.lines, program.live, program.dead_inputs)
     else:
         failure = plan.run(values, graph.lines)
+    older = {} if failure is None or given is None else _older(graph, plan, program, values, given)
     bound.sort(key=_slot_first)
     last = -1
     for slot, storage in bound:
         value = values[slot]
         if failure is not None and isinstance(value, BaseException):
             # A write that failed leaves what was there before; a new value is the error.
-            if storage.buffer is None:
+            if storage in older:
+                settle(storage, older[storage])
+            elif storage.buffer is None:
                 storage.error = value
-        elif storage.home or storage.exported:
-            if storage.buffer is None:
-                storage.buffer = value
-            else:
-                write_through(storage, value)
         else:
             # Two storages may name one value (a write takes over a temporary): one memory each.
-            storage.buffer = value if slot != last else value.copy()
+            settle(storage, value if slot != last else value.copy())
         storage.epoch = -1  # last: other threads may read without the lock
         last = slot
     if failure is not None:
         raise failure
+
+
+def settle(storage: Storage, buffer: Any) -> None:
+    """Make ``buffer`` the storage's value; memory that others see takes a copy of it."""
+    if storage.buffer is not None and (storage.home or storage.exported):
+        write_through(storage, buffer)
+    else:
+        storage.buffer = buffer
+
+
+def _older(
+    graph: Graph, plan: Plan, program: Program, values: list[Any], given: list[Any]
+) -> dict[Storage, Any]:
+    """After an op refused its values: storages whose last write failed, as they were before it.
+
+    The plan kept their last versions only, so the one before is computed again.
+    """
+    refused = next((s for s in plan.steps if isinstance(values[s.outs[0][0]], BaseException)), None)
+    if refused is None or not refused.call.op.checks_values:
+        return {}  # inputs may have been overwritten by now
+    versions = [
+        (slot, storage)
+        for slot, owner in graph.owners
+        if (storage := owner()) is not None
+        and storage.epoch == graph.epoch
+        and storage.slot > slot
+        and isinstance(values[storage.slot], BaseException)
+    ]
+    if not versions:
+        return {}
+    again = reference_plan(
+        program._replace(live=tuple([slot for slot, _ in versions]), dead_inputs=()), graph.slots
+    )
+    found = [*given[: graph.slots], *[None] * (again.slots - graph.slots)]
+    again.run(found, {})
+    return {
+        storage: found[slot]
+        for slot, storage in versions
+        if not isinstance(found[slot], BaseException)
+    }
 
 
 def _slot_first(pair: tuple[int, Any] | tuple[int, Any, Any]) -> int:

@@ -136,8 +136,8 @@ class Plan:
                 None,
             )
             if bad is None:
-                try:
-                    run_step(step, values)
+                try:  # nothing in place, so that the inputs are there for another try
+                    run_step(step._replace(in_place=False), values)
                     continue
                 except Exception as another:
                     bad = another
