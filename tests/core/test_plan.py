@@ -89,7 +89,8 @@ def test_bfloat16_rounds_to_nearest_even_and_nan_stays_nan(value, bits):
     ("kind", "given", "wanted"),
     [
         ("u1", 300, 44), ("u1", -1, 255), ("i1", 200, -56), ("i1", -129, 127),
-        ("i4", 2**31, -(2**31)), ("i8", 2**64 + 5, 5), ("f4", 3, 3.0), ("?", 7, True), ("c8", 2.5, 2.5 + 0j), ("i8", 2.9, 2),
+        ("i4", 2**31, -(2**31)), ("i8", 2**64 + 5, 5), ("f4", 3, 3.0),
+        ("?", 7, True), ("c8", 2.5, 2.5 + 0j), ("i8", 2.9, 2),
     ],
 )  # fmt: skip
 def test_a_number_is_converted_as_c_would(kind, given, wanted):
