@@ -101,10 +101,13 @@ def binary(
     """
     title = name or op.name
     when_number, when_first = with_number or op, number_first or op
+    one_op = numbers and when_first is op
 
     def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
         if isinstance(other, Tensor):
-            chosen = op if when_first is op or isinstance(input, Tensor) else when_first
+            chosen = op if one_op or isinstance(input, Tensor) else when_first
+            if not numbers and not isinstance(input, Tensor):
+                raise wrong_operand(title, input, other, (Tensor,)) or AssertionError
         else:
             chosen = when_number
             if other.__class__.__name__ == "ndarray":

@@ -53,11 +53,11 @@ def reduced(values: Tensor, reduction: str) -> Tensor:
 
 
 def _mse_infer(x: Spec, y: Spec, reduction: str) -> Result:
-    from cresset.ops.registry import broadcast_out, result_dtype
+    from cresset.ops.registry import broadcast_out
 
-    d = result_dtype(x, y)
-    if d.category < dtypes.FLOAT:
-        raise RuntimeError(f"\"mse_cpu\" not implemented for '{scalar_name(d)}'")
+    d = dtypes.promote(x.dtype, y.dtype)  # PyTorch expands both first, 0-dim ones too
+    if d.category != dtypes.FLOAT:
+        raise NotImplementedError(f"\"mse_cpu\" not implemented for '{scalar_name(d)}'")
     out = broadcast_out((x, y), d)
     return Result((out if reduction == "none" else dense(d, (), out.device),), d)
 

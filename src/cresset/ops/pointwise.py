@@ -68,7 +68,12 @@ def _scaled(other: Any, alpha: Number, d: Any) -> Any:
         raise RuntimeError(
             "For integral input tensors, argument alpha must not be a floating point number."
         )
-    return mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+    if not isinstance(other, Tensor):
+        return other * alpha
+    if other._spec.dtype.category < d.category:
+        # The product is computed in the result's dtype, not in the one of alpha's kind.
+        other = other.to(d)  # type: ignore[attr-defined]
+    return mul(other, alpha)
 
 
 def add(
@@ -385,7 +390,7 @@ def _pow(label: str, save_if: tuple, refuse: tuple[int, ...] = ()) -> Op:
 
 POW = _pow("PowBackward0", (None, None, 1))
 POW_TENSORS = _pow("PowBackward1", (None, None, 1), (dtypes.BOOL,))
-POW_BASE = _pow("PowBackward2", (None, None, 1))
+POW_BASE = _pow("PowBackward2", (None, None, 1), (dtypes.BOOL,))
 SQUARE = pointwise("pow_2", lambda xp, x: xp.multiply(x, x),
                    (lambda n, g, x: mul(g, conj_value(mul(x, 2.0))),), save=(0,), rule="same",
                    grad_name="PowBackward0")  # fmt: skip

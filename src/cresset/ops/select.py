@@ -9,7 +9,13 @@ from typing import Any
 from cresset import dtypes
 from cresset.core.spec import Spec, dense, like
 from cresset.ops.deprecated import old_order
-from cresset.ops.elementwise import into_exactly, not_implemented, pointwise, promote_rule
+from cresset.ops.elementwise import (
+    C_NAMES,
+    into_exactly,
+    not_implemented,
+    pointwise,
+    promote_rule,
+)
 from cresset.ops.inplace import assign, into, scalar_name, written
 from cresset.ops.pointwise import add, conj, conj_value, div, mul, neg, sub
 from cresset.ops.registry import (
@@ -76,15 +82,23 @@ def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 # -- clamp -----------------------------------------------------------------------------------------
 
 
-def _clamp_rule(label: str, complex_label: str = "") -> Any:
+def _clamp_rule(label: str, complex_label: str = "", words: bool = True) -> Any:
+    """``words``: a complex input is refused in a sentence, not by the kernel's label."""
+
     def rule(s: Spec, *bounds: Spec) -> Result:
         if s.dtype.is_complex:
-            if complex_label:
+            if not words:
                 raise not_implemented(complex_label, s.dtype)
             raise NotImplementedError("clamp is not supported for complex types")
         result = promote_rule(s, *bounds)
-        if label and result.compute is dtypes.bool_:
-            raise not_implemented(label, dtypes.bool_)
+        d = result.compute
+        assert d is not None
+        if d.is_complex:
+            if complex_label or label:
+                raise not_implemented(complex_label or label, d)
+            raise RuntimeError("value cannot be converted to type double without overflow")
+        if label and d is dtypes.bool_:
+            raise not_implemented(label, d)
         return result
 
     return rule
@@ -135,9 +149,10 @@ def _one_sided(name: str, kernel: Any, grad_name: str, complex_label: str = "") 
         taken = x.lt(bound) if below else x.gt(bound)  # type: ignore[attr-defined]
         return where(taken, g, 0)
 
+    words = not complex_label or grad_name.startswith("ClampB")
     return pointwise(
-        name, kernel, (x_grad, bound_grad), save=(0, 1), rule=_clamp_rule("", complex_label),
-        grad_name=grad_name,
+        name, kernel, (x_grad, bound_grad), save=(0, 1), grad_name=grad_name,
+        rule=_clamp_rule("", complex_label, words),
     )  # fmt: skip
 
 
@@ -147,8 +162,8 @@ CLAMP_MIN_TENSOR = _one_sided("clamp_min", _low_kernel, "ClampMinBackward1", "ma
 CLAMP_MAX_TENSOR = _one_sided("clamp_max", _high_kernel, "ClampMaxBackward1", "minimum_cpu")
 CLAMP_LOW = _one_sided("clamp_min", _low_kernel, "ClampBackward1")
 CLAMP_HIGH = _one_sided("clamp_max", _high_kernel, "ClampBackward1")
-CLAMP_LOW_TENSOR = _one_sided("clamp_min", _low_kernel, "ClampBackward0")
-CLAMP_HIGH_TENSOR = _one_sided("clamp_max", _high_kernel, "ClampBackward0")
+CLAMP_LOW_TENSOR = _one_sided("clamp_min", _low_kernel, "ClampBackward0", "maximum_cpu")
+CLAMP_HIGH_TENSOR = _one_sided("clamp_max", _high_kernel, "ClampBackward0", "minimum_cpu")
 CLAMP = pointwise(
     "clamp", _clamp_kernel,
     (lambda n, g, x: _inside(g, x, n.numbers[1], n.numbers[2]), None, None),
@@ -342,7 +357,7 @@ def _lerp_rule(a: Spec, b: Spec, w: Spec) -> Result:
 
 def _word(s: Spec) -> str:
     """The dtype as C names it: ``float``, ``double``."""
-    return scalar_name(s.dtype).lower()
+    return C_NAMES[s.dtype.name]
 
 
 def _lerp_kernel(xp: Any, a: Any, b: Any, w: Any) -> Any:
