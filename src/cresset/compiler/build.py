@@ -1,8 +1,9 @@
 """From a plan's steps to the parts of a native plan: kernels, segments, places in memory.
 
-The stages in order: a lowering per step (``lowerings.py``); which values stay in the arena and
-where (``memory.py``); whether threads are worth it and how each kernel is cut; the text of kernels
-(``code.py``) and segments (``segments.py``); machine code (``host.py``).
+The stages in order: neighbours that become one step (``fusion.py``); a lowering per step
+(``lowerings.py``); which values stay in the arena and where (``memory.py``); whether threads are
+worth it and how each kernel is cut; the text of kernels (``code.py``) and segments
+(``segments.py``); machine code (``host.py``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 from cresset.compiler import threads
 from cresset.compiler.code import Code
+from cresset.compiler.fusion import fuse
 from cresset.compiler.host import Module, vector_bytes
 from cresset.compiler.lowerings import lower
 from cresset.compiler.memory import LINE, arrange
@@ -44,6 +46,8 @@ class Segment(NamedTuple):
 class Built(NamedTuple):
     """What a native plan is made of."""
 
+    #: The plan's steps, neighbours fused.
+    steps: list[Step]
     #: Segments, and steps that run their reference kernel.
     parts: list[Any]
     #: Slots of the run-time numbers, in the order of the table.
@@ -100,12 +104,12 @@ def build(program: Program, plan: Plan, apart: bool = False) -> Built | None:
 
 class _Builder:
     def __init__(self, program: Program, plan: Plan, apart: bool) -> None:
-        self.steps = plan.steps
         self.live = set(program.live)
+        self.steps = fuse(plan.steps, self.live)
         self.dead = set(program.dead_inputs)
         self.apart = apart
         lanes = vector_bytes() // 4
-        self.lowered = [lower(step, lanes) for step in plan.steps]
+        self.lowered = [lower(step, lanes) for step in self.steps]
         self.threads = PROCESS.threads() if threads.available() and not apart else 1
         self.cuts = _cuts(self.steps, self.lowered, self.threads)
         self.made_by: dict[int, int] = {}
@@ -162,7 +166,7 @@ class _Builder:
             for part in parts
         ]  # fmt: skip
         used = self.threads if any(getattr(p, "stages", 0) for p in parts) else 1
-        return Built(parts, tuple(self.numbers), self.arena, module, used)
+        return Built(self.steps, parts, tuple(self.numbers), self.arena, module, used)
 
     def _place(self) -> None:
         """A value stays in the arena if only machine code makes and reads it."""

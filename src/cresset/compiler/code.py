@@ -251,6 +251,15 @@ class Code:
             f"<{lanes} x i32> <{picks}>"
         )
 
+    def gather(self, kind: str, lanes: int, used: int, stride: int, pointer: str) -> str:
+        """Every ``stride``-th element for any stride, one by one."""
+        vector = f"<{lanes} x {kind}>"
+        value = "zeroinitializer"
+        for n in range(used):
+            one = self.load(kind, pointer, n * stride)
+            value = self.let(f"insertelement {vector} {value}, {kind} {one}, i64 {n}")
+        return value
+
     def masked_store(self, kind: str, lanes: int, used: int, value: str, pointer: str) -> None:
         """The first ``used`` lanes into memory."""
         vector = f"<{lanes} x {kind}>"
@@ -312,6 +321,15 @@ class Code:
             self.let(f"extractelement <{lanes} x {kind}> {row[i // lanes]}, i64 {i % lanes}")
             for i in range(count)
         ]
+
+    def reduce_add(self, kind: str, lanes: int, vector: str) -> str:
+        """The sum of the lanes of one vector, as a scalar."""
+        suffix = mangle(f"<{lanes} x {kind}>")
+        self.declare(f"{kind} @llvm.vector.reduce.fadd.{suffix}({kind}, <{lanes} x {kind}>)")
+        return self.let(
+            f"call reassoc {kind} @llvm.vector.reduce.fadd.{suffix}({kind} -0.0, "
+            f"<{lanes} x {kind}> {vector})"
+        )
 
     def piece(self, kind: str, vector: str, lanes: int, start: int, count: int) -> str:
         """``count`` neighbouring lanes of a vector."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cresset.compiler.code import Code
-from cresset.compiler.pointwise import collapse
+from cresset.compiler.layout import broadcast_stride, collapse
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
 from cresset.core.spec import spec as make_spec
@@ -18,11 +18,7 @@ def _move(c: Code, source: Array, target: Array) -> None:
     if not target.spec.numel:
         return
     kind = _WIDTHS[target.spec.dtype.itemsize]
-    lead = len(shape) - len(source.spec.shape)
-    strides = (0,) * lead + tuple(
-        0 if n == 1 else s for n, s in zip(source.spec.shape, source.spec.stride, strict=True)
-    )
-    dims = collapse(shape, [tuple(target.spec.stride), strides])
+    dims = collapse(shape, [tuple(target.spec.stride), broadcast_stride(source.spec, shape)])
 
     def nest(level: int, to: str, of: str) -> None:
         if level == len(dims):

@@ -8,20 +8,20 @@ from cresset.compiler import (
     convolution,
     copies,
     losses,
-    pointwise,
     pooling,
     products,
     reductions,
     rows,
     updates,
 )
+from cresset.compiler.fusion import Group
+from cresset.compiler.loops import lower_group
 from cresset.compiler.step import Array, Lowering
 from cresset.core.plan import Step
 from cresset.device import CPU
 
 #: What turns a step into code, by op; None from a row means: not these dtypes or shapes.
 LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
-    **dict.fromkeys(pointwise.ROWS, pointwise.lower),
     "convolution": convolution.lower_forward,
     "convolution_input": convolution.lower_input,
     "convolution_weight": convolution.lower_weight,
@@ -49,7 +49,7 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
 
 
 def lower(step: Step, lanes: int) -> Lowering | None:
-    row = LOWERINGS.get(step.call.op.name)
+    row = lower_group if isinstance(step.call, Group) else LOWERINGS.get(step.call.op.name)
     if row is None:
         return None
     if any(spec.device is not CPU for _, spec in step.outs):
@@ -60,4 +60,4 @@ def lower(step: Step, lanes: int) -> Lowering | None:
     outs = [Array(f"%o{n}", spec) for n, (_, spec) in enumerate(step.outs)]
     if not all(a.spec.compact for a in outs):
         return None
-    return row(step.call, operands, outs, lanes)
+    return row(step.call, operands, outs, lanes)  # type: ignore[arg-type]

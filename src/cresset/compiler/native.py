@@ -111,7 +111,7 @@ class NativePlan(Plan):
         if self._apart is None:
             self._apart = native_plan(self.program, self.reference, apart=True)
         given = list(values)
-        for part, step in zip(self._apart.parts, self.steps, strict=True):
+        for part, step in zip(self._apart.parts, self._apart.built.steps, strict=True):
             if part.__class__ is not Segment:
                 continue
             alone = copy(self._apart)

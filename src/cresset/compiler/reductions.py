@@ -89,8 +89,6 @@ def _lines(
 ) -> None:
     """Sum runs of ``after`` neighbours in vector lanes."""
     vector = f"<{lanes} x float>"
-    suffix = f"v{lanes}f32"
-    c.declare(f"float @llvm.vector.reduce.fadd.{suffix}(float, {vector})")
     whole, rest = divmod(after, lanes)
     with c.loop(kept) as j:
         total = c.slot(vector, "zeroinitializer")
@@ -103,8 +101,5 @@ def _lines(
             if rest:
                 part = c.masked_load("float", lanes, rest, c.at("float", run, whole * lanes))
                 c.set(vector, total, c.let(f"fadd {vector} {c.get(vector, total)}, {part}"))
-        value = c.let(
-            f"call reassoc float @llvm.vector.reduce.fadd.{suffix}(float -0.0, "
-            f"{vector} {c.get(vector, total)})"
-        )
+        value = c.reduce_add("float", lanes, c.get(vector, total))
         c.store("float", value, target, j)

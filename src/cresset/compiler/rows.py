@@ -61,11 +61,7 @@ class _Rows:
         total = c.get(self.vector, place)
         suffix = f"v{self.lanes}{'f32' if self.kind == 'float' else 'f64'}"
         if name == "fadd":
-            c.declare(f"{self.kind} @llvm.vector.reduce.fadd.{suffix}({self.kind}, {self.vector})")
-            return c.let(
-                f"call reassoc {self.kind} @llvm.vector.reduce.fadd.{suffix}({self.kind} -0.0, "
-                f"{self.vector} {total})"
-            )
+            return c.reduce_add(self.kind, self.lanes, total)
         c.declare(f"{self.kind} @llvm.vector.reduce.{name}.{suffix}({self.vector})")
         return c.let(f"call {self.kind} @llvm.vector.reduce.{name}.{suffix}({self.vector} {total})")
 

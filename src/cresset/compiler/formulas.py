@@ -1,0 +1,118 @@
+"""What elementwise ops do to one element, as formulas over ``Lanes``.
+
+A formula is written as its reference kernel is, operation by operation, so that what is exact there
+(sums, products, roots) is the same bits here; functions like exp differ by a unit or two in the
+last place. Python numbers among the operands are ``Number``: the same in every lane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from cresset.compiler import vectormath
+from cresset.compiler.code import Code
+from cresset.compiler.vectormath.lanes import Lanes, select
+
+
+class Number(Lanes):
+    """A number of the program, known when the plan runs: ``scalar`` is its register."""
+
+    __slots__ = ("scalar",)
+
+    def __init__(self, code: Code, element: str, count: int, register: str, scalar: str) -> None:
+        super().__init__(code, element, count, register)
+        self.scalar = scalar
+
+
+class Formula(NamedTuple):
+    """``apply(params, *operands)``, and how many operations that is, roughly."""
+
+    apply: Callable[..., Lanes]
+    cost: int
+
+
+def _pow(params: tuple, x: Lanes, y: Lanes) -> Lanes:
+    if not isinstance(y, Number):
+        return vectormath.FUNCTIONS["pow"](x, y)
+    c, one = x.code, y.element
+    place = c.slot(x.kind)
+    special: list[tuple[float, Callable[[], Lanes]]] = [
+        (0.5, x.sqrt), (-0.5, lambda: 1.0 / x.sqrt()), (3.0, lambda: x * x * x),
+    ]  # fmt: skip
+    other = "true"
+    for exponent, root in special:
+        hit = c.let(f"fcmp oeq {one} {y.scalar}, {exponent}")
+        other = c.let(f"select i1 {hit}, i1 false, i1 {other}")
+        with c.when(hit):
+            c.set(x.kind, place, root().register)
+    with c.when(other):
+        c.set(x.kind, place, vectormath.FUNCTIONS["pow"](x, y).register)
+    return x.like(x.element, c.get(x.kind, place))
+
+
+def _relu(params: tuple, x: Lanes) -> Lanes:
+    return select(x <= 0.0, 0.0, x)
+
+
+def _gelu(params: tuple, x: Lanes) -> Lanes:
+    return vectormath.gelu_tanh(x) if params[0] == "tanh" else vectormath.gelu(x)
+
+
+def _hardtanh(params: tuple, x: Lanes, low: Lanes, high: Lanes) -> Lanes:
+    raised = select(x < low, low, x)
+    return select(raised > high, high, raised)
+
+
+def _hardtanh_backward(params: tuple, g: Lanes, x: Lanes, low: Lanes, high: Lanes) -> Lanes:
+    return select((x <= low) | (x >= high), 0.0, g)
+
+
+def _elu_like(params: tuple, x: Lanes, slope: Lanes) -> Lanes:
+    return select(x > 0.0, x, x * slope)
+
+
+def _plain(function: Callable[..., Lanes]) -> Callable[..., Lanes]:
+    return lambda params, *x: function(*x)
+
+
+_EXACT: dict[str, Callable[..., Lanes]] = {
+    "add": lambda p, a, b: a + b,
+    "sub": lambda p, a, b: a - b,
+    "mul": lambda p, a, b: a * b,
+    "neg": lambda p, x: -x,
+    "abs": lambda p, x: abs(x),
+    "fill": lambda p, x: x,
+    "pow_2": lambda p, x: x * x,
+    "relu": _relu,
+    "relu_backward": lambda p, g, y: select(y <= 0.0, 0.0, g),
+    "leaky_relu": _elu_like,
+    "leaky_relu_backward": lambda p, g, x, slope: select(x > 0.0, g, g * slope),
+    "hardtanh": _hardtanh,
+    "hardtanh_backward": _hardtanh_backward,
+    "tanh_backward": lambda p, g, y: g * (1.0 - y * y),
+    "sigmoid_backward": lambda p, g, y: g * ((1.0 - y) * y),
+    "zero_where_zero": lambda p, c, x: select(c.equals(0.0), 0.0, x),
+}
+_SLOWER: dict[str, Callable[..., Lanes]] = {
+    "div": lambda p, a, b: a / b,
+    "sqrt": lambda p, x: x.sqrt(),
+    "rsqrt": lambda p, x: 1.0 / x.sqrt(),
+    "reciprocal": lambda p, x: 1.0 / x,
+}
+_FUNCTIONS: dict[str, Callable[..., Lanes]] = {
+    name: _plain(vectormath.FUNCTIONS[name])
+    for name in (
+        "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin",
+        "acos", "atan", "atan2", "sinh", "cosh", "tanh", "sigmoid", "erf", "erfc", "silu",
+    )
+}  # fmt: skip
+
+#: Every op with a formula.
+FORMULAS: dict[str, Formula] = {
+    **{name: Formula(apply, 1) for name, apply in _EXACT.items()},
+    **{name: Formula(apply, 8) for name, apply in _SLOWER.items()},
+    **{name: Formula(apply, 40) for name, apply in _FUNCTIONS.items()},
+    "gelu": Formula(_gelu, 60),
+    "pow": Formula(_pow, 80),
+}

@@ -1,0 +1,302 @@
+"""Which neighbouring steps become one kernel.
+
+A *group* goes over one shape, its *space*. Its members are elementwise steps whose result has that
+shape, sums and means over the space's last dimensions (its *rows*), and elementwise steps on one
+value per row. What only members read stays in registers, or in a row's worth of memory; layer norm
+and the activation behind it are one group. ``loops.py`` writes a group's code.
+
+A step that does not fit, and that nothing behind it in the group depends on, is passed over: what
+comes after it may move in front of it, never the other way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import NamedTuple
+
+from cresset.compiler.formulas import FORMULAS
+from cresset.compiler.layout import broadcast_stride, collapse
+from cresset.core.call import Call, Op
+from cresset.core.plan import Step
+from cresset.core.spec import Spec, contiguous_stride
+from cresset.device import CPU
+
+#: What the kernels of groups are called.
+FUSED = Op("fused", None)
+#: How many steps a group may pass over, and how many members it may have.
+_REACH, _MOST = 12, 64
+#: Rows shorter than this are not worth a loop of their own; longer ones lose too much to rounding.
+_SHORTEST, _LONGEST = 4, 65_536
+
+_KINDS = ("float32", "float64")
+
+
+class Member(NamedTuple):
+    """A step of a group: its operands are values of the group by number, seen through specs."""
+
+    call: Call
+    operands: tuple[int, ...]
+    specs: tuple[Spec, ...]
+    #: How it goes over the space: "each" element, "fold" a row, or on "row" values.
+    role: str
+
+
+class Group:
+    """Stands for a Call where a step is a group. Values: the operands, then the members' results.
+
+    Equal groups share their code.
+    """
+
+    op = FUSED
+    params = ()
+
+    def __init__(
+        self, members: tuple[Member, ...], specs: tuple[Spec, ...], escapes: tuple[int, ...],
+        space: tuple[int, ...], depth: int,
+    ) -> None:  # fmt: skip
+        self.members = members
+        self.specs = specs
+        #: The members whose results are read outside, in the order of the outputs.
+        self.escapes = escapes
+        self.space = space
+        #: How many of the space's last dimensions are a row (0: no member knows rows).
+        self.depth = depth
+        self._key = (members, specs, escapes, space, depth)
+
+    @cached_property
+    def outs(self) -> tuple[Spec, ...]:
+        return tuple(self.members[m].call.outs[0] for m in self.escapes)
+
+    @cached_property
+    def nbytes(self) -> int:
+        return sum(spec.nbytes for spec in self.outs)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Group) and self._key == other._key
+
+    def __repr__(self) -> str:
+        return f"fused({', '.join(m.call.op.name for m in self.members)}) over {self.space}"
+
+
+def fuse(steps: list[Step], live: Iterable[int]) -> list[Step]:
+    """The steps with groups in the place of what they are made of."""
+    users: dict[int, set[int]] = {}
+    for i, step in enumerate(steps):
+        for slot, _, _ in step.operands:
+            users.setdefault(slot, set()).add(i)
+    kept = set(live)
+    result: list[Step] = []
+    done: set[int] = set()
+    for i, step in enumerate(steps):
+        if i in done:
+            continue
+        draft = _Draft.begin(step)
+        if draft is None:
+            result.append(step)
+            continue
+        taken = [i] + _gather(draft, steps, i, done)
+        done.update(taken)
+        inside = set(taken)
+        result.append(
+            draft.step([s for s in draft.slots if s in kept or users.get(s, set()) - inside])
+        )
+    return _with_frees(result, steps)
+
+
+def _gather(draft: _Draft, steps: list[Step], start: int, done: set[int]) -> list[int]:
+    """Take in the steps behind ``start`` that fit; returns which."""
+    taken: list[int] = []
+    waiting: set[int] = set()  # slots that steps passed over will fill
+    passed = 0
+    for j in range(start + 1, len(steps)):
+        if j in done:
+            continue
+        step = steps[j]
+        ready = not any(slot in waiting for slot, _, _ in step.operands)
+        if ready and len(draft.members) < _MOST and draft.take(step):
+            taken.append(j)
+            continue
+        waiting.update(slot for slot, _ in step.outs)
+        passed += 1
+        if passed > _REACH:
+            break
+    return taken
+
+
+def _with_frees(steps: list[Step], before: list[Step]) -> list[Step]:
+    """The steps with the frees where each slot is used for the last time now."""
+    dying = {slot for step in before for slot in step.frees}
+    frees: list[list[int]] = [[] for _ in steps]
+    for i in range(len(steps) - 1, -1, -1):
+        step = steps[i]
+        used = [slot for slot, _ in step.outs] + [slot for slot, _, _ in step.operands]
+        frees[i] = [slot for slot in dict.fromkeys(used) if slot in dying]
+        dying.difference_update(used)
+    return [step._replace(frees=tuple(f)) for step, f in zip(steps, frees, strict=True)]
+
+
+class _Draft:
+    """A group as it grows."""
+
+    def __init__(self, space: tuple[int, ...], kind: str) -> None:
+        self.space, self.kind = space, kind
+        self.depth = 0
+        #: An operand is read with gaps: its loops suit nobody else.
+        self.odd = False
+        self.members: list[Member] = []
+        #: Results of members: slot -> position. Operands from outside: (slot, spec) -> number.
+        self.slots: dict[int, int] = {}
+        self.outside: dict[tuple[int, Spec], int] = {}
+        self.conversions: dict[tuple[int, Spec], object] = {}
+        self.node = 0
+
+    @classmethod
+    def begin(cls, step: Step) -> _Draft | None:
+        if _role(step) is None:
+            return None
+        source = step.operands[0][1] if _role(step) == "fold" else step.outs[0][1]
+        draft = cls(tuple(source.shape), source.dtype.name)
+        draft.node = step.node
+        return draft if draft.take(step) else None
+
+    def take(self, step: Step) -> bool:
+        """Add a step if it fits."""
+        kind = _role(step)
+        if kind is None or step.outs[0][1].dtype.name != self.kind:
+            return False
+        depth = self.depth
+        if kind == "fold":
+            depth = _folded(step)
+            if tuple(step.operands[0][1].shape) != self.space or depth not in (
+                self.depth or depth,
+            ):
+                return False
+            if self.depth == 0 and not self._rows_fit(depth):
+                return False
+        elif tuple(step.outs[0][1].shape) == self.space:
+            kind = "each"
+        elif depth and tuple(step.outs[0][1].shape) == _row_shape(self.space, depth):
+            kind = "row"
+        else:
+            return False
+        if not all(self._readable(slot, spec, kind, depth) for slot, spec, _ in step.operands):
+            return False
+        odd = any(
+            spec.number is None and slot not in self.slots and _odd(spec, self.space)
+            for slot, spec, _ in step.operands
+        )
+        if self.members and (odd or self.odd):
+            return False
+        self.depth, self.odd = depth, odd
+        operands = []
+        for slot, spec, convert in step.operands:
+            if slot in self.slots:
+                operands.append(-1 - self.slots[slot])
+            else:
+                number = self.outside.setdefault((slot, spec), len(self.outside))
+                self.conversions[slot, spec] = convert
+                operands.append(number)
+        self.slots[step.outs[0][0]] = len(self.members)
+        specs = tuple(spec for _, spec, _ in step.operands)
+        self.members.append(Member(step.call, tuple(operands), specs, kind))
+        return True
+
+    def _rows_fit(self, depth: int) -> bool:
+        """Whether what was taken so far can go row by row."""
+        space, shape = self.space, _row_shape(self.space, depth)
+        count = 1
+        for n in space[len(space) - depth :]:
+            count *= n
+        if not _SHORTEST <= count <= _LONGEST:
+            return False
+        return all(
+            _along(spec, space, depth) for _, spec in self.outside if spec.number is None
+        ) and not any(tuple(m.call.outs[0].shape) == shape != space for m in self.members)
+
+    def _readable(self, slot: int, spec: Spec, kind: str, depth: int) -> bool:
+        """Whether a member of that kind can read the value where the group goes."""
+        if spec.number is not None:
+            return kind != "fold"
+        if slot in self.slots:
+            made = self.members[self.slots[slot]]
+            if made.role == "each":
+                return kind != "row" and tuple(spec.shape) == self.space and spec.compact
+            # One value per row, seen with ones or repeated along the row.
+            seen = broadcast_stride(spec, self.space)
+            return kind != "fold" and spec.offset == 0 and seen == _row_stride(self.space, depth)
+        if kind == "row":
+            inner = broadcast_stride(spec, self.space)[len(self.space) - depth :]
+            return not any(inner)
+        return not depth or _along(spec, self.space, depth)
+
+    def step(self, escaping: list[int]) -> Step:
+        """The group as a step; ``escaping`` are the slots that others read."""
+        count = len(self.outside)
+        members = tuple(
+            m._replace(operands=tuple(o if o >= 0 else count - 1 - o for o in m.operands))
+            for m in self.members
+        )
+        escapes = tuple(self.slots[slot] for slot in escaping)
+        group = Group(
+            members, tuple(spec for _, spec in self.outside), escapes, self.space, self.depth
+        )
+        return Step(
+            group,  # type: ignore[arg-type]
+            tuple((slot, spec, self.conversions[slot, spec]) for slot, spec in self.outside),
+            tuple((slot, self.members[self.slots[slot]].call.outs[0]) for slot in escaping),
+            (), False, self.node,
+        )  # fmt: skip
+
+
+def _role(step: Step) -> str | None:
+    """Either "each" or "fold" for a step that may be a member, else None."""
+    if len(step.outs) != 1:
+        return None
+    out = step.outs[0][1]
+    if out.dtype.name not in _KINDS or not out.numel or not out.compact or out.device is not CPU:
+        return None
+    for _, spec, convert in step.operands:
+        if spec.number is None and (spec.dtype is not out.dtype or convert is not None):
+            return None
+        if spec.number is not None and spec.number not in (1, 2):
+            return None
+    if step.call.op.name in FORMULAS:
+        return "each"
+    if step.call.op.name in ("sum", "mean") and _folded(step):
+        return "fold"
+    return None
+
+
+def _folded(step: Step) -> int:
+    """Over how many last dimensions a sum goes; 0 if it is no such sum."""
+    shape = step.operands[0][1].shape
+    dims = sorted(d % len(shape) for d in step.call.params[0]) if len(shape) else []
+    return len(dims) if dims and dims == list(range(len(shape) - len(dims), len(shape))) else 0
+
+
+def _row_shape(space: tuple[int, ...], depth: int) -> tuple[int, ...]:
+    return space[: len(space) - depth] + (1,) * depth
+
+
+def _row_stride(space: tuple[int, ...], depth: int) -> tuple[int, ...]:
+    lead = space[: len(space) - depth]
+    strides = contiguous_stride(lead)
+    return tuple(0 if n == 1 else s for n, s in zip(lead, strides, strict=True)) + (0,) * depth
+
+
+def _odd(spec: Spec, space: tuple[int, ...]) -> bool:
+    """Whether neighbours along the last dimension lie apart."""
+    strides = broadcast_stride(spec, space)
+    return next((s for s, n in zip(strides[::-1], space[::-1], strict=True) if n > 1), 0) > 1
+
+
+def _along(spec: Spec, space: tuple[int, ...], depth: int) -> bool:
+    """Whether a value lies along the rows: its elements side by side, or one for all."""
+    inner = broadcast_stride(spec, space)[len(space) - depth :]
+    full = contiguous_stride(space[len(space) - depth :])
+    dims = collapse(space[len(space) - depth :], [full, inner])
+    return len(dims) <= 1 and all(steps[1] in (0, 1) for _, steps in dims)

@@ -1,0 +1,181 @@
+"""Random programs, run on both tiers: ``python -m tests.compiler.fuzz 10000`` draws that many.
+
+A program keeps a pool of tensors and does one random thing after the other: an operation on members
+of the pool, a view of one, a write into one. Every operation keeps values of moderate size, so that
+rounding is not blown up and a difference is a fault.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import cresset as torch
+import cresset.nn.functional as F
+
+from .both import run_both
+
+UNARY: list[Callable[[Any], Any]] = [
+    torch.relu, torch.tanh, torch.sigmoid, torch.erf, torch.sin, torch.cos, torch.neg, torch.abs,
+    F.gelu, F.silu, F.leaky_relu, F.hardtanh,
+    lambda x: F.gelu(x, approximate="tanh"),
+    lambda x: torch.exp(-x.abs()),
+    lambda x: torch.log(x.abs() + 1),
+    lambda x: torch.sqrt(x.abs() + 0.5),
+    lambda x: (x * x + 1) ** -0.5,
+    lambda x: (x.abs() + 0.5) ** 0.75,
+    lambda x: x * 0.5 - 1.25,
+    lambda x: 2 / (x.abs() + 1),
+    lambda x: x.clone(),
+]  # fmt: skip
+BINARY: list[Callable[[Any, Any], Any]] = [
+    torch.add, torch.sub,
+    lambda a, b: a.tanh() * b,
+    lambda a, b: a / (b.abs() + 1),
+    lambda a, b: torch.where(a > b, a, b * 0.5),
+    torch.maximum,
+]  # fmt: skip
+SIZES = (1, 2, 3, 5, 8, 16, 17, 33, 64)
+
+
+class Program:
+    """One random program; running it again with the same seed does the same."""
+
+    def __init__(self, seed: int) -> None:
+        self.choose = random.Random(seed)
+        self.kind = self.choose.choice([torch.float32] * 3 + [torch.float64])
+        #: Whether values of other dtypes come in: then float64 is no more precise than float32.
+        self.mixed = self.choose.random() < 0.3
+        sizes = self.choose.choices(SIZES, k=3)
+        self.shapes = [tuple(sizes[: 1 + self.choose.randrange(3)]) for _ in range(2)]
+        self.shapes += [sizes[-2:], (sizes[0], 1, sizes[2]), (sizes[2],)]
+
+    @property
+    def precision(self) -> float:
+        return 1e-11 if self.kind is torch.float64 and not self.mixed else 1e-4
+
+    def run(self) -> list[Any]:
+        pool = [torch.randn(*shape, dtype=self.kind) for shape in self.shapes]
+        for _ in range(self.choose.randint(4, 24)):
+            self._act(pool)
+            del pool[: max(len(pool) - 12, 0)]
+        return pool
+
+    def _act(self, pool: list[Any]) -> None:
+        x = self.choose.choice(pool)
+        acts = [self._unary] * 5 + [self._binary] * 5 + [self._fold] * 3 + [self._view] * 2
+        acts += [self._write, self._rows, self._product, self._join]
+        result = self.choose.choice(acts)(x, pool)
+        if result is not None and 0 < result.numel() <= 40_000:
+            pool.append(result)
+
+    def _unary(self, x: Any, pool: list[Any]) -> Any:
+        if self.mixed and self.choose.random() < 0.2:
+            return x.double() if x.dtype is torch.float32 else x.float()
+        return self.choose.choice(UNARY)(x)
+
+    def _binary(self, x: Any, pool: list[Any]) -> Any:
+        act = self.choose.choice(BINARY)
+        fitting = [y for y in pool if _broadcasts(x.shape, y.shape)]
+        return act(x, self.choose.choice(fitting))
+
+    def _fold(self, x: Any, pool: list[Any]) -> Any:
+        if x.ndim == 0:
+            return None
+        dims = self.choose.choice([(-1,), (0,), tuple(range(x.ndim)), tuple(range(1, x.ndim))])
+        act = self.choose.choice([torch.sum, torch.mean])
+        if not dims:
+            return None
+        folded = act(x, dim=dims, keepdim=True)
+        folded = folded * (folded.numel() / x.numel()) if act is torch.sum else folded
+        return self.choose.choice([folded, x - folded, x * folded.tanh(), folded.squeeze(-1)])
+
+    def _view(self, x: Any, pool: list[Any]) -> Any:
+        if x.ndim == 0:
+            return x.expand(3)
+        d = self.choose.randrange(x.ndim)
+        n = x.shape[d]
+        return self.choose.choice(
+            [
+                lambda: x.transpose(0, -1),
+                lambda: x.narrow(d, n // 3, n - n // 3),
+                lambda: x.flatten(),
+                lambda: x[..., ::2],
+                lambda: x.select(d, n // 2),
+                lambda: x.unsqueeze(d),
+            ]
+        )()
+
+    def _write(self, x: Any, pool: list[Any]) -> None:
+        if x.ndim == 0 or 0 in x.stride():
+            return
+        part = x if self.choose.random() < 0.5 else x[: max(x.shape[0] // 2, 1)]
+        self.choose.choice(
+            [
+                lambda: part.mul_(0.5),
+                lambda: part.add_(part.mean()),
+                lambda: part.copy_(part.tanh()),
+                lambda: part.relu_(),
+                lambda: part.zero_(),
+            ]
+        )()
+
+    def _rows(self, x: Any, pool: list[Any]) -> Any:
+        if x.ndim == 0 or x.shape[-1] < 2:
+            return None
+        return self.choose.choice(
+            [
+                lambda: F.softmax(x, -1),
+                lambda: F.log_softmax(x, -1).exp(),
+                lambda: F.layer_norm(x, x.shape[-1:], eps=0.1),
+            ]
+        )()
+
+    def _product(self, x: Any, pool: list[Any]) -> Any:
+        fitting = [
+            y for y in pool
+            if x.ndim == y.ndim == 2 and x.shape[1] == y.shape[0] and x.dtype is y.dtype
+        ]  # fmt: skip
+        if x.ndim == 2:
+            fitting.append(x.t())
+        return torch.tanh(x @ self.choose.choice(fitting) / 8) if fitting else None
+
+    def _join(self, x: Any, pool: list[Any]) -> Any:
+        if x.ndim == 0:
+            return None
+        return self.choose.choice([torch.cat, torch.stack])([x, x * 2], 0)
+
+
+def _broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return all(m == n or 1 in (m, n) for m, n in zip(a[::-1], b[::-1], strict=False))
+
+
+def check(seed: int) -> int:
+    """Run one program on both tiers; how many results were compared."""
+    compared = 0
+    held: list[Any] = []
+
+    def program() -> None:
+        held[:] = Program(seed).run()
+
+    for _, pairs in run_both(program, seed):
+        for reference, compiled in pairs:
+            if reference.dtype.kind == "f":
+                size = float(np.max(np.abs(reference), initial=0.0))
+                assert np.isfinite(size), seed
+                bound = Program(seed).precision * (1 + size)
+                assert np.max(np.abs(reference - compiled), initial=0.0) <= bound, seed
+            else:
+                assert np.mean(reference != compiled) <= 0.01, seed
+            compared += 1
+    return compared
+
+
+if __name__ == "__main__":
+    first, count = int(sys.argv[2]) if len(sys.argv) > 2 else 0, int(sys.argv[1])
+    total = sum(check(seed) for seed in range(first, first + count))
+    print(f"{count} programs, {total} results alike on both tiers")

@@ -1,0 +1,201 @@
+"""Which steps become one kernel, and that nothing is lost when they do."""
+
+from __future__ import annotations
+
+import pytest
+
+import cresset as torch
+import cresset.nn.functional as F
+from cresset.compiler import native
+from cresset.compiler.formulas import FORMULAS
+from cresset.core.modes import PROCESS
+
+from .both import assert_close, fallbacks, run_both
+
+pytestmark = pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing")
+
+
+def groups(program):
+    """What the program's kernels are made of, and whether both tiers agree."""
+    held = []
+
+    def run():
+        held[:] = program()
+
+    seen = run_both(run)
+    assert_close(seen)
+    plans = [plan for plan, _ in seen if isinstance(plan, native.NativePlan)]
+    return [
+        [m.call.op.name for m in step.call.members] if step.call.op.name == "fused"
+        else step.call.op.name
+        for step in plans[-1].built.steps
+    ]  # fmt: skip
+
+
+def test_a_chain_is_one_kernel():
+    x = torch.randn(10, 70)
+    assert groups(lambda: [((x * 2 + 1).tanh() - x).relu()]) == [
+        ["mul", "add", "tanh", "sub", "relu"]
+    ]
+
+
+def test_layer_norm_and_the_activation_behind_it_are_one_kernel():
+    x, w, b = torch.randn(33, 130), torch.randn(130), torch.randn(130)
+    (only,) = groups(lambda: [F.gelu(F.layer_norm(x, (130,), w, b))])
+    assert only.count("mean") == 2 and only[-1] == "gelu"
+
+
+def test_what_others_read_is_written_once_and_the_rest_never():
+    x = torch.randn(7, 9)
+
+    def program():
+        y = x * 2
+        z = y.tanh()
+        return [y, z.sigmoid(), z @ z.t()]
+
+    held = []
+    seen = run_both(lambda: held.extend(program()))
+    assert_close(seen)
+    (first, *_) = seen[-1][0].built.steps
+    assert [m.call.op.name for m in first.call.members] == ["mul", "tanh", "sigmoid"]
+    assert first.call.escapes == (0, 1, 2)
+
+
+def test_a_step_that_does_not_fit_is_passed_over():
+    x, w = torch.randn(20, 20), torch.randn(20, 20)
+
+    def program():
+        y = x + 1
+        product = w @ w
+        return [y * 3, product]
+
+    assert groups(program) == [["add", "mul"], "mm"]
+
+
+def test_what_waits_for_a_step_passed_over_stays_behind_it():
+    x = torch.randn(20, 20)
+
+    def program():
+        y = x + 1
+        return [y * (y @ y)]
+
+    assert groups(program) == [["add"], "mm", ["mul"]]
+
+
+def test_a_value_that_is_written_over_later_is_read_before():
+    x, w = torch.randn(20, 20), torch.randn(20, 20)
+
+    def program():
+        y = x * 1.0
+        z = y + 1
+        product = w @ w
+        y.mul_(product)
+        return [z * y, y]
+
+    groups(program)
+
+
+def test_rows_wait_in_memory_between_passes():
+    x = torch.randn(5, 300)
+
+    def program():
+        y = x.tanh()
+        z = y - y.mean(-1, keepdim=True)
+        return [z / (z.pow(2).mean(-1, keepdim=True) + 0.1).sqrt()]
+
+    assert len(groups(program)) == 1
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 4), (3, 5), (4, 16), (2, 3, 17), (1, 200), (5, 1, 64), (70,)]
+)
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("keepdim", [True, False])
+def test_row_sums_of_every_length(shape, kind, keepdim):
+    x = torch.randn(shape, dtype=kind)
+
+    def program():
+        total = (x * x).sum(-1, keepdim=keepdim)
+        centre = x.mean(-1, keepdim=True)
+        return [total, total * 2 + 1, (x - centre) * centre]
+
+    groups(program)
+
+
+def test_sums_over_several_last_dimensions():
+    x = torch.randn(4, 5, 6)
+    assert len(groups(lambda: [x * x.mean((1, 2), keepdim=True)])) == 1
+
+
+def test_short_rows_and_sums_over_other_dimensions_are_kernels_of_their_own():
+    x = torch.randn(6, 8)
+    assert groups(lambda: [x - x.mean(0)]) == ["mean", ["sub"]]
+    y = torch.randn(6, 3)
+    assert groups(lambda: [y - y.mean(-1, keepdim=True)]) == ["mean", ["sub"]]
+
+
+def test_operands_that_are_broadcast_transposed_or_apart():
+    x, row, column = torch.randn(8, 12), torch.randn(12), torch.randn(8, 1)
+    wide = torch.randn(12, 16)
+
+    def program():
+        y = x * row + column
+        return [y + wide.t()[::2], y - wide.t()[:8] * 2, torch.exp(row[::3] * 0.1), column * 2]
+
+    groups(program)
+
+
+def test_dtypes_are_not_mixed():
+    x, y = torch.randn(6, 8), torch.randn(6, 8, dtype=torch.float64)
+    assert groups(lambda: [x * 2, y * 2]) == [["mul"], ["mul"]]
+
+
+_TWO = {"add", "sub", "mul", "div", "atan2", "relu_backward", "tanh_backward", "sigmoid_backward"}
+_ABOVE = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0, "sqrt": 0.0, "rsqrt": 0.0}
+_OWN_TESTS = {"fill", "pow_2", "leaky_relu_backward", "hardtanh_backward", "zero_where_zero",
+              "tanh_backward", "sigmoid_backward", "relu_backward"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMULAS) - _OWN_TESTS))
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_every_formula_is_its_kernel(name, kind):
+    low = _ABOVE.get(name, -1.0 if name in ("asin", "acos") else -4.0)
+    high = 1.0 if name in ("asin", "acos") else 4.0
+    x = torch.rand(5, 21, dtype=kind) * (high - low) + low + 1e-3 * (low >= -1) * (high > 1)
+    y = torch.randn(21, dtype=kind)
+    function = getattr(torch, name, None) or getattr(F, name)
+    if name == "pow":
+        numbers = (0.5, -0.5, 3, 2.5, -1, 0)
+        results = groups(lambda: [x.abs() ** n for n in numbers] + [x.abs() ** y, 2.0**y])
+    else:
+        results = groups(lambda: [function(x, y) if name in _TWO else function(x)])
+    assert not [r for r in results if isinstance(r, str)]
+
+
+@pytest.mark.parametrize(
+    "act", [torch.relu, torch.tanh, torch.sigmoid, F.leaky_relu, F.hardtanh, F.gelu, F.silu,
+            lambda x: F.gelu(x, approximate="tanh"), lambda x: x**2, lambda x: x**1.5],
+)  # fmt: skip
+def test_backward_passes_of_activations(act):
+    x = torch.randn(6, 40).abs_().add_(0.1).requires_grad_()
+
+    def program():
+        x.grad = None
+        act(x).sum().backward()
+        return [x.grad]
+
+    groups(program)
+
+
+def test_special_values_are_those_of_the_reference():
+    x = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1e-40, -3e38])
+
+    def program():
+        return [torch.relu(x), abs(x), x * 2, x.tanh(), x.exp(), F.leaky_relu(x), F.hardtanh(x)]
+
+    held = []
+    seen = run_both(lambda: held.extend(program()))
+    assert not fallbacks(seen)
+    for _, pairs in seen:
+        for reference, compiled in pairs:
+            assert repr(reference.tolist()) == repr(compiled.tolist())
