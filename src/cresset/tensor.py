@@ -165,8 +165,9 @@ class Tensor:
         return -1 if self._spec.device.type == "cpu" else (index or 0)
 
     def _dim(self, dim: int) -> int:
-        ndim = len(self._spec.shape)
-        bound = max(ndim, 1)
+        bound = len(self._spec.shape)
+        if not bound:
+            raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
         if not -bound <= dim < bound:
             raise IndexError(
                 f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], "

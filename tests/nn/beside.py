@@ -39,18 +39,23 @@ def account(T: Any, story: Story) -> tuple[Any, list]:
             result = plain(story(T))
         except Exception as error:
             words = str(error).split("\n")[0].strip()
-            result = [f"raises {type(error).__name__}", words.replace("cresset.", "torch.")]
+            result = f"{type(error).__name__}: " + words.replace("cresset.", "torch.")
     return result, [(w.category.__name__, str(w.message)) for w in caught]
+
+
+def differ(where: str, ours: Any, theirs: Any) -> str:
+    """The message about two parts that are not the same."""
+    return f"{where}:\n  {str(ours)[:400]}\nPyTorch has\n  {str(theirs)[:400]}"
 
 
 def agree(ours: Any, theirs: Any, where: str, tolerance: float) -> None:
     """Assert that two accounts are the same, numbers to ``tolerance``."""
     if isinstance(theirs, dict):
-        assert isinstance(ours, dict) and list(ours) == list(theirs), f"{where}: {ours}, {theirs}"
+        assert isinstance(ours, dict) and list(ours) == list(theirs), differ(where, ours, theirs)
         for key in theirs:
             agree(ours[key], theirs[key], f"{where}[{key!r}]", tolerance)
     elif isinstance(theirs, tuple) and isinstance(theirs[-1], np.ndarray):
-        assert isinstance(ours, tuple), f"{where}: {ours}, PyTorch has {theirs}"
+        assert isinstance(ours, tuple), differ(where, ours, theirs)
         assert ours[0] == theirs[0], where
         assert ours[1].shape == theirs[1].shape, where
         largest = float(np.abs(np.nan_to_num(theirs[1], posinf=0, neginf=0)).max(initial=0))
@@ -58,15 +63,14 @@ def agree(ours: Any, theirs: Any, where: str, tolerance: float) -> None:
             ours[1], theirs[1], rtol=tolerance, atol=tolerance * largest, err_msg=where
         )
     elif isinstance(theirs, (list, tuple)):
-        assert isinstance(ours, (list, tuple)) and len(ours) == len(theirs), (
-            f"{where}: {ours}, PyTorch has {theirs}"
-        )
+        alike = isinstance(ours, (list, tuple)) and len(ours) == len(theirs)
+        assert alike, differ(where, ours, theirs)
         for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
             agree(a, b, f"{where}[{i}]", tolerance)
     elif isinstance(theirs, float):
         assert ours == pytest.approx(theirs, rel=tolerance, abs=tolerance, nan_ok=True), where
     else:
-        assert ours == theirs, f"{where}: {ours!r}, PyTorch has {theirs!r}"
+        assert ours == theirs, differ(where, ours, theirs)
 
 
 def same_story(story: Story, tolerance: float = 2e-5, warned: bool = True) -> Any:

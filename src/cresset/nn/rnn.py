@@ -101,6 +101,14 @@ class RNNBase(Module):
         """Kept for PyTorch's API: parameters need no packing here."""
 
     @property
+    def _flat_weights_names(self) -> list[str]:
+        return [name for names in self._names for name in names]
+
+    @property
+    def _flat_weights(self) -> list[Parameter]:
+        return [getattr(self, name) for name in self._flat_weights_names]
+
+    @property
     def all_weights(self) -> list[list[Parameter]]:
         """The parameters per layer and direction."""
         return [[getattr(self, name) for name in names] for names in self._names]
@@ -179,19 +187,20 @@ class RNNBase(Module):
         else:
             x = input
             if x.dim() not in (2, 3):
+                kind = "RNN" if self.mode.startswith("RNN") else self.mode
+                tensor = " tensor" if kind == "RNN" else ""
                 raise ValueError(
-                    f"{type(self).__name__}: Expected input to be 2D or 3D, got {x.dim()}D instead"
+                    f"{kind}: Expected input to be 2D or 3D, got {x.dim()}D{tensor} instead"
                 )
             batched = x.dim() == 3
             if not batched:
                 x = x.unsqueeze(1)
             elif self.batch_first:
                 x = x.transpose(0, 1)
-        if x.shape[-1] != self.input_size:
-            raise RuntimeError(
-                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got "
-                f"{x.shape[-1]}"
-            )
+        if hx is not None and not packed:
+            self._check_state_dims(hx, batched)
+        if hx is not None or not packed or self.mode != "LSTM":
+            self._check_input(x)
         state = self._initial_state(x, hx, batched, sorted_indices)
         output, state = self._layers(x, state, sizes)
         if packed:
@@ -202,7 +211,39 @@ class RNNBase(Module):
             return output, state
         if not batched:
             return output.squeeze(1), _map(state, lambda s: s.squeeze(1))  # type: ignore[attr-defined]
-        return (output.transpose(0, 1) if self.batch_first else output), state  # type: ignore[attr-defined]
+        if self.batch_first:
+            # In place or not decides the name of the node on the tape, as in PyTorch.
+            swap = output.transpose if self.mode == "LSTM" else output.transpose_  # type: ignore[attr-defined]
+            output = swap(0, 1)
+        return output, state
+
+    def _check_input(self, x: Tensor) -> None:
+        held = getattr(self, self._names[0][0]).dtype
+        if x.dtype is not held:
+            raise ValueError(
+                f"RNN input dtype ({x.dtype}) does not match weight dtype ({held}). Convert input: "
+                f"input.to({held}), or convert model: model.to({x.dtype})"
+            )
+        if x.shape[-1] != self.input_size:
+            raise RuntimeError(
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got "
+                f"{x.shape[-1]}"
+            )
+
+    def _check_state_dims(self, hx: Any, batched: bool) -> None:
+        wanted, kind = (3, "batched") if batched else (2, "unbatched")
+        if self.mode == "LSTM":
+            dims = [s.dim() for s in hx]
+            if dims != [wanted, wanted]:
+                raise RuntimeError(
+                    f"For {kind} {wanted}-D input, hx and cx should also be {wanted}-D but got "
+                    f"({dims[0]}-D, {dims[1]}-D) tensors"
+                )
+        elif hx.dim() != wanted:
+            raise RuntimeError(
+                f"For {kind} {wanted}-D input, hx should also be {wanted}-D but got {hx.dim()}-D "
+                "tensor"
+            )
 
     def _initial_state(self, x: Tensor, hx: Any, batched: bool, order: Any) -> Any:
         count = self.num_layers * (2 if self.bidirectional else 1)
@@ -278,6 +319,8 @@ class RNN(RNNBase):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if "proj_size" in kwargs:
+            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
         if len(args) > 3:
             self_nonlinearity = args[3]
             args = args[:3] + args[4:]
@@ -356,6 +399,12 @@ class RNNCellBase(Module):
             raise ValueError(
                 f"{type(self).__name__}: Expected input to be 1D or 2D, got {input.dim()}D instead"
             )
+        for i, s in enumerate(() if hx is None else hx if pair else (hx,)):
+            if s.dim() not in (1, 2):
+                name = f"hx[{i}]" if pair else "hidden"
+                raise ValueError(
+                    f"{type(self).__name__}: Expected {name} to be 1D or 2D, got {s.dim()}D instead"
+                )
         single = input.dim() == 1
         x = input.unsqueeze(0) if single else input  # type: ignore[attr-defined]
         if hx is None:
@@ -363,7 +412,24 @@ class RNNCellBase(Module):
             hx = (h, h) if pair else h
         elif single:
             hx = _map(hx, lambda s: s.unsqueeze(0))
+        self._check_sizes(x, hx if pair else (hx,))
         return x, hx, single
+
+    def _check_sizes(self, x: Tensor, states: Any) -> None:
+        width, wanted = self.weight_ih.shape[1], self.weight_hh.shape[1]
+        if x.shape[1] != width:
+            raise RuntimeError(
+                f"input has inconsistent input_size: got {x.shape[1]} expected {width}"
+            )
+        for i, s in enumerate(states):
+            if s.shape[0] != x.shape[0]:
+                raise RuntimeError(
+                    f"Input batch size {x.shape[0]} doesn't match hidden{i} batch size {s.shape[0]}"
+                )
+            if s.shape[1] != wanted:
+                raise RuntimeError(
+                    f"hidden{i} has inconsistent hidden_size: got {s.shape[1]}, expected {wanted}"
+                )
 
 
 class RNNCell(RNNCellBase):
@@ -378,6 +444,8 @@ class RNNCell(RNNCellBase):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         x, h, single = self._prepare(input, hx, False)
+        if self.nonlinearity not in ("tanh", "relu"):
+            raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
         total = F.linear(x, self.weight_ih, self.bias_ih) + F.linear(
             h, self.weight_hh, self.bias_hh
         )

@@ -9,7 +9,7 @@ from cresset.core.spec import dense
 from cresset.core.spec import spec as make_spec
 from cresset.core.storage import Storage
 from cresset.ops.registry import Tensor, as_shape, backend
-from cresset.ops.view import unsqueeze
+from cresset.ops.view import TRANSPOSE_IN_PLACE, unsqueeze, view
 
 
 def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
@@ -69,16 +69,16 @@ def t_(self: Tensor) -> Tensor:
 
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """``transpose`` in place."""
-    return _become(self, self.transpose(dim0, dim1))  # type: ignore[attr-defined]
+    return _become(self, view(TRANSPOSE_IN_PLACE, self, (dim0, dim1)))
 
 
-def _become(self: Tensor, view: Tensor) -> Tensor:
+def _become(self: Tensor, new: Tensor) -> Tensor:
     """Take over the geometry (and history) of a view of oneself."""
-    if self._requires_grad and self.grad_fn is None and view.grad_fn is not None:
+    if self._requires_grad and self.grad_fn is None and new.grad_fn is not None:
         raise RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation."
         )
-    self._spec = view._spec
-    if view._grad_fn is not None:
-        self._grad_fn, self._output_nr = view._grad_fn, view._output_nr
+    self._spec = new._spec
+    if new._grad_fn is not None:
+        self._grad_fn, self._output_nr = new._grad_fn, new._output_nr
     return self

@@ -199,6 +199,10 @@ def _transpose_geometry(spec: Spec, dim0: int, dim1: int) -> Spec:
 
 TRANSPOSE = _view_op("transpose", _transpose_geometry,
                      lambda n, g: transpose(g, *n.call.params))  # fmt: skip
+#: ``transpose_``: its node has PyTorch's name for the in-place form.
+TRANSPOSE_IN_PLACE = _view_op("transpose", _transpose_geometry,
+                              lambda n, g: transpose(g, *n.call.params),
+                              grad_name="TransposeBackward1")  # fmt: skip
 T = _view_op("t", _transpose_geometry, lambda n, g: t(g), grad_name="TBackward0")
 
 

@@ -208,7 +208,7 @@ def unpad_sequence(padded_sequences: Tensor, lengths: Tensor, batch_first: bool 
 
 def pack_sequence(sequences: list[Tensor], enforce_sorted: bool = True) -> PackedSequence:
     """Pack a list of sequences."""
-    lengths = [s.shape[0] for s in sequences]
+    lengths = [s.size(0) for s in sequences]  # type: ignore[attr-defined]
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 
 
