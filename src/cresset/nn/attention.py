@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from cresset import dtypes
@@ -103,6 +104,7 @@ class MultiheadAttention(Module):
         need_weights: bool = True, attn_mask: Tensor | None = None,
         average_attn_weights: bool = True, is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        key_padding_mask, attn_mask = masks_to_add(query, key_padding_mask, attn_mask)
         batched = query.dim() == 3
         if self.batch_first and batched:
             same_kv, same_q = value is key, key is query
@@ -125,11 +127,60 @@ class MultiheadAttention(Module):
         return out, weights
 
 
-def _additive(mask: Tensor | None, like: Tensor) -> Tensor | None:
+def _additive(mask: Tensor | None, like: Tensor, name: str) -> Tensor | None:
     """A bool mask as -inf where it is True."""
-    if mask is None or mask.dtype is not dtypes.bool_:
+    if mask is None or mask.dtype.is_floating_point:
         return mask
+    if mask.dtype is not dtypes.bool_:
+        raise AssertionError(f"only bool and floating types of {name} are supported")
     return like.detach().new_zeros(mask.shape).masked_fill(mask, -math.inf)  # type: ignore[attr-defined]
+
+
+def masks_to_add(
+    query: Tensor, padding: Tensor | None, mask: Tensor | None,
+    names: tuple[str, str] = ("key_padding_mask", "attn_mask"), level: int = 4,
+) -> tuple[Tensor | None, Tensor | None]:  # fmt: skip
+    """The padding mask and the attention mask as numbers to add; warns if their kinds differ."""
+    if padding is not None and mask is not None and padding.dtype is not mask.dtype:
+        warnings.warn(
+            f"Support for mismatched {names[0]} and {names[1]} is deprecated. Use same type for "
+            "both instead.",
+            stacklevel=level,
+        )
+    return _additive(padding, query, names[0]), _additive(mask, query, names[1])
+
+
+def _check_dims(
+    query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None, mask: Tensor | None,
+    heads: int,
+) -> None:  # fmt: skip
+    """AssertionError in PyTorch's words unless all or none of the inputs have a batch."""
+    ndim = query.dim()
+    if ndim not in (2, 3):
+        raise AssertionError(
+            f"query should be unbatched 2D or batched 3D tensor but received {ndim}-D query tensor"
+        )
+    start = f"For {'batched' if ndim == 3 else 'unbatched'} ({ndim}-D) `query`, expected"
+    if key.dim() != ndim or value.dim() != ndim:
+        raise AssertionError(
+            f"{start} `key` and `value` to be {ndim}-D but found {key.dim()}-D and "
+            f"{value.dim()}-D tensors respectively"
+        )
+    if padding is not None and padding.dim() != ndim - 1:
+        raise AssertionError(
+            f"{start} `key_padding_mask` to be `None` or {ndim - 1}-D but found {padding.dim()}-D "
+            "tensor instead"
+        )
+    if mask is None:
+        return
+    if mask.dim() not in (2, 3):
+        raise AssertionError(
+            f"{start} `attn_mask` to be `None`, 2-D or 3-D but found {mask.dim()}-D tensor instead"
+        )
+    if ndim == 2 and mask.dim() == 3:
+        wanted = (heads, query.shape[0], key.shape[0])
+        if tuple(mask.shape) != wanted:
+            raise AssertionError(f"Expected `attn_mask` shape to be {wanted} but got {mask.shape}")
 
 
 def multi_head_attention_forward(
@@ -144,21 +195,38 @@ def multi_head_attention_forward(
     is_causal: bool = False,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
     """The computation of ``MultiheadAttention`` on (l, n, e) inputs (or (l, e) without a batch)."""
+    _check_dims(query, key, value, key_padding_mask, attn_mask, num_heads)
     batched = query.dim() == 3
     if not batched:
         query, key, value = (x.unsqueeze(1) for x in (query, key, value))  # type: ignore[attr-defined]
         if key_padding_mask is not None:
             key_padding_mask = key_padding_mask.unsqueeze(0)  # type: ignore[attr-defined]
     length, n, width = query.shape
+    padding, mask = masks_to_add(query, key_padding_mask, attn_mask, level=3)
+    if is_causal and mask is None:
+        raise RuntimeError(
+            "Need attn_mask if specifying the is_causal hint. You may use the Transformer module "
+            "method `generate_square_subsequent_mask` to create this mask."
+        )
+    # The hint stands for the mask where nothing else needs it.
+    causal = is_causal and padding is None and not need_weights
+    if causal:
+        mask = None
     if width != embed_dim_to_check:
         raise AssertionError(
             f"was expecting embedding dimension of {embed_dim_to_check}, but got {width}"
         )
-    if is_causal and attn_mask is None:
-        raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
     head = width // num_heads
-    mask = _additive(attn_mask, query)
-    padding = _additive(key_padding_mask, query)
+    if head * num_heads != width:
+        raise AssertionError(f"embed_dim {width} not divisible by num_heads {num_heads}")
+    if use_separate_proj_weight:
+        if key.shape[:2] != value.shape[:2]:
+            raise AssertionError(
+                f"key's sequence and batch dims {key.shape[:2]} do not match value's "
+                f"{value.shape[:2]}"
+            )
+    elif key.shape != value.shape:
+        raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
     if use_separate_proj_weight:
         biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)  # type: ignore[attr-defined]
         q = F.linear(query, q_proj_weight, biases[0])  # type: ignore[arg-type]
@@ -166,6 +234,8 @@ def multi_head_attention_forward(
         v = F.linear(value, v_proj_weight, biases[2])  # type: ignore[arg-type]
     else:
         q, k, v = _project(query, key, value, in_proj_weight, in_proj_bias)
+    if mask is not None:
+        mask = _per_head(mask, n * num_heads, length, key.shape[0])
     if bias_k is not None and bias_v is not None:
         k = cat([k, bias_k.repeat(1, n, 1)])  # type: ignore[attr-defined]
         v = cat([v, bias_v.repeat(1, n, 1)])  # type: ignore[attr-defined]
@@ -180,29 +250,53 @@ def multi_head_attention_forward(
     k = k.reshape(k.shape[0], n * num_heads, head).transpose(0, 1)  # type: ignore[attr-defined]
     v = v.reshape(v.shape[0], n * num_heads, head).transpose(0, 1)  # type: ignore[attr-defined]
     source = k.shape[1]
-    if mask is not None and mask.dim() == 2:
-        mask = mask.unsqueeze(0)  # type: ignore[attr-defined]
     if padding is not None:
+        for i, wanted in enumerate((n, source)):
+            if padding.shape[i] != wanted:
+                raise AssertionError(
+                    f"Expected key_padded_mask.shape[{i}] to be {wanted}, but got "
+                    f"{padding.shape[i]}"
+                )
         wide = padding.reshape(n, 1, 1, source).expand(-1, num_heads, -1, -1)  # type: ignore[attr-defined]
         wide = wide.reshape(n * num_heads, 1, source)
         mask = wide if mask is None else mask + wide  # type: ignore[operator]
-    scores = (q * math.sqrt(1.0 / head)) @ k.transpose(-2, -1)
-    if mask is not None:
-        scores = scores + mask
-    weights = F.softmax(scores, -1)
-    if dropout_p and training:
-        weights = F.dropout(weights, dropout_p)
-    out = (weights @ v).transpose(0, 1).reshape(length * n, width)  # type: ignore[operator]
+    drop = dropout_p if training else 0.0
+    weights: Any = None
+    if need_weights:
+        scores = (q * math.sqrt(1.0 / head)) @ k.transpose(-2, -1)
+        weights = F.softmax(scores if mask is None else scores + mask, -1)
+        if drop:
+            weights = F.dropout(weights, drop)
+        out = weights @ v
+    else:
+        out = F.scaled_dot_product_attention(q, k, v, mask, drop, causal)
+    out = out.transpose(0, 1).reshape(length * n, width)  # type: ignore[attr-defined]
     out = F.linear(out, out_proj_weight, out_proj_bias).reshape(length, n, width)  # type: ignore[attr-defined]
     shown: Tensor | None = None
     if need_weights:
-        shown = weights.reshape(n, num_heads, length, source)  # type: ignore[attr-defined]
+        shown = weights.reshape(n, num_heads, length, source)
         if average_attn_weights:
-            shown = shown.mean(1)
+            shown = shown.mean(1)  # type: ignore[union-attr]
     if not batched:
         out = out.squeeze(1)
         shown = None if shown is None else shown.squeeze(0)  # type: ignore[attr-defined]
     return out, shown
+
+
+def _per_head(mask: Tensor, heads: int, length: int, source: int) -> Tensor:
+    """The mask with a first dimension for the heads of all samples; its size is checked."""
+    if mask.dim() == 2:
+        if tuple(mask.shape) != (length, source):
+            raise RuntimeError(
+                f"The shape of the 2D attn_mask is {mask.shape}, but should be {(length, source)}."
+            )
+        return mask.unsqueeze(0)  # type: ignore[attr-defined]
+    if tuple(mask.shape) != (heads, length, source):
+        raise RuntimeError(
+            f"The shape of the 3D attn_mask is {mask.shape}, but should be "
+            f"{(heads, length, source)}."
+        )
+    return mask
 
 
 def _project(q: Tensor, k: Tensor, v: Tensor, weight: Any, bias: Any) -> tuple:

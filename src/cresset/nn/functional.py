@@ -48,6 +48,7 @@ from cresset.ops.conv import (
 )
 from cresset.ops.creation import empty, empty_strided
 from cresset.ops.einsum import bilinear
+from cresset.ops.elementwise import C_NAMES
 from cresset.ops.embedding import embedding, embedding_bag, one_hot
 from cresset.ops.inplace import assign
 from cresset.ops.join import pad, pixel_shuffle, pixel_unshuffle
@@ -307,33 +308,65 @@ def scaled_dot_product_attention(
     >>> torch.nn.functional.scaled_dot_product_attention(q, q, q).shape
     torch.Size([1, 2, 4])
     """
-    if is_causal and attn_mask is not None:
-        raise RuntimeError(
-            "scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
-        )
+    _check_attention(query, key, value, attn_mask, is_causal)
+    if enable_gqa and key.dim() >= 3:
+        heads = query.shape[-3]
+        if heads % key.shape[-3] or heads % value.shape[-3]:
+            raise RuntimeError(
+                "Number of heads in key and value must divide the number of heads in \nquery."
+            )
+        key = key.repeat_interleave(heads // key.shape[-3], -3)  # type: ignore[attr-defined]
+        value = value.repeat_interleave(heads // value.shape[-3], -3)  # type: ignore[attr-defined]
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    if enable_gqa:
-        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)  # type: ignore[attr-defined]
-        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)  # type: ignore[attr-defined]
-    root = math.sqrt(factor) if factor > 0 else factor
-    if factor > 0:
-        scores = mul(query, root) @ mul(key, root).transpose(-2, -1)  # type: ignore[operator, attr-defined]
-    else:
-        scores = mul(query @ key.transpose(-2, -1), factor)  # type: ignore[operator, attr-defined]
+    scores = mul(query, factor) @ key.transpose(-2, -1)  # type: ignore[operator, attr-defined]
     if is_causal:
         rows, columns = scores.shape[-2:]
-        attn_mask = scores.detach().new_ones((rows, columns), dtype=dtypes.bool_).tril()
-    if attn_mask is not None:
+        later = scores.detach().new_ones((rows, columns), dtype=dtypes.bool_).triu(1)
+        weights = softmax(scores.masked_fill(later, -math.inf), -1)
+    elif attn_mask is None:
+        weights = softmax(scores, -1)
+    else:
         if attn_mask.dtype is dtypes.bool_:
             scores = scores.masked_fill(attn_mask.logical_not(), -math.inf)  # type: ignore[attr-defined]
-            weights = softmax(scores, -1)
         else:
-            weights = softmax(scores + attn_mask, -1)
-    else:
-        weights = softmax(scores, -1)
+            scores = scores + attn_mask
+        # A row that may look at nothing gives zeros, with zeros as its gradient.
+        blind = scores.detach().eq(-math.inf).all(-1, keepdim=True)
+        weights = softmax(scores.masked_fill(blind, 0.0), -1).masked_fill(blind, 0.0)  # type: ignore[attr-defined]
     if dropout_p > 0:
+        if dropout_p > 1:
+            raise RuntimeError(
+                f"dropout probability has to be between 0 and 1, but got {dropout_p}"
+            )
         weights = dropout(weights, dropout_p)
     return weights @ value  # type: ignore[operator]
+
+
+def _check_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> None:
+    if not q.dtype is k.dtype is v.dtype:
+        names = [C_NAMES[x.dtype.name] for x in (q, k, v)]
+        raise RuntimeError(
+            "Expected query, key, and value to have the same dtype, but got query.dtype: "
+            f"{names[0]} key.dtype: {names[1]} and value.dtype: {names[2]} instead."
+        )
+    if min(q.ndim, k.ndim, v.ndim) < 2:
+        raise RuntimeError(
+            "Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: "
+            f"{q.ndim} key.dim: {k.ndim} and value.dim: {v.ndim} instead."
+        )
+    if mask is None:
+        return
+    if mask.dtype not in (dtypes.bool_, dtypes.float32, q.dtype):
+        raise RuntimeError(
+            "Expected attn_mask dtype to be bool or float or to match query dtype, but got "
+            f"attn_mask.dtype: {C_NAMES[mask.dtype.name]} and  query.dtype: "
+            f"{C_NAMES[q.dtype.name]} instead."
+        )
+    if causal:
+        raise RuntimeError(
+            "_scaled_dot_product_attention: Explicit attn_mask should not be set when "
+            "is_causal=True"
+        )
 
 
 def multi_head_attention_forward(*args: Any, **kwargs: Any) -> Any:

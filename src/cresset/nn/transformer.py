@@ -8,7 +8,7 @@ from typing import Any
 
 from cresset import dtypes
 from cresset.nn import functional as F
-from cresset.nn.attention import MultiheadAttention
+from cresset.nn.attention import MultiheadAttention, masks_to_add
 from cresset.nn.containers import ModuleList
 from cresset.nn.dropout import Dropout
 from cresset.nn.init import xavier_uniform_
@@ -70,6 +70,9 @@ class TransformerEncoderLayer(Module):
         self, src: Tensor, src_mask: Tensor | None = None,
         src_key_padding_mask: Tensor | None = None, is_causal: bool = False,
     ) -> Tensor:  # fmt: skip
+        src_key_padding_mask, src_mask = masks_to_add(
+            src, src_key_padding_mask, src_mask, ("src_key_padding_mask", "src_mask")
+        )
         x = src
         if self.norm_first:
             x = x + self._attend(self.norm1(x), src_mask, src_key_padding_mask, is_causal)
@@ -163,6 +166,9 @@ class TransformerEncoder(Module):
         self, src: Tensor, mask: Tensor | None = None, src_key_padding_mask: Tensor | None = None,
         is_causal: bool | None = None,
     ) -> Tensor:  # fmt: skip
+        src_key_padding_mask, mask = masks_to_add(
+            src, src_key_padding_mask, mask, ("src_key_padding_mask", "mask")
+        )
         for layer in self.layers:
             src = layer(src, src_mask=mask, is_causal=_is_causal(mask, is_causal),
                         src_key_padding_mask=src_key_padding_mask)  # fmt: skip
