@@ -34,7 +34,6 @@ from cresset.dtypes import dtype, finfo, get_default_dtype, iinfo
 from cresset.namespace import (
     can_cast,
     compile,
-    from_dlpack,
     get_num_interop_threads,
     get_num_threads,
     is_complex,
@@ -133,7 +132,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Size", "Tensor", "Variable", "can_cast", "channels_last", "channels_last_3d", "compile",
-    "contiguous_format", "device", "dtype", "enable_grad", "finfo", "from_dlpack",
+    "contiguous_format", "device", "dtype", "enable_grad", "finfo",
     "get_default_device", "get_default_dtype", "get_num_interop_threads", "get_num_threads",
     "get_printoptions", "iinfo", "inference_mode", "is_anomaly_enabled", "is_complex",
     "is_floating_point", "is_grad_enabled", "is_inference_mode_enabled", "is_nonzero", "is_storage",

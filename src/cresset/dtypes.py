@@ -85,7 +85,7 @@ def from_numpy_dtype(np_dtype: Any) -> dtype:
     found = _FROM_NUMPY.get(np.dtype(np_dtype))
     if found is None:
         raise TypeError(
-            f"can't convert np.ndarray of type {np.dtype(np_dtype)!s}. The only supported types are: "  # noqa: E501
+            f"can't convert np.ndarray of type numpy.{np.dtype(np_dtype).type.__name__}. The only supported types are: "  # noqa: E501
             "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, "
             "and bool."
         )

@@ -10,7 +10,6 @@ from cresset.core.modes import PROCESS
 from cresset.core.spec import number_spec
 from cresset.device import set_default_device
 from cresset.dtypes import dtype
-from cresset.ops.creation import from_numpy
 from cresset.ops.registry import result_dtype
 from cresset.tensor import Tensor
 
@@ -136,16 +135,6 @@ def compile(model: Any = None, **options: Any) -> Any:
     if model is None:
         return lambda function: compile(function, **options)
     return model
-
-
-def from_dlpack(ext_tensor: Any) -> Tensor:
-    """A tensor over memory that another library offers through DLPack."""
-    import numpy as np
-
-    array = np.from_dlpack(ext_tensor)
-    tensor = from_numpy(array)
-    tensor._storage.export(forever=True)
-    return tensor
 
 
 def _reduce(self: Tensor, protocol: Any) -> tuple:

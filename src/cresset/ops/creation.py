@@ -79,14 +79,7 @@ def _host_data(data: Any) -> tuple[np.ndarray, dtype]:
     if isinstance(data, Tensor):
         return data._host(), data._spec.dtype
     if isinstance(data, np.ndarray):
-        if data.dtype.byteorder == ">":
-            raise ValueError(
-                "given numpy array has byte order different from the native byte order. "
-                "Conversion between byte orders is currently not supported."
-            )
-        if data.dtype == np.uint16:
-            return data, dtypes.int32
-        return data, dtypes.from_numpy_dtype(data.dtype)
+        return data, _dtype_of(data)
     if isinstance(data, np.generic):
         return np.asarray(data), dtypes.from_numpy_dtype(data.dtype)
     if isinstance(data, (list, tuple, range)):
@@ -129,6 +122,22 @@ def _host_data(data: Any) -> tuple[np.ndarray, dtype]:
     if isinstance(data, str):
         raise TypeError("new(): invalid data type 'str'")
     raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+
+
+def _dtype_of(array: np.ndarray) -> dtype:
+    """The dtype of an array's elements; an error in PyTorch's words where its memory is odd."""
+    if array.dtype.byteorder == ">":
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. Conversion "
+            "between byte orders is currently not supported."
+        )
+    if array.size and any(s < 0 for s in array.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not currently supported. (You can probably work around this by making a "
+            "copy of your array  with array.copy().) "
+        )
+    return dtypes.from_numpy_dtype(array.dtype)
 
 
 def _joint_dtype(data: Any, array: np.ndarray) -> dtype:
@@ -247,10 +256,7 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Device = None) -> T
     return tensor(data, dtype=dtype, device=device)
 
 
-asarray = as_tensor
-
-
-def from_numpy(ndarray: np.ndarray) -> Tensor:
+def from_numpy(ndarray: np.ndarray, dtype: dtype | None = None) -> Tensor:
     """A tensor over the array's memory: a write on one side is seen on the other.
 
     >>> import cresset as torch, numpy as np
@@ -262,19 +268,8 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    d = dtypes.from_numpy_dtype(ndarray.dtype)
-    if ndarray.dtype.byteorder == ">":
-        raise ValueError(
-            "given numpy array has byte order different from the native byte order. Conversion "
-            "between byte orders is currently not supported."
-        )
+    d = dtype or _dtype_of(ndarray)
     item = ndarray.itemsize
-    if any(s < 0 for s in ndarray.strides) and ndarray.size:
-        raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative "
-            "strides are not currently supported. (You can probably work around this by making a "
-            "copy of your array  with array.copy().) "
-        )
     if any(s % item for s in ndarray.strides):
         raise ValueError(
             "given numpy array strides not a multiple of the element byte size. Copy the numpy "
@@ -292,7 +287,10 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
             stacklevel=2,
         )
     shape = Size(ndarray.shape)
-    if ndarray.flags.c_contiguous:
+    if ndarray.size == 0:
+        buffer = ndarray.reshape(-1)
+        stride = tuple(s // item for s in ndarray.strides)
+    elif ndarray.flags.c_contiguous:
         buffer = ndarray.reshape(-1)
         stride = contiguous_stride(shape)
     else:
@@ -302,14 +300,6 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     storage = Storage(d, buffer.size, CPU, buffer)
     storage.export()
     return wrap(storage, make_spec(d, shape, stride, 0, CPU))
-
-
-def frombuffer(
-    buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False
-) -> Tensor:
-    """A tensor over an object that has the buffer protocol, sharing its memory."""
-    result = from_numpy(np.frombuffer(buffer, dtype.np, count, offset))
-    return finish(result, requires_grad)
 
 
 # -- from a value ----------------------------------------------------------------------------------
@@ -625,8 +615,8 @@ def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: Device = None,
 
 
 TORCH = (
-    "as_tensor", "asarray", "complex=complex_", "empty", "empty_like", "empty_strided",
-    "eye", "frombuffer", "from_numpy", "full", "full_like", "ones",
+    "as_tensor", "complex=complex_", "empty", "empty_like", "empty_strided",
+    "eye", "from_numpy", "full", "full_like", "ones",
     "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like",
 )  # fmt: skip
 METHODS = ("new_empty", "new_full", "new_ones", "new_tensor", "new_zeros")

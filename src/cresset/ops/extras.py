@@ -69,20 +69,6 @@ def __array_wrap__(
     return from_numpy(array)
 
 
-def __dlpack__(self: Tensor, **options: Any) -> Any:
-    """The memory for another library, shared."""
-    if self._requires_grad:
-        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-    array = self.numpy()
-    self._storage.export(forever=True)
-    return array.__dlpack__()
-
-
-def __dlpack_device__(self: Tensor) -> tuple[int, int]:
-    """(kCPU, 0)."""
-    return (1, 0)
-
-
 def untyped_storage(self: Tensor) -> Any:
     """The storage object behind the tensor."""
     return self._storage
@@ -190,5 +176,5 @@ METHODS = (
     "volatile", "fill_diagonal_", "sum_to_size", "apply_", "map_", "narrow_copy",
     "split_with_sizes", "is_same_size",
     "pin_memory", "is_pinned", "share_memory_", "is_shared", "new", "resize", "detach_",
-    "__array_wrap__", "__dlpack__", "__dlpack_device__", "untyped_storage",
+    "__array_wrap__", "untyped_storage",
 )  # fmt: skip

@@ -12,10 +12,10 @@ from cresset.tensor import Tensor
 #: The family modules, in the order in which later ones may build on earlier ones.
 FAMILIES = (
     "inplace", "pointwise", "math", "rounding", "binary", "compare", "select", "softmax",
-    "activation", "creation", "ranges", "cast", "view", "reduce", "aggregate", "extremes", "scan",
-    "special", "sort", "counting", "quantile", "vector_norm", "index", "gather", "join", "matmul",
-    "addmm", "einsum", "linalg", "factor", "matrix_norm", "solvers", "conv", "pool", "norm",
-    "loss", "pair_loss", "embedding", "random", "rnn", "resize", "extras",
+    "activation", "creation", "exchange", "ranges", "cast", "view", "reduce", "aggregate",
+    "extremes", "scan", "special", "sort", "counting", "quantile", "vector_norm", "index",
+    "gather", "join", "matmul", "addmm", "einsum", "linalg", "factor", "matrix_norm", "solvers",
+    "conv", "pool", "norm", "loss", "pair_loss", "embedding", "random", "rnn", "resize", "extras",
 )  # fmt: skip
 
 #: Everything that ``torch.name`` offers from the families.

@@ -20,7 +20,7 @@ def reduced_dims(dim: Any, ndim: int) -> tuple[int, ...]:
     """The dimensions to reduce, sorted; all of them for None or an empty list."""
     if dim is None:
         return tuple(range(ndim))
-    if isinstance(dim, int):
+    if isinstance(dim, int) or hasattr(dim, "__index__"):
         return (wrap_dim(dim, ndim),) if ndim else (() if wrap_dim(dim, 0) == 0 else ())
     dims = [wrap_dim(d, ndim) for d in dim]
     if len(set(dims)) != len(dims):

@@ -1,5 +1,5 @@
-"""``torch.utils``: data loading and checkpointing."""
+"""``torch.utils``: data loading, checkpointing, sharing memory."""
 
-from cresset.utils import checkpoint, data
+from cresset.utils import checkpoint, data, dlpack
 
-__all__ = ["checkpoint", "data"]
+__all__ = ["checkpoint", "data", "dlpack"]
