@@ -265,14 +265,19 @@ def test_writes_into_regions():
     assert "write" not in fallbacks(seen)
 
 
-def test_a_slice_of_an_lstm_has_its_gradients():
+@pytest.mark.parametrize("size", [4, 16, 37])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_recurrent_cells_and_their_gradients(kind, size, batch):
     def program():
-        net = torch.nn.LSTM(5, 4)
-        y, _ = net(torch.randn(6, 3, 5))
+        net = getattr(torch.nn, kind)(5, size)
+        y, _ = net(torch.randn(6, *batch, 5))
         (y * torch.randn(y.shape)).sum().backward()
         return [y.tolist(), *[p.grad.tolist() for p in net.parameters()]]
 
-    assert_close(run_both(program), rtol=1e-4, atol=1e-4)
+    seen = run_both(program)
+    assert_close(seen, rtol=1e-4, atol=1e-4)
+    assert not [name for name in fallbacks(seen) if name.endswith("_cell")]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -1,9 +1,9 @@
 """From a plan's steps to the parts of a native plan: kernels, segments, places in memory.
 
-The stages in order: neighbours that become one step (``fusion.py``); a lowering per step
-(``lowerings.py``); which values stay in the arena and where (``memory.py``); whether threads are
-worth it and how each kernel is cut; the text of kernels (``code.py``) and segments
-(``segments.py``); machine code (``host.py``).
+The stages in order: steps that need not be (``simplify.py``); neighbours that become one step
+(``fusion.py``); a lowering per step (``lowerings.py``); which values stay in the arena and where
+(``memory.py``); whether threads are worth it and how each kernel is cut; the text of kernels
+(``code.py``) and segments (``segments.py``); machine code (``host.py``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cresset.compiler.host import Module, vector_bytes
 from cresset.compiler.lowerings import lower
 from cresset.compiler.memory import LINE, arrange
 from cresset.compiler.segments import Invocation, Use, segment, waits
+from cresset.compiler.simplify import simplify
 from cresset.compiler.step import Lowering
 from cresset.core.modes import PROCESS
 from cresset.core.plan import Plan, Program, Step
@@ -105,7 +106,7 @@ def build(program: Program, plan: Plan, apart: bool = False) -> Built | None:
 class _Builder:
     def __init__(self, program: Program, plan: Plan, apart: bool) -> None:
         self.live = set(program.live)
-        self.steps = fuse(plan.steps, self.live)
+        self.steps = fuse(simplify(plan.steps, self.live, dict(plan.constants)), self.live)
         self.dead = set(program.dead_inputs)
         self.apart = apart
         lanes = vector_bytes() // 4

@@ -104,7 +104,7 @@ def fuse(steps: list[Step], live: Iterable[int]) -> list[Step]:
         result.append(
             draft.step([s for s in draft.slots if s in kept or users.get(s, set()) - inside])
         )
-    return _with_frees(result, steps)
+    return _with_frees(result, kept)
 
 
 def _gather(draft: _Draft, steps: list[Step], start: int, done: set[int]) -> list[int]:
@@ -127,16 +127,15 @@ def _gather(draft: _Draft, steps: list[Step], start: int, done: set[int]) -> lis
     return taken
 
 
-def _with_frees(steps: list[Step], before: list[Step]) -> list[Step]:
+def _with_frees(steps: list[Step], live: set[int]) -> list[Step]:
     """The steps with the frees where each slot is used for the last time now."""
-    dying = {slot for step in before for slot in step.frees}
-    frees: list[list[int]] = [[] for _ in steps]
-    for i in range(len(steps) - 1, -1, -1):
-        step = steps[i]
+    seen = set(live)
+    frees: list[tuple[int, ...]] = []
+    for step in reversed(steps):
         used = [slot for slot, _ in step.outs] + [slot for slot, _, _ in step.operands]
-        frees[i] = [slot for slot in dict.fromkeys(used) if slot in dying]
-        dying.difference_update(used)
-    return [step._replace(frees=tuple(f)) for step, f in zip(steps, frees, strict=True)]
+        frees.append(tuple(slot for slot in dict.fromkeys(used) if slot not in seen))
+        seen.update(used)
+    return [step._replace(frees=f) for step, f in zip(steps, frees[::-1], strict=True)]
 
 
 class _Draft:

@@ -1,12 +1,12 @@
-"""Products of small and skinny matrices: the sums of a block of outputs stay in vector registers.
+"""Products of matrices: the sums of a block of outputs stay in vector registers.
 
 Two kernels, by how the right operand lies. *Rows*: its rows are contiguous, so a vector holds
 neighbouring outputs of one row, and every step of k multiplies a piece of a row of the right with
 one number of the left. *Dots*: both operands are contiguous along k, so a vector runs along k, and
-the lanes are added up at the end, many sums at once by halving.
+the lanes are added up at the end, many sums at once by halving. A right operand that is contiguous
+along k is turned over first where the left has rows enough to make up for it.
 
-Larger products go to BLAS, which packs its operands first; below some tens of millions of
-multiplications that costs more than it saves.
+Very large products go to BLAS, which packs its operands for the caches.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from typing import NamedTuple
 from cresset.compiler.code import Code
 from cresset.compiler.host import vector_registers
 
-#: Multiplications up to which these kernels beat BLAS.
-_MOST = 64 << 20
+#: Multiplications up to which these kernels beat BLAS (measured up to 1024 x 1024 x 1024).
+_MOST = 2 << 30
+#: Rows of the left operand from which it pays to turn the right one over.
+_WORTH_TURNING = 64
+#: Bytes of the right operand that may be gone through again for every block of rows.
+_AGAIN = 512 << 10
 #: Bytes of the left operand that dot products may read again for every few columns.
 _NEAR = 400 << 10
 
@@ -38,7 +42,30 @@ def takes(a: Matrix, b: Matrix) -> bool:
         return False
     if b.across == 1 or n == 1:
         return True
-    return b.down == 1 and a.across == 1 and m * k * 4 <= _NEAR
+    return b.down == 1 and ((a.across == 1 and m * k * 4 <= _NEAR) or turns(a, b))
+
+
+def turns(a: Matrix, b: Matrix) -> bool:
+    """Whether the right operand is to be turned over, into rows one behind the other."""
+    return b.down == 1 and 1 not in (b.across, b.shape[1]) and a.shape[0] >= _WORTH_TURNING
+
+
+def turned(b: Matrix, pointer: str) -> Matrix:
+    """The right operand once it lies at ``pointer`` in rows."""
+    return Matrix(pointer, b.shape, b.shape[1], 1)
+
+
+def turn(c: Code, kind: str, b: Matrix, target: str, lanes: int) -> None:
+    """Write the right operand's rows, a vector of neighbouring columns at a time."""
+    k, n = b.shape
+    for block, last in c.blocks(n // lanes, bool(n % lanes)):
+        used = n % lanes if last else lanes
+        j = c.times(block, lanes)
+        column = c.at(kind, b.pointer, c.times(j, b.across))
+        with c.loop(k) as p:
+            values = c.gather(kind, lanes, used, b.across, c.at(kind, column, p))
+            place = c.at(kind, target, c.plus(c.times(p, n), j))
+            c.masked_store(kind, lanes, used, values, place)
 
 
 def room() -> int:
@@ -58,11 +85,17 @@ def multiply(
 
 def pieces(a: Matrix, b: Matrix, lanes: int) -> int:
     """Into how many parts the outer loop of the kernel can be cut."""
-    (m, _), n = a.shape, b.shape[1]
+    (m, k), n = a.shape, b.shape[1]
     if b.across == 1 or n == 1:
-        wide, _ = _row_block(m, n, lanes)
-        return -(-n // (wide * lanes))
+        wide, tall = _row_block(m, n, lanes)
+        down, across = -(-m // tall), -(-n // (wide * lanes))
+        return down if _by_rows(down, across, k, n) else across
     return -(-n // _DOT_COLUMNS)
+
+
+def _by_rows(down: int, across: int, k: int, n: int) -> bool:
+    """Whether the outer loop goes down the rows: there are few columns to share."""
+    return down > across and k * n * 4 <= _AGAIN
 
 
 def _row_block(m: int, n: int, lanes: int) -> tuple[int, int]:
@@ -85,28 +118,29 @@ def _rows(c: Code, kind: str, a: Matrix, b: Matrix, out: str, bias: str | None, 
     wide, tall = _row_block(m, n, lanes)
     step = wide * lanes
     whole = n // step * step
+    ends = [min(lanes, n - whole - j) for j in range(0, n - whole, lanes)]
+    down, across = (m // tall, bool(m % tall)), (n // step, bool(ends))
 
-    def column(j: str, used: list[int]) -> None:
-        right = b._replace(pointer=c.at(kind, b.pointer, j))
-        target = c.at(kind, out, j)
+    def block(i: str, low: bool, j: str, right: bool) -> None:
+        i, j = c.times(i, tall), c.times(j, step)
+        left = a._replace(pointer=c.at(kind, a.pointer, c.times(i, a.down)))
         start = None if bias is None else c.at(kind, bias, j)
-        rows = m // tall * tall
-        if rows:
-            with c.loop(rows, tall) as i:
-                left = a._replace(pointer=c.at(kind, a.pointer, c.times(i, a.down)))
-                _row_sums(c, kind, left, right, c.at(kind, target, c.times(i, n)), start, lanes,
-                          used, tall, k, n)  # fmt: skip
-        if rows < m:
-            left = a._replace(pointer=c.at(kind, a.pointer, rows * a.down))
-            _row_sums(c, kind, left, right, c.at(kind, target, rows * n), start, lanes, used,
-                      m - rows, k, n)  # fmt: skip
+        _row_sums(
+            c, kind, left, b._replace(pointer=c.at(kind, b.pointer, j)),
+            c.at(kind, out, c.plus(c.times(i, n), j)), start, lanes,
+            ends if right else [lanes] * wide, m % tall if low else tall, k, n,
+        )  # fmt: skip
 
-    last = [min(lanes, n - whole - j) for j in range(0, n - whole, lanes)]
-    for j, is_last in c.blocks(whole // step, bool(last)):
-        if is_last:
-            column(str(whole), last)
-        else:
-            column(c.times(j, step), [lanes] * wide)
+    if _by_rows(sum(down), sum(across), k, n):
+        for i, low in c.blocks(*down):
+            with c.uncut():
+                for j, right in c.blocks(*across):
+                    block(i, low, j, right)
+    else:
+        for j, right in c.blocks(*across):
+            with c.uncut():
+                for i, low in c.blocks(*down):
+                    block(i, low, j, right)
 
 
 def _row_sums(

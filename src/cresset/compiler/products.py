@@ -1,4 +1,4 @@
-"""Matrix products: own kernels for small ones, calls of SciPy's BLAS for large ones.
+"""Matrix products: own kernels (``matmul.py``), calls of SciPy's BLAS for very large ones.
 
 BLAS counts columns first, so a row-major product ``C = A B`` is asked for as ``C' = B' A'``. A
 transposed operand costs nothing: its layout is one of the two that BLAS takes.
@@ -7,7 +7,7 @@ transposed operand costs nothing: its layout is one of the two that BLAS takes.
 from __future__ import annotations
 
 from cresset.compiler.code import Code
-from cresset.compiler.matmul import Matrix, multiply, pieces, takes
+from cresset.compiler.matmul import Matrix, multiply, pieces, takes, turn, turned, turns
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
 
@@ -51,34 +51,50 @@ def _base(c: Code, a: Array) -> str:
     return c.at("float", a.pointer, a.spec.offset)
 
 
-def _matrix(c: Code, a: Array) -> Matrix:
+def _matrix(a: Array) -> Matrix:
     rows, columns = a.spec.shape
-    return Matrix(_base(c, a), (rows, columns), *a.spec.stride)
+    return Matrix("", (rows, columns), *a.spec.stride)
 
 
-def _pieces(a: tuple, a_stride: tuple, b: tuple, b_stride: tuple, lanes: int) -> int:
-    left, right = Matrix("", a, *a_stride), Matrix("", b, *b_stride)
-    return pieces(left, right, lanes) if takes(left, right) else 1
+def _own(
+    x: Array, left: Matrix, w: Array, right: Matrix, bias: Array | None, out: Array, lanes: int
+) -> Lowering:
+    """The product by the kernels of ``matmul.py``."""
+    (m, k), n = left.shape, right.shape[1]
+    flips = turns(left, right)
+    near = turned(right, "%shared") if flips else right
+
+    def prepare(c: Code) -> None:
+        turn(c, "float", right._replace(pointer=_base(c, w)), "%shared", lanes)
+
+    def emit(c: Code) -> None:
+        start = None if bias is None else _base(c, bias)
+        other = near if flips else near._replace(pointer=_base(c, w))
+        a = left._replace(pointer=_base(c, x))
+        multiply(c, "float", a, other, out.pointer, start, lanes)
+
+    return Lowering(
+        emit, pieces=pieces(left, near, lanes), flops=2 * m * n * k,
+        prepare=prepare if flips else None, shared=4 * n * k if flips else 0,
+    )  # fmt: skip
 
 
 def lower_mm(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
     if not _float(*operands, *outs) or not outs[0].spec.compact:
         return None
+    a, b = operands
+    if takes(_matrix(a), _matrix(b)):
+        return _own(a, _matrix(a), b, _matrix(b), None, outs[0], lanes)
     layouts = [_layout(a) for a in operands]
     if None in layouts:
         return None
-    (m, k), (_, n) = operands[0].spec.shape, operands[1].spec.shape
+    (m, k), n = a.spec.shape, b.spec.shape[1]
 
     def emit(c: Code) -> None:
-        left, right = (_matrix(c, x) for x in operands)
-        if takes(left, right):
-            multiply(c, "float", left, right, outs[0].pointer, None, lanes)
-            return
-        a, b = [(_base(c, x), *lay) for x, lay in zip(operands, layouts, strict=True)]  # type: ignore[misc]
-        _gemm(c, m, n, k, a, b, outs[0].pointer, "0.0")
+        left, right = [(_base(c, x), *lay) for x, lay in zip(operands, layouts, strict=True)]  # type: ignore[misc]
+        _gemm(c, m, n, k, left, right, outs[0].pointer, "0.0")
 
-    cut = _pieces((m, k), operands[0].spec.stride, (k, n), operands[1].spec.stride, lanes)
-    return Lowering(emit, pieces=cut, flops=2 * m * n * k)
+    return Lowering(emit, flops=2 * m * n * k)
 
 
 def lower_bmm(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
@@ -92,7 +108,9 @@ def lower_bmm(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
     def matrix(x: Array, pointer: str) -> Matrix:
         return Matrix(pointer, tuple(x.spec.shape[1:]), *x.spec.stride[1:])
 
-    if not takes(matrix(a, ""), matrix(b, "")):
+    left, right = matrix(a, ""), matrix(b, "")
+    flips = turns(left, right)
+    if not takes(left, right):
         return None
 
     def emit(c: Code) -> None:
@@ -102,9 +120,14 @@ def lower_bmm(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
             )
             target = c.at("float", outs[0].pointer, c.times(i, m * n))
             with c.uncut():
+                if flips:
+                    turn(c, "float", right, "%scratch", lanes)
+                    right = turned(right, "%scratch")
                 multiply(c, "float", left, right, target, None, lanes)
 
-    return Lowering(emit, pieces=batch, flops=2 * batch * m * n * k)
+    return Lowering(
+        emit, scratch=4 * n * k if flips else 0, pieces=batch, flops=2 * batch * m * n * k
+    )
 
 
 def lower_linear(
@@ -120,18 +143,15 @@ def lower_linear(
         return None
     n, k = w.spec.shape
     m = x.spec.numel // k
+    left, right = Matrix("", (m, k), k, 1), Matrix("", (k, n), 1, k)
+    if takes(left, right):
+        return _own(x, left, w, right, bias, outs[0], lanes)
 
     def emit(c: Code) -> None:
         out = outs[0].pointer
-        left = Matrix(_base(c, x), (m, k), k, 1)
-        right = Matrix(_base(c, w), (k, n), 1, k)
-        if takes(left, right):
-            multiply(c, "float", left, right, out, _base(c, bias), lanes)
-            return
         with c.loop(m) as i, c.loop(n) as j:
             value = c.load("float", _base(c, bias), j)
             c.store("float", value, out, c.plus(c.times(i, n), j))
         _gemm(c, m, n, k, (_base(c, x), "n", k), (_base(c, w), "t", k), out, "1.0")
 
-    cut = _pieces((m, k), (k, 1), (k, n), (1, k), lanes)
-    return Lowering(emit, pieces=cut, flops=2 * m * n * k)
+    return Lowering(emit, flops=2 * m * n * k)

@@ -18,7 +18,7 @@ from cresset.core.call import Call
 _LOWEST = "0xFFF0000000000000"
 
 
-class _Rows:
+class Rows:
     """Emits loops over the vectors of rows of one length."""
 
     def __init__(self, c: Code, kind: str, size: int, lanes: int) -> None:
@@ -79,7 +79,8 @@ def _along_rows(call: Call, *arrays: Array) -> bool:
     )
 
 
-def _lanes(a: Array, lanes: int) -> int:
+def vector_lanes(a: Array, lanes: int) -> int:
+    """How many elements of the array's dtype a register holds; ``lanes`` of them are float32."""
     return lanes if a.spec.dtype.name == "float32" else lanes // 2
 
 
@@ -112,7 +113,7 @@ def _softmax(
     kind = TYPES[x.spec.dtype.name]
 
     def emit(c: Code) -> None:
-        rows = _Rows(c, kind, size, _lanes(x, lanes))
+        rows = Rows(c, kind, size, vector_lanes(x, lanes))
         with c.share(count) as row:
             source, target = (_line(c, kind, a, row, size) for a in (x, out))
             top = rows.fold(
@@ -155,7 +156,7 @@ def lower_log_softmax_backward(
     kind = TYPES[g.spec.dtype.name]
 
     def emit(c: Code) -> None:
-        rows = _Rows(c, kind, size, _lanes(g, lanes))
+        rows = Rows(c, kind, size, vector_lanes(g, lanes))
         with c.share(count) as row:
             gradients, values, target = (_line(c, kind, a, row, size) for a in (g, y, out))
             total = rows.fold(
