@@ -11,6 +11,7 @@ import warnings
 from typing import Any
 
 from cresset import dtypes
+from cresset.ops import dropout as _drop
 from cresset.ops.activation import (
     celu,
     elu,
@@ -46,11 +47,9 @@ from cresset.ops.conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
-from cresset.ops.creation import empty, empty_strided
 from cresset.ops.einsum import bilinear
 from cresset.ops.elementwise import C_NAMES
 from cresset.ops.embedding import embedding, embedding_bag, one_hot
-from cresset.ops.inplace import assign
 from cresset.ops.join import pad, pixel_shuffle, pixel_unshuffle
 from cresset.ops.loss import (
     cosine_embedding_loss,
@@ -109,6 +108,7 @@ from cresset.ops.pool import (
 )
 from cresset.ops.resize import fold, grid_sample, interpolate, unfold, upsample
 from cresset.ops.select import threshold
+from cresset.ops.view import squeeze, unsqueeze
 from cresset.tensor import Tensor
 
 __all__ = [
@@ -163,24 +163,6 @@ def _check_p(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
-def _noise(x: Tensor, shape: tuple[int, ...], keep: float) -> Tensor:
-    """Bernoulli(keep) / keep: the mask that dropout multiplies by."""
-    spec = x._spec
-    if shape == spec.shape and not spec.contiguous and spec.memory_order() is not None:
-        noise = empty_strided(shape, spec.stride, dtype=spec.dtype, device=spec.device)
-    else:
-        noise = empty(shape, dtype=spec.dtype, device=spec.device)
-    noise.bernoulli_(keep)  # type: ignore[attr-defined]
-    return noise if keep == 0 else noise.div_(keep)  # type: ignore[attr-defined]
-
-
-def _drop(x: Tensor, shape: Any, p: float, inplace: bool) -> Tensor:
-    if p == 0 or x.numel() == 0:
-        return x if inplace else mul(x, 1.0) if x._requires_grad else x.clone()  # type: ignore[attr-defined]
-    result = mul(x, _noise(x, tuple(shape), 1 - p) if p < 1 else 0.0)
-    return assign(x, result) if inplace else result
-
-
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Elements set to zero with probability ``p``, the others divided by 1 - p (in training).
 
@@ -189,36 +171,50 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     tensor([1., 1., 1.])
     """
     _check_p(p)
-    return _drop(input, input._spec.shape, p, inplace) if training else input
+    if not isinstance(input, Tensor):
+        raise TypeError(
+            f"dropout(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}"
+        )
+    return _drop.dropout_(input, p, training) if inplace else _drop.dropout(input, p, training)
 
 
 def _feature_dropout(
-    x: Tensor, p: float, training: bool, inplace: bool, dims: tuple[int, int], name: str
+    x: Tensor, p: float, training: bool, inplace: bool, batched: bool = True
 ) -> Tensor:
-    """Whole channels dropped; an input of the smaller dimension is a single sample."""
-    _check_p(p)
-    ndim = x.ndim
-    if ndim not in dims:
-        warnings.warn(
-            f"{name}: Received a {ndim}-D input to {name}, which is deprecated and will result in "
-            f"an error in a future release. To retain the behavior and silence this warning, please "  # noqa: E501
-            f"use dropout instead.",
-            UserWarning,
-            stacklevel=3,
-        )
-    if not training:
+    """Whole channels dropped; without a batch the channels come first."""
+    if batched:
+        drop = _drop.feature_dropout_ if inplace else _drop.feature_dropout
+        return drop(x, p, training)
+    single = unsqueeze(x, 0)
+    if inplace:
+        _drop.feature_dropout_(single, p, training)
         return x
-    shape = x._spec.shape
-    if ndim == dims[0]:
-        return _drop(x, (shape[0],) + (1,) * (ndim - 1), p, inplace)
-    return _drop(x, tuple(shape[:2]) + (1,) * (ndim - 2), p, inplace)
+    return squeeze(_drop.feature_dropout(single, p, training), 0)
+
+
+def _odd_dims(name: str, ndim: int, spatial: int) -> None:
+    warnings.warn(
+        f"{name}: Received a {ndim}-D input to {name}, which is deprecated and will result in an "
+        "error in a future release. To retain the behavior and silence this warning, please use "
+        f"dropout instead. Note that {name} exists to provide channel-wise dropout on inputs with "
+        f"{spatial} spatial dimensions, a channel dimension, and an optional batch dimension (i.e. "
+        f"{spatial + 1}D or {spatial + 2}D inputs).",
+        stacklevel=3,
+    )
 
 
 def dropout1d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
     """Whole channels of (n, c, l) or (c, l) inputs dropped."""
-    return _feature_dropout(input, p, training, inplace, (2, 3), "dropout1d")
+    _check_p(p)
+    if input.dim() not in (2, 3):
+        raise RuntimeError(
+            f"dropout1d: Expected 2D or 3D input, but received a {input.dim()}D input. Note that "
+            "dropout1d exists to provide channel-wise dropout on inputs with 1 spatial dimension, "
+            "a channel dimension, and an optional batch dimension (i.e. 2D or 3D inputs)."
+        )
+    return _feature_dropout(input, p, training, inplace, input.dim() == 3)
 
 
 def dropout2d(
@@ -226,7 +222,9 @@ def dropout2d(
 ) -> Tensor:
     """Whole channels of (n, c, h, w) inputs dropped (Tompson et al., 2015)."""
     _check_p(p)
-    if input.ndim == 3:
+    if input.dim() not in (3, 4):
+        _odd_dims("dropout2d", input.dim(), 2)
+    elif input.dim() == 3:
         warnings.warn(
             "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout "
             "behavior is desired - input is interpreted as shape (N, C, L), where C is the channel "
@@ -236,45 +234,32 @@ def dropout2d(
             UserWarning,
             stacklevel=2,
         )
-        return _feature_dropout(input, p, training, inplace, (2, 3), "dropout2d")
-    return _feature_dropout(input, p, training, inplace, (3, 4), "dropout2d")
+    return _feature_dropout(input, p, training, inplace)
 
 
 def dropout3d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
     """Whole channels of (n, c, d, h, w) inputs dropped."""
-    return _feature_dropout(input, p, training, inplace, (4, 5), "dropout3d")
-
-
-def _alpha_drop(x: Tensor, shape: Any, p: float, inplace: bool) -> Tensor:
-    """Dropout that keeps mean 0 and variance 1 of self-normalising activations."""
-    alpha = 1.7580993408473766
-    keep = 1 - p
-    a = 1.0 / math.sqrt((alpha * alpha * p + 1) * keep) if keep else 0.0
-    noise = x.detach().new_empty(tuple(shape)).bernoulli_(keep)  # type: ignore[attr-defined]
-    shift = noise.sub(1).mul_(alpha * a).add_(alpha * a * p)
-    result = mul(x, noise.mul(a)) + shift  # type: ignore[operator]
-    return assign(x, result) if inplace else result
+    _check_p(p)
+    if input.dim() not in (4, 5):
+        _odd_dims("dropout3d", input.dim(), 3)
+    return _feature_dropout(input, p, training, inplace, input.dim() == 5)
 
 
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
                   inplace: bool = False) -> Tensor:  # fmt: skip
     """Dropout for self-normalising networks (Klambauer et al., 2017)."""
     _check_p(p)
-    if not training or p == 0:
-        return input
-    return _alpha_drop(input, input._spec.shape, p, inplace)
+    return (_drop.alpha_dropout_ if inplace else _drop.alpha_dropout)(input, p, training)
 
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
                           inplace: bool = False) -> Tensor:  # fmt: skip
     """``alpha_dropout`` of whole channels."""
     _check_p(p)
-    if not training or p == 0:
-        return input
-    shape = tuple(input._spec.shape[:2]) + (1,) * (input.ndim - 2)
-    return _alpha_drop(input, shape, p, inplace)
+    drop = _drop.feature_alpha_dropout_ if inplace else _drop.feature_alpha_dropout
+    return drop(input, p, training)
 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10,

@@ -15,7 +15,8 @@ FAMILIES = (
     "activation", "creation", "exchange", "ranges", "cast", "view", "reduce", "aggregate",
     "extremes", "scan", "special", "sort", "counting", "quantile", "vector_norm", "index",
     "gather", "join", "matmul", "addmm", "einsum", "linalg", "factor", "matrix_norm", "solvers",
-    "conv", "pool", "norm", "loss", "pair_loss", "embedding", "random", "rnn", "resize", "extras",
+    "conv", "pool", "norm", "loss", "pair_loss", "embedding", "random", "dropout", "rnn", "resize",
+    "extras",
 )  # fmt: skip
 
 #: Everything that ``torch.name`` offers from the families.
