@@ -49,7 +49,10 @@ class dtype:
         return {complex64: float32, complex128: float64}.get(self, self)
 
     def to_complex(self) -> dtype:
-        return {float64: complex128, float32: complex64, float16: complex64}.get(self, complex64)
+        if self.category < FLOAT:
+            kind = self.torch_type.removesuffix("Tensor")
+            raise RuntimeError(f"Unknown Complex ScalarType for {kind}")
+        return complex128 if self in (float64, complex128) else complex64
 
 
 bool_ = dtype("bool", BOOL, np.bool_, np.bool_, "BoolTensor")
@@ -155,12 +158,22 @@ def of_number(value_category: int) -> dtype:
     return bool_ if value_category == BOOL else int64
 
 
+def expect_dtype(name: str, given: Any, argument: str = "type", position: int = 1) -> dtype:
+    """``given`` if it is a dtype; else TypeError in PyTorch's words for function ``name``."""
+    if not isinstance(given, dtype):
+        kind = type(given).__name__
+        raise TypeError(
+            f"{name}(): argument '{argument}' (position {position}) must be torch.dtype, not {kind}"
+        )
+    return given
+
+
 class finfo:
     """Limits of a floating-point type, as ``numpy.finfo``: bits, eps, max, min, tiny,
     resolution."""
 
     def __init__(self, type: dtype | None = None) -> None:
-        d = _default[0] if type is None else type
+        d = _default[0] if type is None else expect_dtype("finfo", type)
         if d.category < FLOAT:
             raise TypeError(
                 f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle "
@@ -175,10 +188,15 @@ class finfo:
         else:
             info = np.finfo(d.np)
             self.eps, self.max, self.tiny = float(info.eps), float(info.max), float(info.tiny)
-            self.resolution = float(info.resolution)
+            self.resolution = float(f"1e-{info.precision}")
             self.smallest_subnormal = float(info.smallest_subnormal)
         self.min = -self.max
         self.smallest_normal = self.tiny
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, finfo) and other.dtype == self.dtype
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return (
@@ -192,6 +210,8 @@ class iinfo:
     """Limits of an integer type: bits, max, min."""
 
     def __init__(self, type: dtype) -> None:
+        if expect_dtype("iinfo", type) is bool_:
+            raise TypeError("torch.bool is not supported by torch.iinfo")
         if type.category != INT:
             raise TypeError(
                 f"torch.iinfo() requires an integer input type. Use torch.finfo to handle "
@@ -200,6 +220,11 @@ class iinfo:
         info = np.iinfo(type.np)
         self.dtype, self.bits = type.name, info.bits
         self.min, self.max = int(info.min), int(info.max)
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, iinfo) and other.dtype == self.dtype
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"

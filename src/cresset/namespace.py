@@ -9,7 +9,7 @@ from cresset.core.call import forget_calls
 from cresset.core.modes import PROCESS
 from cresset.core.spec import number_spec
 from cresset.device import set_default_device
-from cresset.dtypes import dtype
+from cresset.dtypes import dtype, expect_dtype
 from cresset.ops.registry import result_dtype
 from cresset.tensor import Tensor
 
@@ -63,7 +63,9 @@ def set_default_dtype(d: dtype) -> None:
     >>> torch.set_default_dtype(torch.float32)
     """
     if not isinstance(d, dtype):
-        raise TypeError("invalid dtype object")
+        raise TypeError(
+            "invalid dtype object: only floating-point types are supported as the default type"
+        )
     if not d.is_floating_point:
         raise TypeError("only floating-point types are supported as the default type")
     dtypes.set_default_dtype_unchecked(d)
@@ -78,12 +80,14 @@ def set_default_tensor_type(t: Any) -> None:
     short = short.removeprefix("cuda.")
     found = next((d for d in dtypes.ALL if d.torch_type == short), None)
     if found is None:
-        raise TypeError(f"invalid type object: {name}")
+        raise AttributeError(f"module 'torch' has no attribute '{short}'")
     set_default_dtype(found)
 
 
 def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype that holds both."""
+    expect_dtype("promote_types", type1, "type1", 1)
+    expect_dtype("promote_types", type2, "type2", 2)
     return dtypes.promote(type1, type2)
 
 
@@ -95,7 +99,8 @@ def result_type(tensor1: Any, tensor2: Any) -> dtype:
 
 def can_cast(from_: dtype, to: dtype) -> bool:
     """Whether PyTorch allows the conversion in place: never to a lower kind of number."""
-    return from_.category <= to.category
+    expect_dtype("can_cast", from_, "from_", 1)
+    return from_.category <= expect_dtype("can_cast", to, "to", 2).category
 
 
 class _Threads:

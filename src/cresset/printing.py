@@ -56,7 +56,7 @@ def set_printoptions(
     >>> torch.set_printoptions(profile='default')
     """
     if profile is not None:
-        for name, value in _PROFILES[profile].items():
+        for name, value in _PROFILES.get(profile, {}).items():
             setattr(OPTIONS, name, value)
     for name, value in (
         ("precision", precision), ("threshold", threshold), ("edgeitems", edgeitems),
@@ -89,13 +89,13 @@ class _Formatter:
         if flat.size:
             size = np.abs(flat.astype(np.float64))
             self._choose(flat.tolist(), float(size.min()), float(size.max()))
-        if OPTIONS.sci_mode is not None:
-            self.sci_mode = OPTIONS.sci_mode
 
     def _choose(self, values: list[float], least: float, most: float) -> None:
         self.int_mode = all(v == math.ceil(v) for v in values)
         wide = most / least > 1000.0 or most > 1.0e8
         self.sci_mode = wide if self.int_mode else wide or least < 1.0e-4
+        if OPTIONS.sci_mode is not None:
+            self.sci_mode = OPTIONS.sci_mode
         sci = self.sci_mode
         for v in values:
             if sci:
