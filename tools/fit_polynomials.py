@@ -98,6 +98,10 @@ def _erf(z: mp.mpf) -> mp.mpf:
     return mp.erf(r) / r - 1
 
 
+def _log_erfc(a: mp.mpf) -> mp.mpf:
+    return mp.log(mp.erfc(a))
+
+
 #: a of the tail's variable t = (a - TAIL) / (a + TAIL).
 TAIL = 2.0
 
@@ -128,7 +132,9 @@ TABLE: list[tuple] = [
     ("ATAN", "(atan(x) - x) / x**3 over z = x**2, x to tan(pi / 8)", _atan, (_TINY, 0.1717),
      lambda z: z, {"short": 5, "double": 11}),
     ("ERF", "erf(x) / x - 1 over z = x**2, x to 1", _erf, (_TINY, 1.0),
-     lambda z: mp.mpf(1), {"short": 7, "double": 13}),
+     lambda z: mp.mpf(1), {"float": 6, "short": 7, "double": 13}),
+    ("ERF_FAR", "log(erfc(a)), a from 1 to 4: erf(a) = 1 - exp of it", _log_erfc, (0.999, 4.0),
+     lambda a: mp.erfc(a), {"float": 7}),
     ("ERFC", "exp(a**2) erfc(a) (a + 2) over t = (a - 2) / (a + 2), a to 27.6",
      _erfc, (-1.0, (27.6 - TAIL) / (27.6 + TAIL)), lambda t: 1 / _erfc(t), {"double": 26}),
     ("ERFC_NEAR", "the same, a to 10.6", _erfc, (-1.0, (10.6 - TAIL) / (10.6 + TAIL)),

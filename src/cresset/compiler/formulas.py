@@ -7,6 +7,7 @@ last place. Python numbers among the operands are ``Number``: the same in every 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -56,7 +57,13 @@ def _relu(params: tuple, x: Lanes) -> Lanes:
 
 
 def _gelu(params: tuple, x: Lanes) -> Lanes:
-    return vectormath.gelu_tanh(x) if params[0] == "tanh" else vectormath.gelu(x)
+    """In float32 as the kernel has it; far out the precise form would cost four times as much."""
+    if x.element == "double":
+        return vectormath.gelu_tanh(x) if params[0] == "tanh" else vectormath.gelu(x)
+    if params[0] == "tanh":
+        inner = (x + x * 0.044715 * x * x) * math.sqrt(2 / math.pi)
+        return x * 0.5 * (vectormath.FUNCTIONS["tanh"](inner) + 1.0)
+    return x * 0.5 * (vectormath.FUNCTIONS["erf"](x * math.sqrt(0.5)) + 1.0)
 
 
 def _hardtanh(params: tuple, x: Lanes, low: Lanes, high: Lanes) -> Lanes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from cresset.compiler.vectormath import polynomials
 from cresset.compiler.vectormath.exponential import (
+    exp,
     power_of_two,
     reduce,
     scale,
@@ -68,13 +69,21 @@ def _complement(whole: float, tail: Pair, n: Lanes) -> Pair:
 
 def erf(x: Lanes) -> Lanes:
     if x.element == "float":
-        return erf(x.wide()).narrow()
+        return _erf_single(x)
     a = at_most(abs(x), 7.0)
     z = a * a
     near = fma(x, polynomial(z, polynomials.ERF[x.precision]), x)
     total, rest = _complement(1.0, *_tail((a, a.constant(0.0)), exact_product(a, a)))
     # The sign also makes -0.0 of -0.0.
     return select(a < 1.0, near, total + rest).with_sign_of(x)
+
+
+def _erf_single(x: Lanes) -> Lanes:
+    """From 1 on ``1 - exp(R(a))``: what is subtracted is small, so its digits count for little."""
+    a = at_most(abs(x), 4.0)
+    near = fma(x, polynomial(a * a, polynomials.ERF["float"]), x)
+    far = 1.0 - exp(polynomial(a, polynomials.ERF_FAR["float"]))
+    return select(a < 1.0, near, far).with_sign_of(x)
 
 
 def erfc(x: Lanes) -> Lanes:
