@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 from cresset import dtypes
@@ -151,10 +152,34 @@ class SyncBatchNorm(_BatchNorm):
 
     dims = (2, 3, 4, 5)
 
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
+        affine: bool = True, track_running_stats: bool = True, process_group: Any = None,
+        device: Any = None, dtype: Any = None, *, bias: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype,
+                         bias=bias)  # fmt: skip
+        self.process_group = process_group
+
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
-        """Returns the module: statistics are those of this process."""
-        return module
+        """A copy of the tree in which every batch normalisation is a ``SyncBatchNorm``.
+
+        Parameters and statistics are shared with the original.
+        """
+        made = module
+        if isinstance(module, _BatchNorm):
+            made = cls(
+                module.num_features, module.eps, module.momentum, module.affine,
+                module.track_running_stats, process_group, bias=module.bias is not None,
+            )  # fmt: skip
+            if module.affine:
+                made.weight, made.bias = module.weight, module.bias
+            made.running_mean, made.running_var = module.running_mean, module.running_var
+            made.num_batches_tracked, made.training = module.num_batches_tracked, module.training
+        for name, child in module.named_children():
+            made.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return made
 
 
 class _InstanceNorm(_NormBase):
@@ -174,6 +199,7 @@ class _InstanceNorm(_NormBase):
                 f"expected {self.dims[0]}D or {self.dims[1]}D input (got {input.dim()}D input)"
             )
         single = input.dim() == self.dims[0]
+        self._check_features(input, 0 if single else 1)
         x = input.unsqueeze(0) if single else input  # type: ignore[attr-defined]
         y = F.instance_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias,
@@ -181,6 +207,20 @@ class _InstanceNorm(_NormBase):
             0.0 if self.momentum is None else self.momentum, self.eps,
         )  # fmt: skip
         return y.squeeze(0) if single else y  # type: ignore[attr-defined]
+
+    def _check_features(self, input: Tensor, dim: int) -> None:
+        if input.size(dim) == self.num_features:
+            return
+        if self.affine:
+            raise ValueError(
+                f"expected input's size at dim={dim} to match num_features ({self.num_features}), "
+                f"but got: {input.size(dim)}."
+            )
+        warnings.warn(
+            f"input's size at dim={dim} does not match num_features. You can silence this warning "
+            "by not passing in num_features, which is not used because affine=False",
+            stacklevel=3,
+        )
 
 
 class InstanceNorm1d(_InstanceNorm):

@@ -9,21 +9,59 @@ formulas. With x' = (x - mean) * rstd over the normalised dimensions D (m elemen
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.modes import THREAD
 from cresset.core.tape import derived
-from cresset.ops.inplace import assign
+from cresset.ops.inplace import assign, scalar_name
 from cresset.ops.pointwise import add, div, mul, pow, sub
-from cresset.ops.reduce import mean, var
+from cresset.ops.reduce import mean
 from cresset.ops.reduce import sum as sum_
 from cresset.ops.registry import Op, Tensor, apply
 from cresset.ops.view import reshape
 
+_BOTH = "running_mean and running_var must either both be None or neither be None"
+
+
+def not_differentiable(op: str, argument: str) -> RuntimeError:
+    """The error about an operand that has no derivative but requires one."""
+    return RuntimeError(
+        f"The function '{op}' is not differentiable with respect to argument '{argument}'. This "
+        "input cannot have requires_grad True."
+    )
+
 
 def rsqrt(x: Tensor) -> Tensor:
     return pow(x, -0.5)
+
+
+# -- dtypes ----------------------------------------------------------------------------------------
+
+
+def _wide(x: Tensor, kernel: str, parameters: Sequence[Tensor]) -> Tensor:
+    """The input in the parameters' dtype: half types may have float32 parameters.
+
+    Raises in PyTorch's words for other mixtures. Called where bodies are traced: once per shape.
+    """
+    d = x._spec.dtype
+    if d.category != dtypes.FLOAT:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{scalar_name(d)}'")
+    if all(p._spec.dtype is d for p in parameters):
+        return x
+    if any(p._spec.dtype is not dtypes.float32 for p in parameters):
+        raise RuntimeError("mixed dtype (CPU): expect parameter to have scalar type of Float")
+    if d.itemsize != 2:
+        raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
+    return x.to(dtypes.float32)  # type: ignore[attr-defined]
+
+
+def _like(y: Tensor, x: Tensor) -> Tensor:
+    """``y`` in the dtype of ``x``."""
+    d = x._spec.dtype
+    return y if y._spec.dtype is d else y.to(d)  # type: ignore[attr-defined]
 
 
 # -- batch -----------------------------------------------------------------------------------------
@@ -37,6 +75,8 @@ def _per_channel(v: Tensor, ndim: int) -> Tensor:
 def _batch_norm_body(x: Tensor, *rest: Any) -> tuple:
     """Operands: x, [weight, bias], eps. Outputs: y, batch mean, reciprocal deviation."""
     *affine, eps, _ = rest
+    given = x
+    x = _wide(x, "batch_norm", affine)
     ndim = len(x._spec.shape)
     dims = (0, *range(2, ndim))
     centre = mean(x, dims, True)
@@ -45,7 +85,7 @@ def _batch_norm_body(x: Tensor, *rest: Any) -> tuple:
     y = mul(centred, rstd)
     if affine:
         y = add(mul(y, _per_channel(affine[0], ndim)), _per_channel(affine[1], ndim))
-    return y, reshape(centre, (-1,)), reshape(rstd, (-1,))
+    return _like(y, given), reshape(centre, (-1,)), reshape(rstd, (-1,))
 
 
 def _batch_norm_grad(n: Any, g: Tensor, gm: Any, gr: Any, x: Tensor, *saved: Any) -> tuple:
@@ -53,6 +93,9 @@ def _batch_norm_grad(n: Any, g: Tensor, gm: Any, gr: Any, x: Tensor, *saved: Any
     needs = n.needs
     if g is None:
         return (None,) * len(needs)
+    given = x
+    if centre._spec.dtype is not x._spec.dtype:
+        g, x = (v.to(centre._spec.dtype) for v in (g, x))
     if THREAD.grad:
         # Differentiable in x: the statistics are recomputed from it.
         ndim = len(x._spec.shape)
@@ -67,8 +110,8 @@ def _batch_norm_grad(n: Any, g: Tensor, gm: Any, gr: Any, x: Tensor, *saved: Any
     else:
         parts = apply(BATCH_NORM_GRAD, (g, x, centre, rstd, *weights), ((True,) * 3,))
     if len(needs) == 2:
-        return parts[0], None
-    return parts[0], parts[1], parts[2], None
+        return _like(parts[0], given), None
+    return _like(parts[0], given), parts[1], parts[2], None
 
 
 def _norm_grad_body(g: Tensor, x: Tensor, centre: Tensor, rstd: Tensor, *rest: Any) -> tuple:
@@ -94,11 +137,13 @@ BATCH_NORM_AFFINE = Op("native_batch_norm", None, body=_batch_norm_body, vjp=_ba
 
 def _eval_norm_body(x: Tensor, centre: Tensor, variance: Tensor, *rest: Any) -> Tensor:
     *affine, eps = rest
+    given = x
+    x = _wide(x, "batch_norm", (centre, variance, *affine))
     ndim = len(x._spec.shape)
     y = mul(sub(x, _per_channel(centre, ndim)), rsqrt(add(_per_channel(variance, ndim), eps)))
     if affine:
         y = add(mul(y, _per_channel(affine[0], ndim)), _per_channel(affine[1], ndim))
-    return y
+    return _like(y, given)
 
 
 #: Normalisation by given statistics, by how many operands there are.
@@ -126,10 +171,17 @@ def batch_norm(
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {input.shape}"
         )
+    if training and (running_mean is None) != (running_var is None):
+        raise ValueError(_BOTH)
     for v, name in ((running_mean, "running_mean"), (running_var, "running_var"),
                     (weight, "weight"), (bias, "bias")):  # fmt: skip
-        if v is not None and v._spec.numel != shape[1]:
+        if v is None:
+            if not training and name.startswith("running"):
+                raise RuntimeError(f"{name} must be defined in evaluation mode")
+        elif v._spec.numel != shape[1]:
             raise RuntimeError(f"{name} should contain {shape[1]} elements not {v._spec.numel}")
+        elif v._requires_grad and THREAD.grad and name.startswith("running"):
+            raise not_differentiable("native_batch_norm", name)
     if (weight is None) != (bias is None):
         like = weight if weight is not None else bias
         assert like is not None
@@ -137,8 +189,6 @@ def batch_norm(
         bias = like.new_zeros(like.shape) if bias is None else bias  # type: ignore[attr-defined]
     affine = () if weight is None else (weight, bias)
     if not training:
-        if running_mean is None or running_var is None:
-            raise RuntimeError("running_mean and running_var must be defined in evaluation mode")
         operands = (input, running_mean, running_var, *affine, eps)
         return apply(BATCH_NORM_EVAL[len(operands)], operands)
     op = BATCH_NORM_AFFINE if affine else BATCH_NORM
@@ -174,6 +224,8 @@ RUNNING = Op("batch_norm_running", None, body=_running_body, multi=True)
 def _layer_norm_body(x: Tensor, *rest: Any) -> tuple:
     """Operands: x, [weight, [bias]], eps; param: how many trailing dimensions."""
     *affine, eps, count = rest
+    given = x
+    x = _wide(x, "LayerNormKernelImpl", affine)
     dims = tuple(range(-count, 0))
     centre = mean(x, dims, True)
     centred = sub(x, centre)
@@ -183,7 +235,7 @@ def _layer_norm_body(x: Tensor, *rest: Any) -> tuple:
         y = mul(y, affine[0])
     if len(affine) > 1:
         y = add(y, affine[1])
-    return y, centre, rstd
+    return _like(y, given), centre, rstd
 
 
 def _layer_norm_grad(n: Any, g: Tensor, gm: Any, gr: Any, x: Tensor, *saved: Any) -> tuple:
@@ -192,6 +244,9 @@ def _layer_norm_grad(n: Any, g: Tensor, gm: Any, gr: Any, x: Tensor, *saved: Any
     affine = len(n.needs) - 2
     if g is None:
         return (None,) * len(n.needs)
+    given = x
+    if centre._spec.dtype is not x._spec.dtype:
+        g, x = (v.to(centre._spec.dtype) for v in (g, x))
     if THREAD.grad:
         dims = tuple(range(-count, 0))
         centre = mean(x, dims, True)
@@ -200,7 +255,7 @@ def _layer_norm_grad(n: Any, g: Tensor, gm: Any, gr: Any, x: Tensor, *saved: Any
         parts = _layer_norm_grad_body(g, x, centre, rstd, *weights, count, affine)
     else:
         parts = apply(LAYER_NORM_GRAD, (g, x, centre, rstd, *weights), (count, affine))
-    return (*parts, None)
+    return (_like(parts[0], given), *parts[1:], None)
 
 
 def _layer_norm_grad_body(g: Tensor, x: Tensor, centre: Tensor, rstd: Tensor, *rest: Any) -> tuple:
@@ -242,11 +297,7 @@ def layer_norm(
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     have = tuple(input._spec.shape)
     if have[len(have) - len(shape) :] != shape or not shape:
-        inner = "".join(f", {n}" for n in shape)
-        raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*{inner}], but got "
-            f"input of size{list(have)}"
-        )
+        raise _wrong_rows(shape, have, ", ")
     for v, name in ((weight, "weight"), (bias, "bias")):
         if v is not None and tuple(v._spec.shape) != shape:
             raise RuntimeError(
@@ -259,17 +310,39 @@ def layer_norm(
     return apply(LAYER_NORM[len(affine)], (input, *affine, eps), (len(shape),))[0]
 
 
+def _wrong_rows(shape: tuple, have: tuple, before: str) -> RuntimeError:
+    if not shape:
+        return RuntimeError(
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
+            "element, but got normalized_shape = []"
+        )
+    inner = before + ", ".join(map(str, shape))
+    return RuntimeError(
+        f"Given normalized_shape={list(shape)}, expected input with shape [*{inner}], but got "
+        f"input of size{list(have)}"
+    )
+
+
 def rms_norm(
     input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
     """``x / sqrt(mean(x ** 2) + eps) * weight`` over the trailing dimensions."""
-    from cresset import dtypes
-
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    have = tuple(input._spec.shape)
+    if have[len(have) - len(shape) :] != shape or not shape:
+        raise _wrong_rows(shape, have, "")
+    if weight is not None and tuple(weight._spec.shape) != shape:
+        raise RuntimeError(
+            "Expected weight to be of same shape as normalized_shape, but got weight of shape "
+            f"{list(weight.shape)} and normalized_shape = {list(shape)}"
+        )
+    if input._spec.dtype.category < dtypes.FLOAT:
+        name = scalar_name(input._spec.dtype)
+        raise NotImplementedError(f"\"rms_norm\" not implemented for '{name}'")
     dims = tuple(range(-len(shape), 0))
     tiny = dtypes.finfo(input.dtype).eps if eps is None else eps
     y = mul(input, rsqrt(add(mean(mul(input, input), dims, True), tiny)))
-    return y if weight is None else mul(y, weight)
+    return y if weight is None else _like(mul(y, weight), input)
 
 
 # -- group and instance ----------------------------------------------------------------------------
@@ -286,20 +359,49 @@ def group_norm(
             f"Expected at least 2 dimensions for input tensor but received {len(shape)}"
         )
     n, c = shape[:2]
-    if num_groups <= 0:
-        raise RuntimeError(f"num groups should be greater than 0, but got {num_groups}")
+    # What PyTorch counts here, for 0 groups too.
+    sizes = [n * c // num_groups, num_groups, *shape[2:]]
+    if math.prod((sizes[0], *shape[2:])) == 1:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {sizes}"
+        )
+    if num_groups < 0:
+        raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
     if c % num_groups:
         raise RuntimeError(
             f"Expected number of channels in input to be divisible by num_groups, but got input of "
             f"shape {list(shape)} and num_groups={num_groups}"
         )
-    flat = reshape(input, (n, num_groups, math.prod(shape[1:]) // num_groups))
+    for v, name in ((weight, "weight"), (bias, "bias")):
+        if v is not None and tuple(v._spec.shape) != (c,):
+            shown = [0] if weight is None else list(weight.shape)
+            raise RuntimeError(
+                f"Expected {name} to be a vector of size equal to the number of channels in input, "
+                f"but got {name} of shape {shown} and input of shape {list(shape)}"
+            )
+    operands = tuple(v for v in (input, weight, bias) if v is not None)
+    given = (weight is not None, bias is not None)
+    return apply(GROUP_NORM[len(operands)], (*operands, eps), (num_groups, *given))
+
+
+def _group_norm_body(x: Tensor, *rest: Any) -> Tensor:
+    """Operands: x, [weight], [bias], eps; params: groups, which of the two are given."""
+    *affine, eps, groups, weighted, biased = rest
+    shape = x._spec.shape
+    wide = _wide(x, "GroupNormKernelImpl", affine)
+    flat = reshape(wide, (shape[0], groups, math.prod(shape[1:]) // groups))
     y = reshape(apply(LAYER_NORM[0], (flat, eps), (1,))[0], shape)
-    if weight is not None:
-        y = mul(y, _per_channel(weight, len(shape)))
-    if bias is not None:
-        y = add(y, _per_channel(bias, len(shape)))
-    return y
+    if weighted:
+        y = mul(y, _per_channel(affine[0], len(shape)))
+    if biased:
+        y = add(y, _per_channel(affine[-1], len(shape)))
+    return _like(y, x)
+
+
+GROUP_NORM = {
+    n: Op("native_group_norm", None, body=_group_norm_body, vjp=derived, save=tuple(range(n + 1)))
+    for n in (1, 2, 3)
+}
 
 
 def instance_norm(
@@ -307,31 +409,37 @@ def instance_norm(
     weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """Normalise each channel of each sample by its own statistics: input (n, c, ...)."""
+    """Normalise each channel of each sample by its own statistics: input (n, c, ...).
+
+    It is batch normalisation of one sample with n * c channels.
+    """
     shape = input._spec.shape
     n, c = shape[:2]
-    if not use_input_stats:
-        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    if math.prod(shape[2:]) == 1:
-        raise ValueError(
-            f"Expected more than 1 spatial element when training, got input size {input.shape}"
+    if use_input_stats:
+        if math.prod(shape[2:]) == 1:
+            raise ValueError(
+                f"Expected more than 1 spatial element when training, got input size {input.shape}"
+            )
+        if (running_mean is None) != (running_var is None):
+            raise ValueError(_BOTH)
+    elif running_mean is None or running_var is None:
+        raise RuntimeError(
+            "Expected running_mean and running_var to be defined when use_input_stats is false"
         )
-    flat = reshape(input, (n * c, math.prod(shape[2:])))
-    y = reshape(apply(LAYER_NORM[0], (flat, eps), (1,))[0], shape)
-    if running_mean is not None and running_var is not None:
+    rows = [
+        None if v is None else v.repeat(n)  # type: ignore[attr-defined]
+        for v in (running_mean, running_var, weight, bias)
+    ]
+    flat = reshape(input, (1, n * c, *shape[2:]))
+    y = reshape(batch_norm(flat, *rows, use_input_stats, momentum, eps), shape)
+    if use_input_stats and running_mean is not None and running_var is not None:
         grad, THREAD.grad = THREAD.grad, False
         try:
-            spatial = tuple(range(2, len(shape)))
-            batch_mean = mean(mean(input, spatial), 0)
-            batch_var = mean(var(input, spatial), 0)
-            assign(running_mean, add(mul(running_mean, 1 - momentum), mul(batch_mean, momentum)))
-            assign(running_var, add(mul(running_var, 1 - momentum), mul(batch_var, momentum)))
+            for kept, moved in zip((running_mean, running_var), rows, strict=False):
+                assert moved is not None
+                assign(kept, mean(reshape(moved, (n, c)), 0))
         finally:
             THREAD.grad = grad
-    if weight is not None:
-        y = mul(y, _per_channel(weight, len(shape)))
-    if bias is not None:
-        y = add(y, _per_channel(bias, len(shape)))
     return y
 
 
@@ -345,7 +453,8 @@ def local_response_norm(
     shape = input._spec.shape
     if len(shape) < 3:
         raise ValueError(
-            f"Expected 3D or higher dimensionality input (got {len(shape)} dimensions)"
+            "Expected 3D or higher dimensionality                          input (got "
+            f"{len(shape)} dimensions)"
         )
     squares = reshape(mul(input, input), (shape[0], 1, shape[1], -1))
     squares = pad(squares, (0, 0, size // 2, (size - 1) // 2))
