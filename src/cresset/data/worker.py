@@ -1,12 +1,14 @@
-"""Worker processes: what runs in them, and how tensors cross the border.
+"""Worker processes: what runs in them.
 
-A worker gets (number, indices) and answers (number, batch). Tensors travel as NumPy arrays by
-pickle protocol 5; an exception travels as its type and formatted traceback.
+A worker gets (number, indices) and answers (number, batch) through a pipe of its own (see
+``handover``). An exception travels as its type and formatted traceback. A worker whose parent has
+died ends within seconds.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import queue
 import random
 import signal
@@ -16,14 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from cresset import dtypes
-from cresset.core.plan import to_bfloat16
-from cresset.ops.creation import from_host
+from cresset.core.modes import PROCESS
+from cresset.data import handover
 from cresset.ops.random import manual_seed
-from cresset.tensor import Tensor
+
+#: How often a waiting worker looks whether its parent is alive.
+_LOOK = 5.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class WorkerInfo:
     """What ``get_worker_info`` tells inside a worker."""
 
@@ -31,6 +34,8 @@ class WorkerInfo:
     num_workers: int
     seed: int
     dataset: Any
+    rng: Any = None
+    worker_method: str | None = "multiprocessing"
 
 
 _info: WorkerInfo | None = None
@@ -41,61 +46,25 @@ def get_worker_info() -> WorkerInfo | None:
     return _info
 
 
-class _Packed:
-    """A tensor on its way between processes."""
-
-    def __init__(self, x: Tensor) -> None:
-        self.values = np.ascontiguousarray(x.detach()._host())
-        self.dtype = x.dtype
-        self.requires_grad = x._requires_grad
-
-    def tensor(self) -> Tensor:
-        values = self.values
-        if self.dtype is dtypes.bfloat16:
-            values = to_bfloat16(np, values)
-        return from_host(values, self.dtype, _cpu(), self.requires_grad)
-
-
-def _cpu() -> Any:
-    from cresset.device import CPU
-
-    return CPU
-
-
-def pack(data: Any) -> Any:
-    """Replace tensors inside containers by what can be pickled."""
-    return _map(data, Tensor, _Packed)
-
-
-def unpack(data: Any) -> Any:
-    """The inverse of ``pack``."""
-    return _map(data, _Packed, _Packed.tensor)
-
-
-def _map(data: Any, kind: type, function: Any) -> Any:
-    if isinstance(data, kind):
-        return function(data)
-    if type(data) is dict:
-        return {k: _map(v, kind, function) for k, v in data.items()}
-    if isinstance(data, tuple) and hasattr(data, "_fields"):
-        return type(data)(*(_map(v, kind, function) for v in data))
-    if type(data) in (list, tuple):
-        return type(data)(_map(v, kind, function) for v in data)
-    return data
-
-
 class WorkerError:
     """An exception caught in a worker, to be raised again in the main process."""
 
     def __init__(self, error: BaseException, worker: int) -> None:
-        self.kind = type(error)
+        self.kind: type[BaseException] = type(error)
+        self.name = self.kind.__name__
+        try:
+            pickle.dumps(self.kind)
+        except Exception:  # a class made inside a function: the main process cannot have it
+            self.kind = RuntimeError
         self.text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         self.where = f"in DataLoader worker process {worker}"
 
     def raise_again(self) -> None:
-        message = f"Caught {self.kind.__name__} {self.where}.\nOriginal {self.text}"
+        message = f"Caught {self.name} {self.where}.\nOriginal {self.text}"
         if self.kind is KeyError:
             raise KeyError(_Plain(message))
+        if getattr(self.kind, "message", None):
+            raise self.kind(message=message)  # type: ignore[call-arg]
         try:
             error = self.kind(message)
         except Exception:
@@ -119,54 +88,64 @@ class Done:
 
 def run(
     worker: int, count: int, dataset: Any, iterable: bool, auto_collation: bool, collate_fn: Any,
-    drop_last: bool, base_seed: int, init: Any, tasks: Any, results: Any, parent: int,
+    drop_last: bool, base_seed: int, init: Any, tasks: Any, pipe: Any, other_end: Any,
+    parent: int,
 ) -> None:  # fmt: skip
     """The main loop of a worker process."""
     global _info
+    other_end.close()  # inherited by a fork; with it open, the parent's death would go unnoticed
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    PROCESS.set_threads(1)
     seed = base_seed + worker
     random.seed(seed)
     manual_seed(seed)
     np.random.seed(_numpy_seed(base_seed, worker))
     _info = WorkerInfo(worker, count, seed, dataset)
+
+    def fetcher() -> Fetcher:
+        return Fetcher(dataset, iterable, auto_collation, collate_fn, drop_last)
+
     failure: WorkerError | None = None
-    fetcher: Any = None
     try:
         if init is not None:
             init(worker)
+        fetch = fetcher().fetch
     except Exception as error:
         failure = WorkerError(error, worker)
     try:
-        while True:
-            try:
-                task = tasks.get(timeout=5.0)
-            except queue.Empty:
-                if os.getppid() != parent:
-                    return
-                continue
-            if task is None:
-                return
+        while (task := _next_task(tasks, parent)) is not None:
             number, indices = task
-            if number == "again":
-                fetcher = None
-                results.put(("again", worker))
-                continue
-            if failure is not None:
-                results.put((number, failure))
-                failure = None
-                continue
+            data: Any = None
             try:
-                if fetcher is None:
-                    fetcher = Fetcher(dataset, iterable, auto_collation, collate_fn, drop_last)
-                data = pack(fetcher.fetch(indices))
-            except StopIteration:
-                data = Done(worker)
+                if number == "again":
+                    fetch = fetcher().fetch
+                elif failure is not None:
+                    data = failure
+                else:
+                    data = fetch(indices)
             except Exception as error:
-                data = WorkerError(error, worker)
-            results.put((number, data))
-    finally:
-        results.cancel_join_thread() if os.getppid() != parent else None
-        results.close()
+                if isinstance(error, StopIteration) and iterable:
+                    data = Done(worker)
+                else:
+                    data = WorkerError(error, worker)
+            try:
+                parts = handover.packed(data)
+            except Exception as error:
+                parts = handover.packed(WorkerError(error, worker))
+            handover.send(pipe, number, parts, parent)
+            del data, parts
+    except (BrokenPipeError, ConnectionResetError):
+        return  # the main process has left the loop, or has died
+
+
+def _next_task(tasks: Any, parent: int) -> Any:
+    """What to do next; None at the end or when the parent is gone."""
+    while True:
+        try:
+            return tasks.get(timeout=_LOOK)
+        except queue.Empty:
+            if os.getppid() != parent:
+                return None
 
 
 def _numpy_seed(base_seed: int, worker: int) -> np.ndarray:
@@ -187,9 +166,12 @@ class Fetcher:
             drop_last,
         )
         self.iterator = iter(dataset) if iterable else None
+        self.ended = False
 
     def fetch(self, indices: Any) -> Any:
         """The batch for ``indices`` (for a stream: the next ``len(indices)`` samples)."""
+        if self.ended:
+            raise StopIteration
         if self.iterator is not None:
             if not self.auto:
                 return self.collate(next(self.iterator))
@@ -198,6 +180,7 @@ class Fetcher:
                 try:
                     samples.append(next(self.iterator))
                 except StopIteration:
+                    self.ended = True
                     break
             if not samples or (self.drop_last and len(samples) < len(indices)):
                 raise StopIteration
