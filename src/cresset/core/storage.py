@@ -36,6 +36,10 @@ class Storage:
     exported: bool = False
     #: The address was given out, so results must land in this very buffer.
     home: bool = False
+    #: The ``SharedMemory`` that holds the buffer, if other processes see it.
+    shared_memory: Any = None
+    #: In page-locked memory.
+    pinned: bool = False
     #: What went wrong when the pending value was computed.
     error: BaseException | None = None
 

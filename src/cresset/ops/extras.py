@@ -1,4 +1,4 @@
-"""Small methods of the tensor object: old names, pinning, exchange with other libraries."""
+"""Small methods of the tensor object: old names, exchange with other libraries."""
 
 from __future__ import annotations
 
@@ -10,24 +10,6 @@ import numpy as np
 from cresset.ops.cast import cast
 from cresset.ops.creation import empty, from_numpy, tensor
 from cresset.ops.registry import Tensor
-
-
-def pin_memory(self: Tensor, device: Any = None) -> Tensor:
-    """Host memory is all alike here: the tensor itself."""
-    return self
-
-
-def is_pinned(self: Tensor, device: Any = None) -> bool:
-    return False
-
-
-def share_memory_(self: Tensor) -> Tensor:
-    """Accepted: data workers hand tensors over by themselves."""
-    return self
-
-
-def is_shared(self: Tensor) -> bool:
-    return False
 
 
 def new(self: Tensor, *args: Any, device: Any = None) -> Tensor:
@@ -175,6 +157,6 @@ TORCH = ("narrow_copy", "split_with_sizes", "is_same_size", "is_signed", "get_de
 METHODS = (
     "volatile", "fill_diagonal_", "sum_to_size", "apply_", "map_", "narrow_copy",
     "split_with_sizes", "is_same_size",
-    "pin_memory", "is_pinned", "share_memory_", "is_shared", "new", "resize", "detach_",
+    "new", "resize", "detach_",
     "__array_wrap__", "untyped_storage",
 )  # fmt: skip

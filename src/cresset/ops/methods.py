@@ -16,7 +16,7 @@ FAMILIES = (
     "extremes", "scan", "special", "sort", "counting", "quantile", "vector_norm", "index",
     "gather", "join", "matmul", "addmm", "einsum", "linalg", "factor", "matrix_norm", "solvers",
     "conv", "pool", "norm", "loss", "pair_loss", "embedding", "random", "dropout", "rnn", "resize",
-    "extras",
+    "extras", "sharing",
 )  # fmt: skip
 
 #: Everything that ``torch.name`` offers from the families.

@@ -12,7 +12,6 @@ import ctypes
 import mmap
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +27,8 @@ def anonymous_file(size: int) -> int:
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("cresset", os.MFD_CLOEXEC)
     else:
+        import tempfile
+
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
     try:
