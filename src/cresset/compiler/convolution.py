@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from cresset.compiler import channels
 from cresset.compiler.code import Code
 from cresset.compiler.host import vector_registers
 from cresset.compiler.step import Array, Lowering
@@ -71,10 +72,14 @@ def lower_forward(
         return None
     (n, ch, h, w), (o, _, kh, kw) = operands[0].spec.shape, operands[1].spec.shape
     ph, pw = geometry.padding
+    oh, ow = outs[0].spec.shape[2:]
+    if channels.suits(o, ch, ow, 4):
+        return channels.lower_forward(
+            _sizes(operands[0], operands[1], geometry, (oh, ow)), operands, outs[0], lanes
+        )
     shape = _Shape(
-        n, ch, h + 2 * ph, w + 2 * pw, o, (kh, kw), geometry.dilation, geometry.stride,
-        *outs[0].spec.shape[2:],
-    )  # fmt: skip
+        n, ch, h + 2 * ph, w + 2 * pw, o, (kh, kw), geometry.dilation, geometry.stride, oh, ow
+    )
     frame = ch * shape.h * shape.w if ph or pw else 0
 
     def emit(c: Code) -> None:
@@ -89,6 +94,14 @@ def lower_forward(
             forward(c, shape, image, weights, bias, target, lanes)
 
     return Lowering(emit, scratch=frame * 4, pieces=n, flops=_flops(shape))
+
+
+def _sizes(x: Array, w: Array, geometry: Any, out: tuple[int, int]) -> channels.Sizes:
+    """The convolution as ``channels.py`` wants it; ``x`` and ``w`` have the shapes."""
+    (n, ch, h, width), (o, _, kh, kw) = x.spec.shape, w.spec.shape
+    return channels.Sizes(
+        n, ch, h, width, o, (kh, kw), geometry.stride, geometry.padding, geometry.dilation, out
+    )
 
 
 def _flops(s: _Shape) -> int:
@@ -242,6 +255,12 @@ def lower_input(
     (n, o, oh, ow), (_, ch, kh, kw) = g.spec.shape, w.spec.shape
     h, width = outs[0].spec.shape[2:]
     (ph, pw), (dh, dw), (sh, sw) = geometry.padding, geometry.dilation, geometry.stride
+    # Gaps of zeros cost more than turning does, unless a tap is all there is to a wide row.
+    gaps = max(geometry.stride) > 1 and (kh * kw > 1 or width <= 16)
+    if channels.suits(ch, o, width, _WIDEST if gaps else 4):
+        return channels.lower_input(
+            _sizes(outs[0], w, geometry, (oh, ow)), operands, outs[0], lanes
+        )
     top, left = dh * (kh - 1) - ph, dw * (kw - 1) - pw
     if top < 0 or left < 0:
         return None
@@ -285,6 +304,10 @@ def lower_weight(
     (n, o, oh, ow), (_, ch, h, w) = g.spec.shape, x.spec.shape
     kernel = tuple(call.params[0][2:])
     ph, pw = geometry.padding
+    if channels.suits(o, ch, ow, 8):
+        return channels.lower_weight(
+            _sizes(x, outs[0], geometry, (oh, ow)), operands, outs[0], lanes
+        )
     if kernel[1] > 12:
         return None
     shape = _Shape(
