@@ -15,6 +15,7 @@ from cresset.device import device
 from cresset.nn.module import Module
 from cresset.ops.join import cat
 from cresset.ops.view import reshape
+from cresset.runtime import current
 from cresset.tensor import Tensor
 
 
@@ -86,13 +87,17 @@ def _empty(table: Any, owner: Module) -> Any:
     return {} if type(table) is dict else type(table)(owner, {})
 
 
-def parallel_apply(modules: list[Module], inputs: list, kwargs: list) -> list:
+def parallel_apply(
+    modules: list[Module], inputs: list, kwargs: list, devices: list[device] | None = None
+) -> list:
     """Run each module on its inputs, in threads; the first error is raised again."""
     results: list[Any] = [None] * len(modules)
     grad = THREAD.grad
+    # Code in the module that says just ``cuda`` means the device of its part.
+    indices = [d.index or 0 for d in devices] if devices else [current.index] * len(modules)
 
     def work(i: int) -> None:
-        THREAD.grad = grad
+        THREAD.grad, current.index = grad, indices[i]
         try:
             results[i] = modules[i](*inputs[i], **kwargs[i])
         except Exception as error:
@@ -140,7 +145,7 @@ class DataParallel(Module):
         if len(self.devices) == 1:
             return self.module(*parts[0], **options[0])
         copies = replicate(self.module, self.devices[: len(parts)])
-        outputs = parallel_apply(copies, parts, options[: len(parts)])
+        outputs = parallel_apply(copies, parts, options[: len(parts)], self.devices)
         target = self.output_device
         return gather(
             outputs, device("cuda", target) if isinstance(target, int) else target, self.dim

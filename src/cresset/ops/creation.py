@@ -23,12 +23,16 @@ Device = device | str | int | None
 
 
 def resolve_device(where: Device) -> device:
-    """A device with its index filled in; the default device for None."""
+    """A device with its index filled in; the default device for None.
+
+    RuntimeError if it is not there.
+    """
     found = get_default_device() if where is None else device(where)
     if found.type == "cuda" and found.index is None:
         from cresset.runtime import current
 
         found = device("cuda", current.index)
+    backend_of(found)
     return found
 
 

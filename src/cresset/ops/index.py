@@ -29,7 +29,7 @@ from cresset.ops.masks import argwhere as argwhere
 from cresset.ops.masks import masked_scatter as masked_scatter
 from cresset.ops.masks import masked_select as masked_select
 from cresset.ops.masks import nonzero as nonzero
-from cresset.ops.registry import Op, Result, Tensor, apply, broadcast_shapes
+from cresset.ops.registry import CPU, Op, Result, Tensor, apply, broadcast_shapes
 from cresset.ops.view import reshape, select, slice_dim, unsqueeze, view_as_shape
 from cresset.tensor import view_of
 
@@ -222,6 +222,11 @@ def _as_index(item: Any, where: Any) -> Tensor:
         item = cast(item, dtypes.int64)
     elif d is not dtypes.int64 and d is not dtypes.bool_:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    if item.device is not CPU and item.device is not where:
+        raise RuntimeError(
+            "indices should be either on cpu or on the same device as the indexed tensor "
+            f"({where})"
+        )
     return move(item, where)
 
 

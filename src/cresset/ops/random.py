@@ -99,7 +99,14 @@ def fork_rng(devices: Any = None, enabled: bool = True, **unused: Any) -> Iterat
 
 
 def _pick(generator: Generator | None, where: Any) -> Generator:
-    return generator_of(where) if generator is None else generator
+    if generator is None:
+        return generator_of(where)
+    if generator.device.type != where.type:
+        raise RuntimeError(
+            f"Expected a '{where.type}' device type for generator but found "
+            f"'{generator.device.type}'"
+        )
+    return generator
 
 
 # -- making ----------------------------------------------------------------------------------------
@@ -379,17 +386,19 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 # -- filling ---------------------------------------------------------------------------------------
 
 
-def _fill(self: Tensor, values: np.ndarray) -> Tensor:
+def _fill(self: Tensor, values: np.ndarray, grad_name: str) -> Tensor:
     """Write samples in memory order: a dense tensor is filled along its storage, as in PyTorch."""
     spec = self._spec
     coded = encode(values, spec.dtype)
     order = None if spec.contiguous else spec.memory_order()
     if order is None:
-        return assign(self, from_host(coded.reshape(spec.shape), spec.dtype, spec.device))
+        return assign(
+            self, from_host(coded.reshape(spec.shape), spec.dtype, spec.device), grad_name
+        )
     laid = coded.reshape([spec.shape[d] for d in order])
     back = [order.index(d) for d in range(len(order))]
     fresh = from_host(laid, spec.dtype, spec.device)
-    return assign(self, fresh.permute(back).clone())  # type: ignore[attr-defined]
+    return assign(self, fresh.permute(back).clone(), grad_name)  # type: ignore[attr-defined]
 
 
 def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *,
@@ -401,7 +410,9 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *,
         raise not_implemented("check_uniform_bounds", self.dtype)
     check_uniform_bounds(low, high, self.dtype)
     g = _pick(generator, self.device)
-    return _fill(self, _draw(recipes.uniform, g, self.numel(), self.dtype, low, high))
+    return _fill(
+        self, _draw(recipes.uniform, g, self.numel(), self.dtype, low, high), "UniformBackward0"
+    )
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *,
@@ -415,27 +426,28 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *,
     if not self._spec.contiguous:  # PyTorch fills blocks of contiguous memory only
         if self.dtype.is_complex:
             parts = recipes.normal_pairs(g, 2 * self.numel()) * (std / math.sqrt(2)) + mean
-            return _fill(self, parts[0::2] + 1j * parts[1::2])
-        return _fill(self, recipes.normal_pairs(g, self.numel()) * std + mean)
+            return _fill(self, parts[0::2] + 1j * parts[1::2], "NormalBackward0")
+        return _fill(self, recipes.normal_pairs(g, self.numel()) * std + mean, "NormalBackward0")
     values = _draw(recipes.normal, g, self.numel(), self.dtype, float(mean), float(std))
-    return _fill(self, values)
+    return _fill(self, values, "NormalBackward0")
 
 
 def random_(self: Tensor, *bounds: Any, generator: Generator | None = None,
             **named: Any) -> Tensor:  # fmt: skip
     """Integers: ``random_()`` takes all non-negative ones of the dtype, ``random_(to)`` those below
     ``to``, ``random_(from, to)`` those in [from, to), up to the largest if ``to`` is None."""
+    grad_name = "RandomBackward0"
     if len(bounds) == 1 and "to" not in named:
-        bounds = (0, *bounds)
+        bounds, grad_name = (0, *bounds), "RandomBackward1"
     start, to = (*bounds, None, None)[:2]
     start, to = named.get("from", start), named.get("to", to)
     g = _pick(generator, self.device)
     if start is None and to is None:
         if self.dtype.is_complex:
             raise not_implemented("random_kernel_cpu", self.dtype)
-        return _fill(self, recipes.full_range(g, self.numel(), self.dtype.name))
+        return _fill(self, recipes.full_range(g, self.numel(), self.dtype.name), "RandomBackward2")
     low, high = integer_bounds(int(start or 0), None if to is None else int(to), self.dtype)
-    return _fill(self, recipes.integers(g, self.numel(), low, high))
+    return _fill(self, recipes.integers(g, self.numel(), low, high), grad_name)
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
@@ -446,10 +458,10 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     g = _pick(generator, self.device)
     if isinstance(p, Tensor):
         chances = np.broadcast_to(p._host(), self.shape).reshape(-1)
-        return _fill(self, recipes.bernoulli_each(g, chances))
+        return _fill(self, recipes.bernoulli_each(g, chances), "BernoulliBackward1")
     if not 0 <= p <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
-    return _fill(self, recipes.bernoulli(g, self.numel(), float(p)))
+    return _fill(self, recipes.bernoulli(g, self.numel(), float(p)), "BernoulliBackward2")
 
 
 def _need_floating(self: Tensor, name: str, kind: str) -> None:
@@ -466,7 +478,9 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     if lambd <= 0.0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
     return _fill(
-        self, recipes.exponential(_pick(generator, self.device), self.numel(), float(lambd))
+        self,
+        recipes.exponential(_pick(generator, self.device), self.numel(), float(lambd)),
+        "ExponentialBackward0",
     )
 
 
@@ -476,7 +490,11 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
         raise not_implemented("geometric_cpu", self.dtype)
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
-    return _fill(self, recipes.geometric(_pick(generator, self.device), self.numel(), float(p)))
+    return _fill(
+        self,
+        recipes.geometric(_pick(generator, self.device), self.numel(), float(p)),
+        "GeometricBackward0",
+    )
 
 
 def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *,
@@ -486,7 +504,9 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *,
     if sigma <= 0.0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
     g = _pick(generator, self.device)
-    return _fill(self, recipes.cauchy(g, self.numel(), float(median), float(sigma)))
+    return _fill(
+        self, recipes.cauchy(g, self.numel(), float(median), float(sigma)), "CauchyBackward0"
+    )
 
 
 def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *,
@@ -497,7 +517,9 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *,
     if std <= 0.0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
     g = _pick(generator, self.device)
-    return _fill(self, recipes.log_normal(g, self.numel(), float(mean), float(std)))
+    return _fill(
+        self, recipes.log_normal(g, self.numel(), float(mean), float(std)), "LogNormalBackward0"
+    )
 
 
 TORCH = (

@@ -85,6 +85,7 @@ def _new_call(op: Op, params: tuple, specs: tuple[Spec, ...]) -> Call:
         result: Any = Result(outs)
     else:
         result = op.infer(*specs, *params)
+        common_device(*specs)
     call = Call(op, params, specs, result)
     call.body = body
     return intern(op, params, specs, call)

@@ -7,13 +7,15 @@ NumPy; a CUDA back end is one more file with CuPy's namespace.
 
 from __future__ import annotations
 
+import threading
+
 from cresset.device import CPU, device
 from cresset.runtime.cpu import CpuBackend
 from cresset.runtime.simulated import SimulatedBackend, simulated_count
 
 
-class _Current:
-    """The CUDA device that ``cuda`` without a number means."""
+class _Current(threading.local):
+    """The CUDA device that ``cuda`` without a number means; each thread starts with the first."""
 
     index = 0
 
