@@ -224,8 +224,7 @@ def _as_index(item: Any, where: Any) -> Tensor:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     if item.device is not CPU and item.device is not where:
         raise RuntimeError(
-            "indices should be either on cpu or on the same device as the indexed tensor "
-            f"({where})"
+            f"indices should be either on cpu or on the same device as the indexed tensor ({where})"
         )
     return move(item, where)
 
