@@ -211,12 +211,12 @@ def _nextafter_kernel(xp: Any, a: Any, b: Any, d: Any) -> Any:
 
 
 NEXTAFTER = pointwise(
-    "nextafter", lambda xp, a, b: _nextafter_kernel(xp, a, b, None), (None, None),
-    refuse=_NOT_FLOAT,
+    "nextafter", lambda xp, a, b: _nextafter_kernel(xp, a, b, None),
+    (lambda n, g: g, lambda n, g: mul(g, 0)), refuse=_NOT_FLOAT,
 )  # fmt: skip
 NEXTAFTER_BFLOAT16 = pointwise(
     "nextafter_bfloat16", lambda xp, a, b: _nextafter_kernel(xp, a, b, dtypes.bfloat16),
-    (None, None),
+    (lambda n, g: g, lambda n, g: mul(g, 0)),
 )  # fmt: skip
 _nextafter = binary(NEXTAFTER, "", numbers=False)
 
@@ -275,7 +275,7 @@ LDEXP = pointwise(
         lambda n, g, a, b, y: mul(g, exp2(b.to(g.dtype))),
         lambda n, g, a, b, y: mul(mul(g, y), _math.log(2)),
     ),
-    (0, 1, OUT), save_if=(None, 0, 1), rule=_ldexp_rule, grad_name="MulBackward0",
+    (0, 1, OUT), save_if=(None, 0, 1), rule=_ldexp_rule, grad_name="LdexpBackward0",
 )  # fmt: skip
 ldexp = binary(
     LDEXP, "``input * 2 ** other``."

@@ -10,8 +10,15 @@ from cresset.core.spec import spec as make_spec
 from cresset.device import device
 from cresset.dtypes import dtype
 from cresset.ops.creation import resolve_device
-from cresset.ops.inplace import assign
-from cresset.ops.registry import Op, Result, Tensor, apply, memory_format_order
+from cresset.ops.inplace import assign, check_overlap
+from cresset.ops.registry import (
+    Op,
+    Result,
+    Tensor,
+    apply,
+    broadcast_shapes,
+    memory_format_order,
+)
 from cresset.ops.view import expand
 from cresset.tensor import memory_format as MemoryFormat
 
@@ -208,7 +215,15 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     spec = self._spec
     source = move(src, spec.device)
     source = cast(source, spec.dtype) if source._spec.dtype is not spec.dtype else source
+    if src._storage is self._storage:
+        check_overlap(self, src)
     if source._spec.shape != spec.shape:
+        joint = broadcast_shapes(spec.shape, source._spec.shape)
+        if joint != spec.shape:
+            raise RuntimeError(
+                f"output with shape {list(spec.shape)} doesn't match the broadcast shape "
+                f"{list(joint)}"
+            )
         source = expand(source, spec.shape)
     fresh = apply(CLONE_AS, (source,)) if source is src or source._base is not None else source
     if fresh is self:

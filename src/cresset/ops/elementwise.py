@@ -118,7 +118,7 @@ def binary(
             result = apply(chosen, (input, other))
         except TypeError as error:
             raise wrong_operand(title, input, other) or error from None
-        return result if out is None else into(out, result)
+        return result if out is None else into(out, result, input, other)
 
     function.__name__ = function.__qualname__ = title
     function.__doc__ = doc
@@ -159,7 +159,7 @@ def unary(
                 f"{scalar_name(input._spec.dtype)}"
             )
         result = apply(op, (input,))
-        return result if out is None else into(out, result)
+        return result if out is None else into(out, result, input)
 
     function.__name__ = function.__qualname__ = title
     function.__doc__ = doc

@@ -9,6 +9,7 @@ import numpy as np
 
 from cresset.ops.cast import cast
 from cresset.ops.creation import empty, from_numpy, tensor
+from cresset.ops.geometry import as_strided_, resize_as_, swapaxes_, swapdims_  # noqa: F401
 from cresset.ops.registry import Tensor
 
 
@@ -29,13 +30,13 @@ def resize(self: Tensor, *sizes: Any) -> Tensor:
 
 def detach_(self: Tensor) -> Tensor:
     """Cut this tensor off from the tape."""
-    if self._base is not None and self._base._requires_grad:
+    if self._base is not None:
         raise RuntimeError(
             "Can't detach views in-place. Use detach() instead. If you are using "
             "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as "
             "True, gradients are views of DDP buckets, and hence detach_() cannot be called on "
             "these gradients. To fix this error, please refer to the Optimizer.zero_grad() function "  # noqa: E501
-            "in torch/optim/optimizer.py as a solution."
+            "in torch/optim/optimizer.py as the solution."
         )
     self._grad_fn, self._requires_grad = None, False
     return self
@@ -113,18 +114,50 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
 
 
 def apply_(self: Tensor, function: Any) -> Tensor:
-    """Replace each element by what a Python function makes of it (slow; host memory only)."""
+    """Replace each element by what a Python function makes of it (slow; host memory only).
+
+    >>> import cresset as torch
+    >>> torch.tensor([1., 2.]).apply_(lambda v: v * v)
+    tensor([1., 4.])
+    """
+    _untracked(self, "apply_")
     values = np.array([function(v) for v in self.reshape(-1).tolist()])  # type: ignore[attr-defined]
     return self.copy_(from_numpy(values).reshape(self.shape))  # type: ignore[attr-defined]
 
 
 def map_(self: Tensor, tensor: Tensor, function: Any) -> Tensor:
-    """Replace each element by a Python function of it and of another tensor's element."""
-    x: Any = self
-    other: Any = tensor
-    pairs = zip(x.reshape(-1).tolist(), other.expand(x.shape).reshape(-1).tolist(), strict=True)
-    values = np.array([function(a, b) for a, b in pairs])
-    return x.copy_(from_numpy(values).reshape(x.shape))
+    """Replace each element by a Python function of it and of another tensor's element.
+
+    >>> import cresset as torch
+    >>> torch.tensor([1., 2.]).map_(torch.tensor([3., 4.]), lambda a, b: a * b)
+    tensor([3., 8.])
+    """
+    return _mapped(self, "map_", ("other",), (tensor,), function)
+
+
+def map2_(self: Tensor, x: Tensor, y: Tensor, function: Any) -> Tensor:
+    """As ``map_`` with two more tensors."""
+    return _mapped(self, "map2_", ("argument 'x'", "argument 'y'"), (x, y), function)
+
+
+def _mapped(self: Any, name: str, titles: tuple, others: tuple, function: Any) -> Tensor:
+    _untracked(self, name)
+    for title, other in zip(titles, others, strict=True):
+        if other._spec.dtype is not self._spec.dtype:
+            raise TypeError(
+                f"{name}: expected {self._type_name()} for '{title}' (got {other._type_name()})"
+            )
+    columns = [x.reshape(-1).tolist() for x in (self, *(y.expand(self.shape) for y in others))]
+    values = np.array([function(*row) for row in zip(*columns, strict=True)])
+    return self.copy_(from_numpy(values).reshape(self.shape))
+
+
+def _untracked(x: Tensor, name: str) -> None:
+    if x._requires_grad:
+        raise RuntimeError(
+            f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() "
+            "instead."
+        )
 
 
 def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
@@ -153,10 +186,19 @@ def get_device(input: Tensor) -> int:
     return -1 if input.device.type == "cpu" else index or 0
 
 
-TORCH = ("narrow_copy", "split_with_sizes", "is_same_size", "is_signed", "get_device")
+TORCH = (
+    "narrow_copy",
+    "split_with_sizes",
+    "is_same_size",
+    "is_signed",
+    "get_device",
+    "detach_",
+    "as_strided_",
+    "resize_as_",
+)
 METHODS = (
-    "volatile", "fill_diagonal_", "sum_to_size", "apply_", "map_", "narrow_copy",
+    "volatile", "fill_diagonal_", "sum_to_size", "apply_", "map_", "map2_", "narrow_copy",
     "split_with_sizes", "is_same_size",
     "new", "resize", "detach_",
-    "__array_wrap__", "untyped_storage",
+    "__array_wrap__", "as_strided_", "swapaxes_", "swapdims_", "untyped_storage",
 )  # fmt: skip

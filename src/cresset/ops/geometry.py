@@ -5,11 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from cresset.core import graph
-from cresset.core.spec import dense
+from cresset.core.modes import THREAD
+from cresset.core.spec import contiguous_stride, dense
 from cresset.core.spec import spec as make_spec
 from cresset.core.storage import Storage
-from cresset.ops.registry import Tensor, as_shape, backend
-from cresset.ops.view import TRANSPOSE_IN_PLACE, unsqueeze, view
+from cresset.ops.elementwise import C_NAMES
+from cresset.ops.inplace import as_strided
+from cresset.ops.registry import Op, Tensor, as_shape, backend
+from cresset.ops.view import (
+    SQUEEZE_DIM_IN_PLACE,
+    SQUEEZE_IN_PLACE,
+    TRANSPOSE_IN_PLACE,
+    UNSQUEEZE,
+    T,
+    view,
+)
+from cresset.tensor import wrap
+
+
+def _form(op: Op, grad_name: str) -> Op:
+    """A view op under the name that PyTorch gives the node of its in-place form."""
+    return Op(op.name, op.infer, vjp=op.vjp, grad_name=grad_name, family=op.family)
+
+
+UNSQUEEZE_IN_PLACE, T_IN_PLACE = _form(UNSQUEEZE, "UnsqueezeBackward1"), _form(T, "TBackward1")
 
 
 def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
@@ -32,6 +51,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
         self._spec = new
     else:
         self._spec = make_spec(spec.dtype, new.shape, new.stride, spec.offset, spec.device)
+        self._bump_version()
     return self
 
 
@@ -42,34 +62,63 @@ def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor
 
 def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = None,
          stride: Any = None) -> Tensor:  # fmt: skip
-    """Share ``source``'s memory from now on."""
+    """Share ``source``'s memory from now on: a tensor's, or a storage's with the given geometry."""
+    if self._requires_grad and self.grad_fn is None and THREAD.grad:
+        raise RuntimeError(
+            "a leaf Variable that requires grad is being used in an in-place operation."
+        )
     if source is None:
         source = self.new_empty((0,))  # type: ignore[attr-defined]
-    if isinstance(source, Tensor):
-        self._storage, self._spec = source._storage, source._spec
+    if not isinstance(source, Tensor):
+        count = source.size * source.dtype.itemsize // self._spec.dtype.itemsize
+        whole = dense(self._spec.dtype, (count - storage_offset,), self._spec.device)
+        source = wrap(source, whole)
+        size = (count - storage_offset,) if size is None else size
+    if source._spec.dtype is not self._spec.dtype:
+        raise RuntimeError(
+            f"Could not set tensor of type {C_NAMES[source._spec.dtype.name]} to a tensor of type "
+            f"{C_NAMES[self._spec.dtype.name]}"
+        )
+    if size is not None:
+        size = as_shape((size,))
+        steps = contiguous_stride(size) if stride is None else tuple(stride)
+        source = as_strided(source.detach(), size, steps, storage_offset)
+    self._storage, self._spec = source._storage, source._spec
+    self._bump_version()
     return self
 
 
 def squeeze_(self: Tensor, dim: Any = None) -> Tensor:
     """``squeeze`` in place."""
-    return _become(self, self.squeeze(dim) if dim is not None else self.squeeze())  # type: ignore[attr-defined]
+    if dim is None:
+        return _become(self, view(SQUEEZE_IN_PLACE, self, (None,)))
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    return _become(self, view(SQUEEZE_DIM_IN_PLACE, self, (dims,)))
 
 
 def unsqueeze_(self: Tensor, dim: int) -> Tensor:
     """``unsqueeze`` in place."""
-    return _become(self, unsqueeze(self, dim))
+    return _become(self, view(UNSQUEEZE_IN_PLACE, self, (dim,)))
 
 
 def t_(self: Tensor) -> Tensor:
     """``t`` in place."""
     if self.ndim > 2:
         raise RuntimeError(f"t_() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
-    return _become(self, self.t())  # type: ignore[attr-defined]
+    return _become(self, view(T_IN_PLACE, self, (0, 1) if self.ndim == 2 else (0, 0)))
 
 
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """``transpose`` in place."""
     return _become(self, view(TRANSPOSE_IN_PLACE, self, (dim0, dim1)))
+
+
+swapaxes_ = swapdims_ = transpose_
+
+
+def as_strided_(self: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+    """``as_strided`` in place."""
+    return _become(self, as_strided(self, size, stride, storage_offset))
 
 
 def _become(self: Tensor, new: Tensor) -> Tensor:
@@ -79,6 +128,7 @@ def _become(self: Tensor, new: Tensor) -> Tensor:
             "a leaf Variable that requires grad is being used in an in-place operation."
         )
     self._spec = new._spec
+    self._bump_version()
     if new._grad_fn is not None:
         self._grad_fn, self._output_nr = new._grad_fn, new._output_nr
     return self

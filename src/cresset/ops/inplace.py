@@ -209,8 +209,11 @@ COPY_SLICES = Op("copy_slices", lambda base, source, view: base, vjp=_copy_slice
                  grad_name="CopySlices")  # fmt: skip
 
 
-def check_writable(x: Tensor, history: bool) -> None:
-    """Raise where PyTorch refuses an in-place operation on ``x``."""
+def check_writable(x: Tensor, history: bool, overlap: bool = False) -> None:
+    """Raise where PyTorch refuses an in-place operation on ``x``.
+
+    ``overlap``: elements of ``x`` may share memory, as for a write of one value everywhere.
+    """
     if x._inference and not THREAD.inference:
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed."
@@ -244,6 +247,8 @@ def check_writable(x: Tensor, history: bool) -> None:
                 "operation."
             )
     spec = x._spec
+    if overlap:
+        return
     if spec.numel > 1 and any(
         s == 0 and n > 1 for n, s in zip(spec.shape, spec.stride, strict=True)
     ):
@@ -253,12 +258,40 @@ def check_writable(x: Tensor, history: bool) -> None:
         )
 
 
-def assign(x: Tensor, result: Tensor) -> Tensor:
-    """Make ``x`` hold ``result``, a temporary nobody else sees; returns ``x``."""
+def check_overlap(x: Tensor, other: Any) -> None:
+    """Raise if ``other`` shows part of the memory of ``x``, which is about to be written, or all of
+    it in another order. As in PyTorch, tensors with gaps are not looked at."""
+    if not isinstance(other, Tensor) or other._storage is not x._storage:
+        return
+    a, b = x._spec, other._spec
+    if a is b or not a.numel or not b.numel:
+        return
+    if not all(s.contiguous or s.memory_order() for s in (a, b)):
+        return
+    if a.offset >= b.offset + b.numel or b.offset >= a.offset + a.numel:
+        return
+    if (a.offset, a.numel) == (b.offset, b.numel) and a.stride == b.stride:
+        return
+    if a.contiguous and b.contiguous and (a.offset, a.numel) == (b.offset, b.numel):
+        return
+    raise RuntimeError(
+        "unsupported operation: some elements of the input tensor and the written-to tensor refer "
+        "to a single memory location. Please clone() the tensor before performing the operation."
+    )
+
+
+def assign(
+    x: Tensor, result: Tensor, grad_name: str = "CopyBackwards", overlap: bool = False
+) -> Tensor:
+    """Make ``x`` hold ``result``, a temporary nobody else sees; returns ``x``.
+
+    ``grad_name``: what PyTorch calls the node if ``x`` had history and ``result`` has none.
+    ``overlap``: see ``check_writable``.
+    """
     if result is x:
         return x
     history = THREAD.grad and (x._requires_grad or result._requires_grad)
-    check_writable(x, history)
+    check_writable(x, history, overlap)
     have, want = result._spec, x._spec
     if have.shape != want.shape:
         raise RuntimeError(
@@ -274,8 +307,31 @@ def assign(x: Tensor, result: Tensor) -> Tensor:
         result = result.to(want.dtype)  # type: ignore[attr-defined]
     write(x, result)
     if history:
-        _take_history(x, result)
+        _take_history(x, result if result._requires_grad else _overwritten(x, result, grad_name))
     return x
+
+
+def _zeros_grad(node: Node, g: Tensor) -> tuple:
+    return (filled(0, dense(g.dtype, g.shape, g.device)),)
+
+
+_OVERWRITES: dict[str, Op] = {}
+
+
+def _overwritten(x: Tensor, result: Tensor, grad_name: str) -> Tensor:
+    """``result`` as the output of a node on ``x``'s history whose gradient is 0.
+
+    In PyTorch a tensor that required a gradient still does after all of it was overwritten.
+    """
+    op = _OVERWRITES.get(grad_name)
+    if op is None:
+        op = Op("overwrite", lambda s: s, vjp=_zeros_grad, grad_name=grad_name)
+        _OVERWRITES[grad_name] = op
+    # A view's base gets CopySlices, and what was written has no history of its own there.
+    if x._base is not None and _same_history(x):
+        return result
+    new_node(op, _view_call(op, (), x._spec, x._spec), (x,), (alias := result._alias(),))
+    return alias
 
 
 def write(x: Tensor, result: Tensor) -> None:
@@ -442,7 +498,10 @@ def scalar_name(d: Any) -> str:
     }.get(d.torch_type, d.torch_type[: -len("Tensor")])  # fmt: skip
 
 
-def written(x: Tensor, result: Tensor, inplace: bool = True) -> Tensor:
+def written(
+    x: Tensor, result: Tensor, inplace: bool = True, grad_name: str = "CopyBackwards",
+    overlap: bool = False,
+) -> Tensor:  # fmt: skip
     """``result``, or with ``inplace`` ``x`` holding it.
 
     If the derivative reads ``x`` as it was, the node keeps a copy of that, as PyTorch does.
@@ -456,24 +515,77 @@ def written(x: Tensor, result: Tensor, inplace: bool = True) -> Tensor:
                 kept = apply(COPY, (x._alias(),))
                 node.saved = (*node.saved[:i], kept, *node.saved[i + 1 :])
                 node.versions = (*node.versions[:i], kept._version, *node.versions[i + 1 :])
-    return assign(x, result)
+    return assign(x, result, grad_name, overlap)
+
+
+#: Functions that have no derivative and leave the history of what they overwrite alone.
+_UNTRACKED = {"logical_not", "logical_and", "logical_or", "logical_xor"}
+#: Functions made of several ops that read their input: in place they work on a copy.
+_COMPOSED = {"renorm", "mvlgamma"}
+#: Writes that elements with shared memory do not disturb.
+_OVERLAP = {"index_fill"}
+#: Functions that PyTorch's names of nodes tell apart by whether the other operand is a tensor.
+_COMPARED = {
+    "eq", "ne", "lt", "le", "gt", "ge", "not_equal", "less", "less_equal", "greater",
+    "greater_equal",
+}  # fmt: skip
 
 
 def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The trailing-underscore method of a function: ``add_`` from ``add``."""
 
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return written(self, function(self, *args, **kwargs))
+    name = function.__name__
+    overlap = name in _OVERLAP
+    grad_name = "".join(w.title() for w in name.split("_")) + "Backward0"
 
-    method.__name__ = method.__qualname__ = function.__name__ + "_"
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if self._requires_grad and THREAD.grad and self._base is None and self._grad_fn is None:
+            check_writable(self, True)
+        for x in args:
+            if x.__class__ is Tensor and x._storage is self._storage and x is not self:
+                check_overlap(self, x)
+        return written(self, function(self, *args, **kwargs), True, grad_name, overlap)
+
+    def compared(self: Tensor, other: Any) -> Tensor:
+        if self._requires_grad and THREAD.grad and self._base is None and self._grad_fn is None:
+            check_writable(self, True)
+        number = grad_name if not isinstance(other, Tensor) else grad_name[:-1] + "1"
+        return written(self, function(self, other), True, number)
+
+    def composed(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        kept = self.clone() if self._requires_grad and THREAD.grad else self  # type: ignore[attr-defined]
+        return written(self, function(kept, *args, **kwargs))
+
+    def untracked(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        result = function(self, *args, **kwargs)
+        before, THREAD.grad = THREAD.grad, False
+        try:
+            return written(self, result)
+        finally:
+            THREAD.grad = before
+
+    if name in _COMPARED:
+        method = compared
+    elif name in _COMPOSED:
+        method = composed
+    elif name in _UNTRACKED:
+        method = untracked
+    method.__name__ = method.__qualname__ = name + "_"
     method.__doc__ = f"In-place version of ``{function.__name__}``."
     return method
 
 
-def into(out: Tensor | None, result: Tensor) -> Tensor:
-    """What ``out=`` does: put ``result`` into ``out`` (resized if need be) and return ``out``."""
+def into(out: Tensor | None, result: Tensor, *operands: Any) -> Tensor:
+    """What ``out=`` does: put ``result`` into ``out`` (resized if need be) and return ``out``.
+
+    ``operands``, where given, may be ``out`` itself but not overlap with it otherwise.
+    """
     if out is None:
         return result
+    if not isinstance(out, Tensor):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
+    for x in operands:
+        check_overlap(out, x)
     if THREAD.grad and (out._requires_grad or result._requires_grad):
         raise RuntimeError(
             "functions with out=... arguments don't support automatic differentiation, but one of "

@@ -30,6 +30,11 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None)
     if as_tuple:
         return tuple(from_array(p, dtypes.int64, input.device) for p in places)
     columns = np.stack(places, 1) if input.ndim else np.zeros((len(places[0]), 0), np.int64)
+    if out is not None and out.dtype is not dtypes.int64:
+        raise RuntimeError(
+            "nonzero: Expected out tensor to have scalar type Long but got scalar type"
+            f"{scalar_name(out.dtype)}"
+        )
     return into(out, from_array(columns, dtypes.int64, input.device))
 
 

@@ -14,7 +14,7 @@ from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, like
 from cresset.ops.elementwise import float_rule, not_implemented, pointwise, promote_rule, unary
-from cresset.ops.inplace import assign, into
+from cresset.ops.inplace import into, written
 from cresset.ops.pointwise import add, conj, div, mul, neg, sub, where_zero
 from cresset.ops.registry import Result, Tensor, apply
 
@@ -365,7 +365,7 @@ def abs_(self: Tensor) -> Tensor:
     """In-place ``abs``; complex tensors cannot hold a real result."""
     if self._spec.dtype.is_complex:
         raise RuntimeError("In-place abs is not supported for complex tensors.")
-    return assign(self, abs(self))
+    return written(self, abs(self))
 
 
 absolute_ = abs_

@@ -97,7 +97,7 @@ def add(
         result = apply(ADD, (input, other))
     except TypeError as error:
         raise wrong_operand("add", input, other) or error from None
-    return result if out is None else into(out, result)
+    return result if out is None else into(out, result, input, other)
 
 
 def _sub_rule(*specs: Spec) -> Result:
@@ -141,7 +141,7 @@ def sub(
         result = apply(SUB, (input, other))
     except TypeError as error:
         raise wrong_operand("sub", input, other) or error from None
-    return result if out is None else into(out, result)
+    return result if out is None else into(out, result, input, other)
 
 
 subtract = sub
@@ -226,7 +226,7 @@ def div(
             "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
             f"'{rounding_mode}'"
         )
-    return result if out is None else into(out, result)
+    return result if out is None else into(out, result, input, other)
 
 
 divide = true_divide = div
@@ -415,7 +415,7 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
         elif d.category <= dtypes.INT and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
     result = apply(op, (input,) if op is SQUARE else (input, exponent))
-    return result if out is None else into(out, result)
+    return result if out is None else into(out, result, input, exponent)
 
 
 def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 from cresset import dtypes
 from cresset.core.spec import Spec, like
 from cresset.ops.elementwise import float_rule, pointwise, promote_rule, unary
-from cresset.ops.inplace import into, scalar_name
+from cresset.ops.inplace import assign, into, scalar_name
 from cresset.ops.math import SPECIAL, cos, sin
 from cresset.ops.named import result
 from cresset.ops.pointwise import add, conj, div, mul
@@ -199,6 +199,15 @@ def _refuse_complex(name: str, x: Tensor) -> None:
         raise RuntimeError(f"{name} is not supported for complex tensors.")
 
 
+def _times(name: str, factor: float, grad_name: str) -> Op:
+    return pointwise(name, lambda xp, x: x * factor, (lambda n, g: mul(g, factor),), rule="float",
+                     grad_name=grad_name)  # fmt: skip
+
+
+DEG2RAD = _times("deg2rad", _math.pi / 180, "Deg2RadBackward0")
+RAD2DEG = _times("rad2deg", 180 / _math.pi, "Rad2DegBackward0")
+
+
 def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Degrees to radians.
 
@@ -207,7 +216,7 @@ def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([3.1416])
     """
     _refuse_complex("deg2rad", input)
-    return into(out, mul(input, _math.pi / 180))
+    return into(out, apply(DEG2RAD, (input,)))
 
 
 def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -218,7 +227,7 @@ def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([180.0004])
     """
     _refuse_complex("rad2deg", input)
-    return into(out, mul(input, 180 / _math.pi))
+    return into(out, apply(RAD2DEG, (input,)))
 
 
 # -- complex numbers -------------------------------------------------------------------------------
@@ -313,6 +322,15 @@ def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return into(out, conj(input))
 
 
+CONJ_IN_PLACE = pointwise("conj", lambda xp, x: xp.conj(x), (lambda n, g: conj(g),), rule="same",
+                          grad_name="ConjPhysicalBackward1")  # fmt: skip
+
+
+def conj_physical_(self: Tensor) -> Tensor:
+    """``conj_physical`` in place."""
+    return assign(self, apply(CONJ_IN_PLACE, (self,)))
+
+
 def resolve_conj(input: Tensor) -> Tensor:
     """The tensor itself: conjugation is never lazy here.
 
@@ -343,9 +361,10 @@ SPECIAL["round"] = round_
 
 _FUNCTIONS = (
     "floor", "ceil", "trunc", "fix", "round=round_", "frac",
-    "nan_to_num", "deg2rad", "rad2deg", "conj_physical",
+    "nan_to_num", "deg2rad", "rad2deg",
 )  # fmt: skip
+_CONJ = ("conj_physical", "conj_physical_")
 _PARTS = ("angle", "signbit", "frexp", "resolve_conj", "resolve_neg", "is_conj", "is_neg")
-TORCH = (*_FUNCTIONS, *_PARTS, "real", "imag", "polar")
-METHODS = (*_FUNCTIONS, *_PARTS, "real=real_property", "imag=imag_property")
+TORCH = (*_FUNCTIONS, *_CONJ, *_PARTS, "real", "imag", "polar")
+METHODS = (*_FUNCTIONS, *_CONJ, *_PARTS, "real=real_property", "imag=imag_property")
 IN_PLACE = _FUNCTIONS

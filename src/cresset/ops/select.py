@@ -323,12 +323,12 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     elif isinstance(value, complex) and not self.is_complex():
         raise RuntimeError("value cannot be converted to type float without overflow")
     op = FILL_TENSOR_ if isinstance(value, Tensor) else FILL_NUMBER_
-    return assign(self, apply(op, (self, value)))
+    return assign(self, apply(op, (self, value)), overlap=op is FILL_NUMBER_)
 
 
 def zero_(self: Tensor) -> Tensor:
     """Every element set to 0."""
-    return assign(self, apply(ZERO_, (self, 0)))
+    return assign(self, apply(ZERO_, (self, 0)), overlap=True)
 
 
 def fill(input: Tensor, value: Any) -> Tensor:

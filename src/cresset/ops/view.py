@@ -136,6 +136,16 @@ def _view_geometry(spec: Spec, shape: tuple[int, ...]) -> Spec:
 VIEW = _view_op("view", _view_geometry, lambda n, g: reshape(g, n.call.specs[0].shape))
 
 
+#: The reshaping of a result nobody else holds: a copy made by ``reshape``, a matrix product.
+UNSAFE_VIEW = _view_op("view", _view_geometry, lambda n, g: reshape(g, n.call.specs[0].shape),
+                       grad_name="UnsafeViewBackward0")  # fmt: skip
+
+
+def unsafe_view(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """``x.view(shape)`` for an ``x`` that only the caller holds."""
+    return view(UNSAFE_VIEW, x, (shape,))
+
+
 def view_as_shape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """``x.view(shape)``."""
     return view(VIEW, x, (shape,))
@@ -151,7 +161,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     """
     wanted = infer_size(as_shape(shape), input._spec.numel)
     if viewed(input._spec, wanted) is None:
-        input = contiguous(input)
+        return view(UNSAFE_VIEW, contiguous(input), (wanted,))
     return view(VIEW, input, (wanted,))
 
 
@@ -333,6 +343,11 @@ SQUEEZE = _view_op("squeeze", _squeeze_geometry,
 SQUEEZE_DIM = _view_op("squeeze", _squeeze_geometry,
                        lambda n, g: reshape(g, n.call.specs[0].shape),
                        "SqueezeBackward1")  # fmt: skip
+#: ``squeeze_``, without and with dimensions: names of nodes as PyTorch has them.
+SQUEEZE_IN_PLACE, SQUEEZE_DIM_IN_PLACE = (
+    _view_op("squeeze", _squeeze_geometry, lambda n, g: reshape(g, n.call.specs[0].shape), name)
+    for name in ("SqueezeBackward3", "SqueezeBackward4")
+)
 
 
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
