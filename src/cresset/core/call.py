@@ -13,6 +13,7 @@ built.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -82,6 +83,12 @@ class Op:
         #: Operands were broadcast, so gradients are summed back to each operand's shape.
         self.batch_grad = broadcasts
         self.node_class: Any = None
+
+    def named(self, grad_name: str) -> Op:
+        """The same op, whose node on the tape has another name."""
+        twin = copy.copy(self)
+        twin.grad_name, twin.node_class = grad_name, None
+        return twin
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

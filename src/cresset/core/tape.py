@@ -44,7 +44,8 @@ class Node:
 
     def name(self) -> str:
         """The name PyTorch gives this kind of node."""
-        return type(self).__name__
+        name = type(self).__name__
+        return name if name != "CopySlices" else "torch::autograd::CopySlices"
 
     @property
     def needs(self) -> tuple[bool, ...]:

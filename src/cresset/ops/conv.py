@@ -21,7 +21,7 @@ from cresset.core.tape import derived
 from cresset.ops.pointwise import add
 from cresset.ops.reduce import SUM_DIM
 from cresset.ops.registry import Op, Result, Tensor, apply, common_device, hashable
-from cresset.ops.view import reshape, squeeze, unsqueeze
+from cresset.ops.view import narrow, reshape, squeeze, unsqueeze
 
 #: Indexes all samples and channels; spatial slices are added to it.
 _PLANES: tuple = (slice(None), slice(None))
@@ -224,6 +224,14 @@ def _conv_grad_body(
     return tuple(results)
 
 
+def _cropped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The part of ``x`` that has a counterpart: output padding can make room for more windows."""
+    for d, n in enumerate(shape):
+        if x._spec.shape[d] > n:
+            x = narrow(x, d, 0, n)
+    return x
+
+
 CONV_GRAD = Op("convolution_backward", None, body=_conv_grad_body, multi=True)
 CONV = Op("convolution", _conv_infer, _conv_kernel, vjp=_conv_grad, save=(0, 1), save_if=(1, 0),
           family="conv")  # fmt: skip
@@ -232,7 +240,9 @@ CONV_INPUT = Op(
     lambda g, w, shape, geometry: dense(g.dtype, shape, g.device),
     _input_kernel,
     vjp=(
-        lambda n, gg, g, w: apply(CONV, (gg, w), (n.call.params[1],)),
+        lambda n, gg, g, w: _cropped(
+            apply(CONV, (gg, w), (n.call.params[1],)), n.call.specs[0].shape
+        ),
         lambda n, gg, g, w: apply(CONV_WEIGHT, (g, gg), (n.call.specs[1].shape, n.call.params[1])),
     ),
     save=(0, 1), save_if=(1, 0), family="conv", grad_name="ConvolutionBackward0",
@@ -242,7 +252,9 @@ CONV_WEIGHT = Op(
     lambda g, x, shape, geometry: dense(g.dtype, shape, g.device),
     _weight_kernel,
     vjp=(
-        lambda n, gw, g, x: apply(CONV, (x, gw), (n.call.params[1],)),
+        lambda n, gw, g, x: _cropped(
+            apply(CONV, (x, gw), (n.call.params[1],)), n.call.specs[0].shape
+        ),
         lambda n, gw, g, x: apply(CONV_INPUT, (g, gw), (n.call.specs[1].shape, n.call.params[1])),
     ),
     save=(0, 1), save_if=(1, 0), family="conv", grad_name="ConvolutionBackward0",

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense
-from cresset.ops.inplace import scalar_name, write
+from cresset.core.tape import derived
+from cresset.ops.creation import from_numpy
+from cresset.ops.inplace import filled, scalar_name, write
 from cresset.ops.registry import Op, Result, Tensor, apply
-from cresset.ops.view import reshape
+from cresset.ops.view import expand, reshape, unsqueeze
+
+_BAD_PADDING = "Padding_idx must be within num_embeddings"
 
 
 def _infer(weight: Spec, indices: Spec, padding: int, by_freq: bool) -> Result:
@@ -89,7 +96,7 @@ def embedding(
     padding = -1
     if padding_idx is not None:
         if not -rows <= padding_idx < rows:
-            raise AssertionError("Padding_idx must be within num_embeddings")
+            raise AssertionError(_BAD_PADDING)
         padding = padding_idx % rows
     if max_norm is not None:
         renormalize(weight, input, max_norm, norm_type)
@@ -104,6 +111,75 @@ def renormalize(weight: Tensor, indices: Tensor, max_norm: float, norm_type: flo
     write(weight, table.index_copy(0, used, rows))  # type: ignore[attr-defined]
 
 
+# -- bags ------------------------------------------------------------------------------------------
+
+
+def _bag_body(weight: Tensor, indices: Tensor, bags: Tensor, *rest: Any) -> Tensor:
+    """Rows of ``weight`` reduced per bag; ``bags`` has the bag of each index."""
+    *scale, count, mode, padding, by_freq = rest
+    shape = (count, weight._spec.shape[1])
+    rows: Any = apply(EMBEDDING, (weight, indices), (padding, by_freq))
+    kept: Any = indices.ne(padding) if padding >= 0 else None  # type: ignore[attr-defined]
+    if mode == "max":
+        if kept is not None:
+            rows = rows.masked_fill(kept.logical_not().unsqueeze(1), -math.inf)
+        where = expand(unsqueeze(bags, 1), tuple(rows._spec.shape))
+        lowest = filled(-math.inf, dense(rows.dtype, shape, rows.device))
+        best: Any = lowest.scatter_reduce(0, where, rows, "amax")  # type: ignore[attr-defined]
+        return best.masked_fill(best.detach().eq(-math.inf), 0.0)
+    if scale:
+        rows = rows * scale[0].unsqueeze(1)
+    if kept is not None:
+        rows = rows * kept.unsqueeze(1).to(rows.dtype)
+    zeros: Any = filled(0, dense(rows.dtype, shape, rows.device))
+    total = zeros.index_add(0, bags, rows)
+    if mode == "sum":
+        return total
+    one: Any = filled(1, dense(rows.dtype, tuple(bags._spec.shape), rows.device))
+    ones = one if kept is None else kept.to(rows.dtype)
+    none: Any = filled(0, dense(rows.dtype, (count,), rows.device))
+    return total / none.index_add(0, bags, ones).clamp_min(1).unsqueeze(1)
+
+
+EMBEDDING_BAG = {
+    n: Op("embedding_bag", None, body=_bag_body, vjp=derived, save=tuple(range(n)),
+          checks_values=True)
+    for n in (3, 4)
+}  # fmt: skip
+
+
+def _check_bags(input: Tensor, offsets: Any, mode: str, scale: Tensor | None, freq: bool) -> None:
+    if scale is not None and scale.shape != input.shape:
+        raise ValueError(
+            f"embedding_bag: If per_sample_weights ({scale.shape}) is not None, then it must have "
+            f"the same shape as the input ({input.shape})"
+        )
+    if input.ndim == 2:
+        if offsets is not None:
+            raise ValueError(
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch "
+                f"of fixed length sequences. However, found offsets of type {type(offsets)}"
+            )
+    elif input.ndim == 1:
+        if not isinstance(offsets, Tensor):
+            raise ValueError("offsets has to be a 1D Tensor but got None")
+        if offsets.ndim != 1:
+            raise ValueError("offsets has to be a 1D Tensor")
+    else:
+        raise ValueError(
+            f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}"
+        )
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if mode == "max" and freq:
+        raise ValueError("max mode does not support scaling the gradient by the frequency")
+    if scale is not None and mode != "sum":
+        raise NotImplementedError(
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported "
+            f"for mode='sum' (got mode='{mode}'). Please open a feature request on GitHub."
+        )
+
+
 def embedding_bag(
     input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None,
     norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean",
@@ -113,43 +189,35 @@ def embedding_bag(
     """Sums, means or maxima of embeddings over bags.
 
     ``input`` is (bags, indices), or flat with ``offsets`` where each bag starts.
-    """
-    from cresset.ops.join import stack
 
-    if mode not in ("sum", "mean", "max"):
-        raise ValueError("mode has to be one of sum, mean or max")
-    if input.ndim == 2:
-        if offsets is not None:
-            raise ValueError(
-                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch "
-                f"of fixed length sequences. However, found offsets of type {type(offsets)}"
-            )
-        bags = [input[i] for i in range(input.shape[0])]  # type: ignore[index]
-        weights = None if per_sample_weights is None else list(per_sample_weights)  # type: ignore[call-overload]
+    >>> import cresset as torch
+    >>> table = torch.tensor([[1., 2.], [3., 4.]])
+    >>> torch.nn.functional.embedding_bag(torch.tensor([[0, 1]]), table, mode="sum")
+    tensor([[4., 6.]])
+    """
+    _check_bags(input, offsets, mode, per_sample_weights, scale_grad_by_freq)
+    rows = weight._spec.shape[0]
+    padding = -1
+    if padding_idx is not None:
+        if not -rows <= padding_idx < rows:
+            raise ValueError(_BAD_PADDING)
+        padding = padding_idx % rows
+    if max_norm is not None:
+        renormalize(weight, input, max_norm, norm_type)
+    flat = reshape(input, (-1,))
+    if offsets is None:
+        count, width = input._spec.shape
+        bags = from_numpy(np.repeat(np.arange(count), width)).to(input.device)  # type: ignore[attr-defined]
     else:
-        if offsets is None:
-            raise ValueError("offsets has to be a 1D Tensor but got None")
-        cuts = offsets.tolist() + ([] if include_last_offset else [input.shape[0]])
-        spans = list(zip(cuts, cuts[1:], strict=False))
-        bags = [input[a:b] for a, b in spans]  # type: ignore[index]
-        weights = None if per_sample_weights is None else [
-            per_sample_weights[a:b] for a, b in spans  # type: ignore[index]
-        ]  # fmt: skip
-    rows = []
-    for i, bag in enumerate(bags):
-        found = embedding(bag, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
-        if padding_idx is not None:
-            keep = bag.ne(padding_idx % weight.shape[0])
-            found = found[keep]
-        if not found.shape[0]:
-            rows.append(weight.new_zeros((weight.shape[1],)))  # type: ignore[attr-defined]
-            continue
-        if weights is not None:
-            found = found * weights[i].unsqueeze(1)
-        rows.append(
-            found.sum(0) if mode == "sum" else found.mean(0) if mode == "mean" else found.max(0)[0]
-        )
-    return stack(rows)
+        starts: Any = offsets[:-1] if include_last_offset else offsets  # type: ignore[index]
+        count = starts._spec.shape[0]
+        marks: Any = filled(0, dense(dtypes.int64, (flat._spec.numel + 1,), input.device))
+        ones = filled(1, dense(dtypes.int64, (count,), input.device))
+        bags = marks.index_add(0, starts, ones).cumsum(0)[:-1].sub(1)
+    scale = () if per_sample_weights is None else (reshape(per_sample_weights, (-1,)),)
+    operands = (weight, flat, bags, *scale)
+    params = (count, mode, padding, bool(scale_grad_by_freq))
+    return apply(EMBEDDING_BAG[len(operands)], operands, params)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

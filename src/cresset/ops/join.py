@@ -45,6 +45,9 @@ from cresset.ops.padding import (
 )
 from cresset.ops.ranges import arange
 from cresset.ops.rearrange import (
+    channel_shuffle as channel_shuffle,
+)
+from cresset.ops.rearrange import (
     flip as flip,
 )
 from cresset.ops.rearrange import (
@@ -596,7 +599,8 @@ TORCH = (
     "column_stack", "hsplit", "vsplit", "dsplit", "atleast_1d", "atleast_2d", "atleast_3d", "tile",
     "repeat_interleave", "flip", "fliplr", "flipud", "roll", "rot90", "broadcast_tensors",
     "broadcast_shapes=broadcast_shapes_", "meshgrid", "cartesian_prod", "combinations",
-    "block_diag", "constant_pad_nd", "pixel_shuffle", "pixel_unshuffle", "tril", "triu",
+    "block_diag", "constant_pad_nd", "pixel_shuffle", "pixel_unshuffle",
+    "channel_shuffle", "tril", "triu",
     "tril_indices", "triu_indices", "diag", "diag_embed", "diagflat", "select_scatter",
     "slice_scatter", "diagonal_scatter", "cdist", "vander", "unravel_index",
 )  # fmt: skip

@@ -13,15 +13,18 @@ from typing import Any
 
 from cresset import dtypes
 from cresset.core.call import OUT
+from cresset.core.modes import THREAD
 from cresset.core.spec import Spec, dense
+from cresset.core.tape import derived
 from cresset.ops.activation import log_softmax
+from cresset.ops.elementwise import pointwise
 from cresset.ops.inplace import scalar_name
 from cresset.ops.math import abs as abs_
+from cresset.ops.norm import not_differentiable
 from cresset.ops.pointwise import add, div, mul, neg, pow, sub
 from cresset.ops.reduce import mean
 from cresset.ops.reduce import sum as sum_
 from cresset.ops.registry import Op, Result, Tensor, apply, broadcast_shapes
-from cresset.ops.select import where
 from cresset.ops.view import expand, reshape
 
 
@@ -235,22 +238,38 @@ NLL_BACKWARD = {
                  vjp=_nll_backward_grad, save=(1, 2, 3) if weighted else (1, 2), family="loss")
     for weighted in (False, True)
 }  # fmt: skip
-NLL = {
-    weighted: Op(
-        "nll_loss", _nll_infer, _nll_kernel, vjp=_nll_grad, checks_values=True, family="loss",
-        save=(1, 2, OUT - 1) if weighted else (1, OUT - 1), multi=True,
-        grad_name="NllLossBackward0",
-    )
+
+
+def _nll_op(weighted: bool, grad_name: str, name: str = "nll_loss2d") -> Op:
+    return Op(
+        name, _nll_infer, _nll_kernel, vjp=_nll_grad, checks_values=True, family="loss",
+        save=(1, 2, OUT - 1) if weighted else (1, OUT - 1), multi=True, grad_name=grad_name,
+    )  # fmt: skip
+
+
+#: Of rows of classes, of images, and of other shapes: PyTorch folds those into images.
+NLL = {weighted: _nll_op(weighted, "NllLossBackward0", "nll_loss") for weighted in (False, True)}
+NLL_2D = {weighted: _nll_op(weighted, "NllLoss2DBackward0") for weighted in (False, True)}
+NLL_FOLDED = {weighted: _nll_op(weighted, "ViewBackward0") for weighted in (False, True)}
+
+
+def _nll_single(x: Tensor, target: Tensor, *rest: Any) -> Tensor:
+    *weights, reduction, ignore = rest
+    operands = (reshape(x, (1, -1)), target, *weights)
+    return reshape(apply(NLL[bool(weights)], operands, (reduction, ignore))[0], ())
+
+
+#: Of one sample: one row of classes, one target.
+NLL_SINGLE = {
+    weighted: Op("nll_loss_single", None, body=_nll_single, vjp=derived, checks_values=True,
+                 save=(0, 1, 2) if weighted else (0, 1), grad_name="NllLossBackward0")
     for weighted in (False, True)
 }  # fmt: skip
-NLL_2D = {
-    weighted: Op(
-        "nll_loss2d", _nll_infer, _nll_kernel, vjp=_nll_grad, checks_values=True, family="loss",
-        save=(1, 2, OUT - 1) if weighted else (1, OUT - 1), multi=True,
-        grad_name="NllLoss2DBackward0",
-    )
-    for weighted in (False, True)
-}  # fmt: skip
+#: The mean of a loss of probabilities: division by a number inside PyTorch's own code.
+DIV_BY_COUNT = pointwise(
+    "div", lambda xp, a, b: xp.true_divide(a, b), (lambda n, g: div(g, n.numbers[1]), None),
+    rule="float", grad_name="DivBackward1",
+)  # fmt: skip
 
 
 def nll_loss(
@@ -282,10 +301,17 @@ def _nll(x: Tensor, target: Tensor, weight: Tensor | None, ignore: int, reductio
                 "For 1D input, 1D target must have size 1, but got target size: "
                 f"{target._spec.numel}"
             )
-        y = _nll(reshape(x, (1, -1)), reshape(target, (1,)), weight, ignore, reduction)
-        return reshape(y, ()) if reduction == "none" else y
-    table = NLL_2D if ndim == 4 else NLL
-    weights = () if weight is None else (weight,)
+        target = reshape(target, (1,))
+    weights: tuple = ()
+    if weight is not None:
+        weights = (weight,)
+        if weight._requires_grad and THREAD.grad:
+            kind = "nll_loss_nd" if ndim <= 2 else "nll_loss2d_forward"
+            raise not_differentiable(kind, "weight")
+    if ndim == 1:
+        op = NLL_SINGLE[bool(weights)]
+        return apply(op, (x, target, *weights), (reduction, ignore))
+    table = NLL if ndim == 2 else NLL_FOLDED if ndim != 4 and reduction == "none" else NLL_2D
     return apply(table[bool(weights)], (x, target, *weights), (reduction, ignore))[0]
 
 
@@ -331,7 +357,7 @@ def _soft_cross_entropy(
     total = neg(sum_(terms))
     if reduction == "sum":
         return total
-    return div(total, x._spec.numel // classes)
+    return apply(DIV_BY_COUNT, (total, x._spec.numel // classes))
 
 
 def _smoothed(
@@ -444,107 +470,4 @@ def gaussian_nll_loss(
     return reduced(values, reduction)
 
 
-# -- margins and embeddings ------------------------------------------------------------------------
-
-
-def _relu(x: Tensor) -> Tensor:
-    return x.clamp_min(0)  # type: ignore[attr-defined]
-
-
-def hinge_embedding_loss(
-    input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None,
-    reduce: bool | None = None, reduction: str = "mean",
-) -> Tensor:  # fmt: skip
-    """``input`` where target is 1, ``max(0, margin - input)`` where it is -1."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    zeros = mul(input, 0.0)
-    positive = where(target.eq(-1), zeros, input)  # type: ignore[attr-defined]
-    negative = where(target.eq(1), zeros, _relu(sub(margin, input)))  # type: ignore[attr-defined]
-    return reduced(add(positive, negative), reduction)
-
-
-def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0,
-    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
-) -> Tensor:  # fmt: skip
-    """``max(0, -target * (input1 - input2) + margin)``."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    return reduced(_relu(add(mul(neg(target), sub(input1, input2)), margin)), reduction)
-
-
-def multilabel_soft_margin_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
-    reduce: bool | None = None, reduction: str = "mean",
-) -> Tensor:  # fmt: skip
-    """The mean over classes of the binary cross entropy of ``sigmoid(input)``."""
-    from cresset.ops.activation import logsigmoid
-
-    reduction = reduction_of(reduction, size_average, reduce)
-    values = neg(add(
-        mul(target, logsigmoid(input)), mul(sub(1.0, target), logsigmoid(neg(input)))
-    ))  # fmt: skip
-    if weight is not None:
-        values = mul(values, weight)
-    return reduced(mean(values, -1), reduction)
-
-
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """``x1 . x2 / (max(|x1|, eps) max(|x2|, eps))`` over ``dim``.
-
-    >>> import cresset as torch
-    >>> torch.cosine_similarity(torch.tensor([[1., 0.]]), torch.tensor([[2., 0.]]))
-    tensor([1.])
-    """
-    product = sum_(mul(x1, x2), dim)
-    a = pow(sum_(mul(x1, x1), dim), 0.5).clamp_min(eps)  # type: ignore[attr-defined]
-    b = pow(sum_(mul(x2, x2), dim), 0.5).clamp_min(eps)  # type: ignore[attr-defined]
-    return div(product, mul(a, b))
-
-
-def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0,
-    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
-) -> Tensor:  # fmt: skip
-    """``1 - cos`` where target is 1, ``max(0, cos - margin)`` where it is -1."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    tiny = 1e-12
-    product = sum_(mul(input1, input2), -1)
-    a = add(sum_(mul(input1, input1), -1), tiny)
-    b = add(sum_(mul(input2, input2), -1), tiny)
-    cos = div(product, pow(mul(a, b), 0.5))
-    zeros = mul(cos, 0.0)
-    values = add(
-        where(target.eq(1), sub(1.0, cos), zeros),  # type: ignore[attr-defined]
-        where(target.eq(-1), _relu(sub(cos, margin)), zeros),  # type: ignore[attr-defined]
-    )
-    return reduced(values, reduction)
-
-
-def pairwise_distance(
-    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
-) -> Tensor:
-    """The p-norm of ``x1 - x2 + eps`` over the last dimension."""
-    from cresset.ops.vector_norm import norm
-
-    return norm(add(sub(x1, x2), eps), p, -1, keepdim)
-
-
-def triplet_margin_loss(
-    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2,
-    eps: float = 1e-6, swap: bool = False, size_average: bool | None = None,
-    reduce: bool | None = None, reduction: str = "mean",
-) -> Tensor:  # fmt: skip
-    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    near = pairwise_distance(anchor, positive, p, eps)
-    far = pairwise_distance(anchor, negative, p, eps)
-    if swap:
-        far = far.minimum(pairwise_distance(positive, negative, p, eps))  # type: ignore[attr-defined]
-    return reduced(_relu(add(sub(near, far), margin)), reduction)
-
-
-TORCH = (
-    "cosine_similarity", "pairwise_distance", "kl_div",
-    "hinge_embedding_loss", "margin_ranking_loss", "cosine_embedding_loss", "triplet_margin_loss",
-    "poisson_nll_loss",
-)  # fmt: skip
+TORCH = ("kl_div", "poisson_nll_loss")

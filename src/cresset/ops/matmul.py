@@ -12,7 +12,7 @@ from cresset import dtypes
 from cresset.core.spec import Spec, dense
 from cresset.ops.elementwise import C_NAMES, into_typed, not_implemented
 from cresset.ops.inplace import into, scalar_name
-from cresset.ops.pointwise import add, conj, mul
+from cresset.ops.pointwise import conj, mul
 from cresset.ops.reduce import SUM_DIM
 from cresset.ops.registry import (
     Op,
@@ -22,7 +22,16 @@ from cresset.ops.registry import (
     broadcast_shapes,
     common_device,
 )
-from cresset.ops.view import expand, reshape, squeeze, t, transpose, unsqueeze
+from cresset.ops.view import (
+    SQUEEZE_DIM_IN_PLACE,
+    expand,
+    reshape,
+    t,
+    transpose,
+    unsafe_view,
+    unsqueeze,
+    view,
+)
 
 
 def same_dtype(a: Spec, b: Spec) -> None:
@@ -256,14 +265,15 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
     if na == 2 and nb == 1:
         return apply(MV, (a, b))
     if na == 1 and nb == 2:
-        return squeeze(apply(MM, (unsqueeze(a, 0), b)), 0)
+        return view(SQUEEZE_DIM_IN_PLACE, apply(MM, (unsqueeze(a, 0), b)), ((0,),))
     if nb == 1:
         rows = a._spec.shape[:-1]
-        return reshape(apply(MV, (reshape(a, (math.prod(rows), a._spec.shape[-1])), b)), rows)
+        flat = apply(MV, (reshape(a, (math.prod(rows), a._spec.shape[-1])), b))
+        return unsafe_view(flat, rows)
     if nb == 2:
         rows = a._spec.shape[:-1]
         flat = apply(MM, (reshape(a, (math.prod(rows), a._spec.shape[-1])), b))
-        return reshape(flat, (*rows, b._spec.shape[-1]))
+        return unsafe_view(flat, (*rows, b._spec.shape[-1]))
     vector = na == 1
     if vector:
         a = unsqueeze(a, 0)
@@ -273,8 +283,7 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
     count = math.prod(batch)
     a3 = reshape(expand(a, (*batch, m, k)), (count, m, k))
     b3 = reshape(expand(b, (*batch, k2, n)), (count, k2, n))
-    result = reshape(apply(BMM, (a3, b3)), (*batch, m, n))
-    return squeeze(result, -2) if vector else result
+    return unsafe_view(apply(BMM, (a3, b3)), (*batch, n) if vector else (*batch, m, n))
 
 
 def __matmul__(self: Tensor, other: Any) -> Any:
@@ -354,6 +363,14 @@ LINEAR = Op(
 )  # fmt: skip
 
 
+#: The same for inputs of more than two dimensions, under the names of PyTorch's last step.
+LINEAR_ROWS, LINEAR_SUM = (
+    Op("linear", _linear_infer, _linear_kernel, vjp=_linear_grad, save=(1, 2), save_if=(2, 1),
+       grad_name=name, family="matmul")
+    for name in ("ViewBackward0", "AddBackward0")
+)  # fmt: skip
+
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     r"""``input @ weight.T + bias``.
 
@@ -365,9 +382,12 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if bias is None:
         return _matmul(input, t(weight))
-    if len(input._spec.shape) == 1:
-        return add(_matmul(weight, input), bias)
-    return apply(LINEAR, (bias, input, weight))
+    spec = input._spec
+    if len(spec.shape) == 2:
+        return apply(LINEAR, (bias, input, weight))
+    if len(spec.shape) == 1:
+        return reshape(apply(LINEAR, (bias, unsqueeze(input, 0), weight)), (-1,))
+    return apply(LINEAR_ROWS if spec.contiguous else LINEAR_SUM, (bias, input, weight))
 
 
 TORCH = ("mm", "bmm", "mv", "dot", "vdot", "outer", "ger", "matmul")

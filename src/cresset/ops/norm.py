@@ -426,16 +426,18 @@ def instance_norm(
         raise RuntimeError(
             "Expected running_mean and running_var to be defined when use_input_stats is false"
         )
-    rows = [
+    means, variances, weights, biases = (
         None if v is None else v.repeat(n)  # type: ignore[attr-defined]
         for v in (running_mean, running_var, weight, bias)
-    ]
+    )
     flat = reshape(input, (1, n * c, *shape[2:]))
-    y = reshape(batch_norm(flat, *rows, use_input_stats, momentum, eps), shape)
+    y = reshape(
+        batch_norm(flat, means, variances, weights, biases, use_input_stats, momentum, eps), shape
+    )
     if use_input_stats and running_mean is not None and running_var is not None:
         grad, THREAD.grad = THREAD.grad, False
         try:
-            for kept, moved in zip((running_mean, running_var), rows, strict=False):
+            for kept, moved in ((running_mean, means), (running_var, variances)):
                 assert moved is not None
                 assign(kept, mean(reshape(moved, (n, c)), 0))
         finally:

@@ -73,7 +73,7 @@ def _mirror_grad(n: Any, g: Tensor) -> Tensor:
 MIRROR = {
     (mode, count): Op(f"{title.lower()}_pad{count}d", _mirror_infer, _mirror_kernel, raw=True,
                       vjp=(_mirror_grad,), family="gather",
-                      grad_name=f"{title}Pad{count}DBackward0")
+                      grad_name=f"{title}Pad{count}DBackward0" if mode != "wrap" else "CopySlices")
     for mode, title in (("reflect", "Reflection"), ("edge", "Replication"), ("wrap", "Circular"))
     for count in (1, 2, 3)
 }  # fmt: skip

@@ -16,8 +16,9 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense
+from cresset.ops.reduce import mean
 from cresset.ops.registry import Op, Result, Tensor, apply, hashable
-from cresset.ops.view import squeeze, unsqueeze
+from cresset.ops.single import single
 
 #: Indexes all samples and channels; spatial slices are added to it.
 _PLANES: tuple = (slice(None), slice(None))
@@ -191,11 +192,24 @@ TAKE_PLANES = Op(
         None,
     ),
 )  # fmt: skip
-MAX_POOL_BACKWARD = Op(
-    "max_pool_backward", lambda g, i, shape: dense(g.dtype, shape, g.device),
-    _max_backward_kernel, save=(1,), vjp=(lambda n, gg, i: apply(TAKE_PLANES, (gg, i)), None),
-    grad_name="MaxPool2DWithIndicesBackwardBackward0",
-)  # fmt: skip
+
+
+def _scatter_op(grad_name: str) -> Op:
+    return Op(
+        "max_pool_backward", lambda g, i, shape: dense(g.dtype, shape, g.device),
+        _max_backward_kernel, save=(1,), vjp=(lambda n, gg, i: apply(TAKE_PLANES, (gg, i)), None),
+        grad_name=grad_name,
+    )  # fmt: skip
+
+
+MAX_POOL_BACKWARD = _scatter_op("MaxPool2DWithIndicesBackwardBackward0")
+#: Unpooling is the same scatter, by how many dimensions it has.
+MAX_UNPOOL = {
+    1: _scatter_op("SqueezeBackward1"),
+    2: _scatter_op("MaxUnpool2DBackward0"),
+    3: _scatter_op("MaxUnpool3DBackward0"),
+}
+MAX_UNPOOL_SINGLE = {n: single(op, 2) for n, op in MAX_UNPOOL.items()}
 
 
 def _max_op(n: int, grad_name: str) -> Op:
@@ -214,14 +228,16 @@ MAX_POOL = {
     2: _max_op(2, "MaxPool2DWithIndicesBackward0"),
     3: _max_op(3, "MaxPool3DWithIndicesBackward0"),
 }
+MAX_POOL_SINGLE = {n: single(op) for n, op in MAX_POOL.items()}
 
 
-def _batched(n: int, x: Tensor, pool: str) -> tuple[Tensor, bool]:
+def _is_single(n: int, x: Tensor) -> bool:
+    """Whether ``x`` has no batch dimension; RuntimeError if it fits neither way."""
     ndim = len(x._spec.shape)
     if ndim == n + 2:
-        return x, False
+        return False
     if ndim == n + 1:
-        return unsqueeze(x, 0), True
+        return True
     raise RuntimeError(
         f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for "
         f"input, but got: {list(x.shape)}"
@@ -250,9 +266,8 @@ def _max_pool(
         params = _max_arguments(n, *windows, ceil_mode)
     if len(x._spec.shape) == n + 2:
         return apply(MAX_POOL[n], (x,), params)
-    x, _ = _batched(n, x, f"max_pool{n}d")
-    values, indices = apply(MAX_POOL[n], (x,), params)
-    return squeeze(values, 0), squeeze(indices, 0)
+    _is_single(n, x)
+    return apply(MAX_POOL_SINGLE[n], (x,), params)
 
 
 def _max_pool_function(n: int, doc: str) -> Any:
@@ -288,14 +303,14 @@ def _unpool(n: int, x: Tensor, indices: Tensor, kernel_size: Any, stride: Any, p
     kernel = _each(kernel_size, n, "kernel_size", name)
     step = kernel if stride is None else _each(stride, n, "stride", name)
     pads = _each(padding, n, "padding", name)
-    x, single = _batched(n, x, name)
-    indices, _ = _batched(n, indices, name)
+    alone = _is_single(n, x)
     spatial = tuple(output_size)[-n:] if output_size is not None else tuple(
         (m - 1) * s - 2 * p + k
-        for m, s, p, k in zip(x.shape[2:], step, pads, kernel, strict=True)
+        for m, s, p, k in zip(x.shape[-n:], step, pads, kernel, strict=True)
     )  # fmt: skip
-    y = apply(MAX_POOL_BACKWARD, (x, indices), ((*x.shape[:2], *spatial),))
-    return squeeze(y, 0) if single else y
+    lead = (1, x.shape[0]) if alone else x.shape[:2]
+    op = (MAX_UNPOOL_SINGLE if alone else MAX_UNPOOL)[n]
+    return apply(op, (x, indices), ((*lead, *spatial),))
 
 
 def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None,
@@ -418,6 +433,9 @@ AVG_POOL = {
 }  # fmt: skip
 
 
+AVG_POOL_SINGLE = {n: single(op) for n, op in AVG_POOL.items()}
+
+
 def _avg_pool(
     n: int, x: Tensor, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
     count_include_pad: bool, divisor_override: Any = None,
@@ -425,13 +443,11 @@ def _avg_pool(
     name = f"avg_pool{n}d"
     kernel = _each(kernel_size, n, "kernel_size", name)
     step = kernel if stride is None or stride == [] else _each(stride, n, "stride", name)
-    x, single = _batched(n, x, name)
-    y = apply(
-        AVG_POOL[n], (x,),
+    return apply(
+        (AVG_POOL_SINGLE if _is_single(n, x) else AVG_POOL)[n], (x,),
         (kernel, step, _each(padding, n, "padding", name), bool(ceil_mode),
          bool(count_include_pad), divisor_override),
     )  # fmt: skip
-    return squeeze(y, 0) if single else y
 
 
 def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
@@ -495,16 +511,22 @@ ADAPTIVE_AVG_BACKWARD = Op(
     "adaptive_avg_pool_backward",
     lambda g, spatial: dense(g.dtype, (*g.shape[:2], *spatial), g.device),
     _adaptive_avg_backward_kernel,
-    vjp=(lambda n, gg: apply(ADAPTIVE_AVG, (gg,), (tuple(n.call.specs[0].shape[2:]),)),),
+    vjp=(
+        lambda n, gg: apply(ADAPTIVE_AVG[gg.ndim - 2], (gg,), (tuple(n.call.specs[0].shape[2:]),)),
+    ),
 )
-ADAPTIVE_AVG = Op(
-    "adaptive_avg_pool",
-    lambda x, out: dense(x.dtype, (*x.shape[:2], *out), x.device),
-    _adaptive_avg_kernel,
-    vjp=(lambda n, g: apply(ADAPTIVE_AVG_BACKWARD, (g,), (tuple(n.call.specs[0].shape[2:]),)),),
-    grad_name="AdaptiveAvgPool2DBackward0",
-    family="pool",
-)
+ADAPTIVE_AVG = {
+    n: Op(
+        "adaptive_avg_pool",
+        lambda x, out: dense(x.dtype, (*x.shape[:2], *out), x.device),
+        _adaptive_avg_kernel,
+        vjp=(lambda n, g: apply(ADAPTIVE_AVG_BACKWARD, (g,), (tuple(n.call.specs[0].shape[2:]),)),),
+        grad_name=f"AdaptiveAvgPool{n}DBackward0" if n > 1 else "SqueezeBackward1",
+        family="pool",
+    )
+    for n in (1, 2, 3)
+}
+ADAPTIVE_AVG_SINGLE = {n: single(op) for n, op in ADAPTIVE_AVG.items()}
 
 
 def _adaptive_size(x: Tensor, output_size: Any, n: int) -> tuple[int, ...]:
@@ -519,14 +541,10 @@ def _adaptive_size(x: Tensor, output_size: Any, n: int) -> tuple[int, ...]:
 
 def _adaptive_avg(n: int, x: Tensor, output_size: Any) -> Tensor:
     out = _adaptive_size(x, output_size, n)
-    x, single = _batched(n, x, f"adaptive_avg_pool{n}d")
-    if out == (1,) * n and n == 2:
-        from cresset.ops.reduce import mean
-
-        y = mean(x, (-1, -2), True)
-    else:
-        y = apply(ADAPTIVE_AVG, (x,), (out,))
-    return squeeze(y, 0) if single else y
+    alone = _is_single(n, x)
+    if out == (1,) * n and n > 1:
+        return mean(x, tuple(range(-1, -1 - n, -1)), True)
+    return apply((ADAPTIVE_AVG_SINGLE if alone else ADAPTIVE_AVG)[n], (x,), (out,))
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
@@ -565,30 +583,32 @@ def _adaptive_max_kernel(xp: Any, x: Any, out: tuple[int, ...]) -> Any:
     return values, where
 
 
-ADAPTIVE_MAX = Op(
-    "adaptive_max_pool",
-    lambda x, out: Result(
-        (
-            dense(x.dtype, (*x.shape[:2], *out), x.device),
-            dense(dtypes.int64, (*x.shape[:2], *out), x.device),
-        )
-    ),
-    _adaptive_max_kernel,
-    vjp=_max_grad_n,
-    save=(-2,),
-    grad_name="AdaptiveMaxPool2DBackward0",
-    family="pool",
-)
+ADAPTIVE_MAX = {
+    n: Op(
+        "adaptive_max_pool",
+        lambda x, out: Result(
+            (
+                dense(x.dtype, (*x.shape[:2], *out), x.device),
+                dense(dtypes.int64, (*x.shape[:2], *out), x.device),
+            )
+        ),
+        _adaptive_max_kernel,
+        vjp=_max_grad_n,
+        save=(-2,),
+        grad_name=f"AdaptiveMaxPool{n}DBackward0" if n > 1 else "SqueezeBackward1",
+        family="pool",
+    )
+    for n in (1, 2, 3)
+}
+ADAPTIVE_MAX_SINGLE = {n: single(op) for n, op in ADAPTIVE_MAX.items()}
 
 
 def _adaptive_max_function(n: int) -> Any:
     def function(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
         out = _adaptive_size(input, output_size, n)
-        x, single = _batched(n, input, f"adaptive_max_pool{n}d")
-        values, indices = apply(ADAPTIVE_MAX, (x,), (out,))
-        if single:
-            values, indices = squeeze(values, 0), squeeze(indices, 0)
-        return (values, indices) if return_indices else values
+        op = (ADAPTIVE_MAX_SINGLE if _is_single(n, input) else ADAPTIVE_MAX)[n]
+        both = apply(op, (input,), (out,))
+        return both if return_indices else both[0]
 
     function.__name__ = function.__qualname__ = f"adaptive_max_pool{n}d"
     function.__doc__ = "Maxima over windows chosen to give ``output_size`` values per dimension."
@@ -610,6 +630,12 @@ def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = N
               ceil_mode: bool = False) -> Tensor:  # fmt: skip
     """``(sum of x ** p over each window) ** (1 / p)``."""
     return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None,
+              ceil_mode: bool = False) -> Tensor:  # fmt: skip
+    """``(sum of x ** p over each window) ** (1 / p)``."""
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def _lp_pool(n: int, x: Tensor, p: float, kernel_size: Any, stride: Any, ceil: bool) -> Tensor:

@@ -167,6 +167,50 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     return apply(PIXEL_SHUFFLE, (input,), (upscale_factor,))
 
 
+def _channel_infer(x: Spec, groups: int) -> Spec:
+    if x.ndim <= 2:
+        raise RuntimeError(
+            f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(x.shape)}"
+        )
+    if groups <= 0:
+        raise RuntimeError(
+            f"Number of groups to divide channels in must be positive. Value of groups:{groups}"
+        )
+    if x.shape[1] % groups:
+        raise RuntimeError(
+            "Number of channels must be divisible by groups. Got "
+            f"{x.shape[1]} channels and {groups} groups."
+        )
+    return dense(x.dtype, x.shape, x.device)
+
+
+def _channel_kernel(xp: Any, x: Any, groups: int) -> Any:
+    n, c, *rest = x.shape
+    parts = x.reshape(n, groups, c // groups, *rest).swapaxes(1, 2)
+    return xp.ascontiguousarray(parts).reshape(x.shape)
+
+
+CHANNEL_SHUFFLE = Op(
+    "native_channel_shuffle", _channel_infer, _channel_kernel, raw=True, family="gather",
+    vjp=(
+        lambda n, g: apply(CHANNEL_SHUFFLE, (g,), (g._spec.shape[1] // n.call.params[0],)),
+    ),
+    grad_name="ChannelShuffleBackward0",
+)  # fmt: skip
+
+
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """Channels dealt out: of ``groups`` runs the first of each, then the second of each ...
+
+    Shape: (n, c, ...). From ShuffleNet (Zhang et al., 2017).
+
+    >>> import cresset as torch
+    >>> torch.channel_shuffle(torch.arange(4).view(1, 4, 1), 2).flatten()
+    tensor([0, 2, 1, 3])
+    """
+    return apply(CHANNEL_SHUFFLE, (input,), (groups,))
+
+
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """The inverse of ``pixel_shuffle``: (..., c, h r, w r) to (..., c r r, h, w)."""
     return apply(PIXEL_UNSHUFFLE, (input,), (downscale_factor,))

@@ -1,4 +1,4 @@
-"""Resampling images: interpolation, patches (unfold and fold), sampling on a grid."""
+"""Resampling images: interpolation, and patches (unfold and fold)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from cresset.core.spec import dense
 from cresset.ops.creation import from_numpy
 from cresset.ops.matmul import matmul
 from cresset.ops.registry import Op, Tensor, apply
-from cresset.ops.view import reshape, transpose
+from cresset.ops.single import single
+from cresset.ops.view import transpose
 
 #: Indexes all samples and channels; spatial slices are added to it.
 _PLANES: tuple = (slice(None), slice(None))
@@ -61,18 +62,24 @@ def _cubic_matrix(out: int, size: int, scale: float | None, align: bool) -> np.n
     return matrix
 
 
-def _nearest_matrix(out: int, size: int, scale: float | None, exact: bool) -> np.ndarray:
-    ratio = size / out if scale is None else 1.0 / scale
-    index = np.arange(out, dtype=np.float64)
-    source = np.floor((index + 0.5) * ratio) if exact else np.floor(index * np.float32(ratio))
+def _nearest_matrix(
+    out: int, size: int, scale: float | None, exact: bool, dtype: Any
+) -> np.ndarray:
+    """(out, size): the input pixel of each output pixel; rounded as in PyTorch's arithmetic."""
+    real = np.float64 if dtype == np.float64 else np.float32
+    ratio = real(size) / real(out) if scale is None else real(1.0 / scale)
+    index = np.arange(out).astype(real)
+    source = np.floor((index + real(0.5)) * ratio if exact else index * ratio)
     matrix = np.zeros((out, size))
     matrix[np.arange(out), np.minimum(source.astype(int), size - 1)] = 1
     return matrix
 
 
-def _matrix(mode: str, out: int, size: int, scale: float | None, align: bool) -> np.ndarray:
+def _matrix(
+    mode: str, out: int, size: int, scale: float | None, align: bool, dtype: Any
+) -> np.ndarray:
     if mode in ("nearest", "nearest-exact"):
-        return _nearest_matrix(out, size, scale, mode == "nearest-exact")
+        return _nearest_matrix(out, size, scale, mode == "nearest-exact", dtype)
     make = _cubic_matrix if mode == "bicubic" else _linear_matrix
     return make(out, size, scale, align)
 
@@ -86,13 +93,15 @@ def _apply_matrices(xp: Any, x: Any, matrices: list) -> Any:
 
 def _resize_kernel(xp: Any, x: Any, out: Any, mode: str, scales: Any, align: bool) -> Any:
     return _apply_matrices(xp, x, [
-        _matrix(mode, m, n, s, align) for m, n, s in zip(out, x.shape[2:], scales, strict=True)
+        _matrix(mode, m, n, s, align, x.dtype)
+        for m, n, s in zip(out, x.shape[2:], scales, strict=True)
     ])  # fmt: skip
 
 
 def _resize_backward_kernel(xp: Any, g: Any, size: Any, mode: str, scales: Any, align: bool) -> Any:
     return _apply_matrices(xp, g, [
-        _matrix(mode, m, n, s, align).T for m, n, s in zip(g.shape[2:], size, scales, strict=True)
+        _matrix(mode, m, n, s, align, g.dtype).T
+        for m, n, s in zip(g.shape[2:], size, scales, strict=True)
     ])  # fmt: skip
 
 
@@ -100,15 +109,33 @@ def _resized(s: Any, size: Any, *rest: Any) -> Any:
     return dense(s.dtype, (*s.shape[:2], *size), s.device)
 
 
+def _resize_op(title: str, n: int) -> Op:
+    return Op(
+        "upsample", _resized, _resize_kernel, grad_name=f"Upsample{title}{n}DBackward0",
+        vjp=(
+            lambda n, g: apply(
+                RESIZE_BACKWARD, (g,), (tuple(n.call.specs[0].shape[2:]), *n.call.params[1:])
+            ),
+        ),
+    )  # fmt: skip
+
+
+#: By mode and how many dimensions are resized.
+RESIZE = {
+    (mode, n): _resize_op(title, n)
+    for mode, title, dims in (
+        ("nearest", "Nearest", (1, 2, 3)), ("nearest-exact", "NearestExact", (1, 2, 3)),
+        ("linear", "Linear", (1,)), ("bilinear", "Bilinear", (2,)), ("bicubic", "Bicubic", (2,)),
+        ("trilinear", "Trilinear", (3,)),
+    )
+    for n in dims
+}  # fmt: skip
 RESIZE_BACKWARD = Op(
     "upsample_backward", _resized, _resize_backward_kernel,
-    vjp=(lambda n, h: apply(RESIZE, (h,), (tuple(n.call.specs[0].shape[2:]), *n.call.params[1:])),),
-)  # fmt: skip
-RESIZE = Op(
-    "upsample", _resized, _resize_kernel, grad_name="UpsampleBilinear2DBackward0",
     vjp=(
-        lambda n, g: apply(
-            RESIZE_BACKWARD, (g,), (tuple(n.call.specs[0].shape[2:]), *n.call.params[1:])
+        lambda n, h: apply(
+            RESIZE[n.call.params[1], h.ndim - 2], (h,),
+            (tuple(n.call.specs[0].shape[2:]), *n.call.params[1:]),
         ),
     ),
 )  # fmt: skip
@@ -169,7 +196,8 @@ def interpolate(
         return getattr(pool, f"adaptive_avg_pool{n}d")(input, out)
     if antialias:
         return _antialiased(input, tuple(map(int, out)), mode, scales, bool(align_corners))
-    return apply(RESIZE, (input,), (tuple(map(int, out)), mode, scales, bool(align_corners)))
+    params = (tuple(map(int, out)), mode, scales, bool(align_corners))
+    return apply(RESIZE[mode, n], (input,), params)
 
 
 def antialias_weights(size: int, out: int, mode: str, step: float | None = None) -> np.ndarray:
@@ -279,22 +307,20 @@ FOLD = Op(
     vjp=(lambda n, g: apply(UNFOLD, (g,), n.call.params[1:]),),
     grad_name="Col2ImBackward0",
 )
+UNFOLD_SINGLE, FOLD_SINGLE = single(UNFOLD), single(FOLD)
 
 
 def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
            stride: Any = 1) -> Tensor:  # fmt: skip
     """Sliding patches of images as columns: (n, c * kernel elements, patches)."""
-    single = input.ndim == 3
-    x = input.unsqueeze(0) if single else input  # type: ignore[attr-defined]
-    y = apply(UNFOLD, (x,), (_pair(kernel_size), _pair(dilation), _pair(padding), _pair(stride)))
-    return reshape(y, y.shape[1:]) if single else y
+    op = UNFOLD_SINGLE if input.ndim == 3 else UNFOLD
+    windows = (_pair(kernel_size), _pair(dilation), _pair(padding), _pair(stride))
+    return apply(op, (input,), windows)
 
 
 def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
          stride: Any = 1) -> Tensor:  # fmt: skip
     """Columns added back into images: the transpose of ``unfold``."""
-    single = input.ndim == 2
-    x = input.unsqueeze(0) if single else input  # type: ignore[attr-defined]
     params = (
         _pair(output_size),
         _pair(kernel_size),
@@ -302,57 +328,16 @@ def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, p
         _pair(padding),
         _pair(stride),
     )
-    if x.shape[1] % math.prod(params[1]):
+    if input.shape[-2] % math.prod(params[1]):
         raise RuntimeError(
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size, "
-            f"but got input.size(1)={x.shape[1]} and kernel_size={params[1]}."
+            f"but got input.size(1)={input.shape[-2]} and kernel_size={params[1]}."
         )
-    if x.shape[2] != math.prod(_counts(*params)):
+    if input.shape[-1] != math.prod(_counts(*params)):
         raise RuntimeError(
             f"Given output_size={params[0]}, kernel_size={params[1]}, dilation={params[2]}, "
             f"padding={params[3]}, stride={params[4]}, expected size of input's dimension 2 to "
-            f"match the calculated number of sliding blocks, but got input.size(2)={x.shape[2]}."
+            "match the calculated number of sliding blocks, but got "
+            f"input.size(2)={input.shape[-1]}."
         )
-    y = apply(FOLD, (x,), params)
-    return reshape(y, y.shape[1:]) if single else y
-
-
-def grid_sample(
-    input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
-    align_corners: bool | None = None,
-) -> Tensor:  # fmt: skip
-    """Values of images (n, c, h, w) at positions ``grid`` (n, h', w', 2) in [-1, 1]."""
-    if mode not in ("bilinear", "nearest") or padding_mode not in ("zeros", "border"):
-        raise NotImplementedError(
-            f"grid_sample: mode={mode!r} with padding_mode={padding_mode!r} is not implemented by "
-            "Cresset"
-        )
-    n, c, h, w = input.shape
-    x, y = grid.unbind(-1)  # type: ignore[attr-defined]
-    if align_corners:
-        x, y = (x + 1) * ((w - 1) / 2), (y + 1) * ((h - 1) / 2)
-    else:
-        x, y = ((x + 1) * w - 1) / 2, ((y + 1) * h - 1) / 2
-    if padding_mode == "border":
-        x, y = x.clamp(0, w - 1), y.clamp(0, h - 1)
-    flat = reshape(input, (n, c, h * w))
-
-    def pick(ix: Tensor, iy: Tensor) -> Tensor:
-        inside = ix.ge(0) & ix.lt(w) & iy.ge(0) & iy.lt(h)  # type: ignore[attr-defined]
-        index = (iy.clamp(0, h - 1) * w + ix.clamp(0, w - 1)).long()  # type: ignore[attr-defined]
-        index = reshape(index, (n, 1, -1)).expand(n, c, -1)
-        values = reshape(flat.gather(2, index), (n, c, *x.shape[1:]))  # type: ignore[attr-defined]
-        return values * inside.unsqueeze(1).to(input.dtype)
-
-    if mode == "nearest":
-        return pick(x.detach().round(), y.detach().round())
-    x0, y0 = x.detach().floor(), y.detach().floor()
-    total = None
-    for dx in (0, 1):
-        for dy in (0, 1):
-            wx = (x - x0) if dx else (1 - (x - x0))
-            wy = (y - y0) if dy else (1 - (y - y0))
-            part = pick(x0 + dx, y0 + dy) * (wx * wy).unsqueeze(1)
-            total = part if total is None else total + part
-    assert total is not None
-    return total
+    return apply(FOLD_SINGLE if input.ndim == 2 else FOLD, (input,), params)
