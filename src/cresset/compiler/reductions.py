@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cresset.compiler.code import Code
 from cresset.compiler.step import Array, Lowering
+from cresset.compiler.vectormath.lanes import Lanes
 from cresset.core.call import Call
 
 
@@ -62,44 +63,77 @@ def _lower_total(
             with c.loop(outer) as i:
                 _rows(
                     c, c.at("float", source, c.times(i, before * kept)),
-                    c.at("float", out.pointer, c.times(i, kept)), before, kept,
+                    c.at("float", out.pointer, c.times(i, kept)), (before, kept), divisor, lanes,
                 )  # fmt: skip
         else:
-            _lines(c, source, out.pointer, before, kept, after, lanes)
-        if divisor != 1:
-            with c.loop(outer * kept) as j:
-                total = c.load("float", out.pointer, j)
-                c.store("float", c.let(f"fdiv float {total}, {float(divisor)}"), out.pointer, j)
+            _lines(c, source, out.pointer, (before, kept, after), divisor, lanes)
 
-    return Lowering(emit)
+    pieces = -(-kept // (_ACROSS * lanes)) if after == 1 else kept
+    return Lowering(emit, pieces=pieces)
 
 
-def _rows(c: Code, source: str, target: str, before: int, kept: int) -> None:
-    """Add whole rows to the output."""
-    with c.loop(kept) as j:
-        c.store("float", "0.0", target, j)
-    with c.loop(before) as i, c.loop(kept) as j:
-        value = c.load("float", source, c.plus(c.times(i, kept), j))
-        have = c.load("float", target, j)
-        c.store("float", c.let(f"fadd float {have}, {value}"), target, j)
+#: Vectors of neighbouring outputs whose sums are in registers at once.
+_ACROSS = 4
+
+
+def _rows(
+    c: Code, source: str, target: str, sizes: tuple[int, int], divisor: int, lanes: int
+) -> None:
+    """Sum whole rows, some columns at a time."""
+    before, kept = sizes
+    vector, width = f"<{lanes} x float>", _ACROSS * lanes
+    for block, last in c.blocks(kept // width, bool(kept % width)):
+        first = c.times(block, width)
+        wide = kept % width if last else width
+        starts = range(0, wide, lanes)
+        totals = [c.slot(vector, "zeroinitializer") for _ in starts]
+        with c.loop(before) as i:
+            line = c.at("float", source, c.plus(c.times(i, kept), first))
+            for total, j in zip(totals, starts, strict=True):
+                part = c.masked_load("float", lanes, min(lanes, wide - j), c.at("float", line, j))
+                c.set(vector, total, c.let(f"fadd {vector} {c.get(vector, total)}, {part}"))
+        for total, j in zip(totals, starts, strict=True):
+            value = Lanes(c, "float", lanes, c.get(vector, total))
+            if divisor != 1:
+                value = value / float(divisor)
+            place = c.at("float", target, c.plus(first, j))
+            c.masked_store("float", lanes, min(lanes, wide - j), value.register, place)
+
+
+#: Partial sums of a long run: one alone would wait for itself.
+_SUMS = 4
 
 
 def _lines(
-    c: Code, source: str, target: str, before: int, kept: int, after: int, lanes: int
+    c: Code, source: str, target: str, sizes: tuple[int, int, int], divisor: int, lanes: int
 ) -> None:
-    """Sum runs of ``after`` neighbours in vector lanes."""
+    """Sum runs of neighbours in vector lanes."""
+    before, kept, after = sizes
     vector = f"<{lanes} x float>"
-    whole, rest = divmod(after, lanes)
-    with c.loop(kept) as j:
-        total = c.slot(vector, "zeroinitializer")
+    sums = _SUMS if after >= _SUMS * lanes else 1
+    long = after // (sums * lanes) * (sums * lanes)
+    with c.share(kept) as j:
+        totals = [c.slot(vector, "zeroinitializer") for _ in range(sums)]
+
+        def add(run: str, k: str, used: int, total: str) -> None:
+            part = c.masked_load("float", lanes, used, c.at("float", run, k))
+            c.set(vector, total, c.let(f"fadd {vector} {c.get(vector, total)}, {part}"))
+
         with c.loop(before) as i:
             run = c.at("float", source, c.plus(c.times(i, kept * after), c.times(j, after)))
-            if whole:
-                with c.loop(whole * lanes, lanes) as k:
-                    part = c.load(vector, run, k, align=4)
-                    c.set(vector, total, c.let(f"fadd {vector} {c.get(vector, total)}, {part}"))
-            if rest:
-                part = c.masked_load("float", lanes, rest, c.at("float", run, whole * lanes))
-                c.set(vector, total, c.let(f"fadd {vector} {c.get(vector, total)}, {part}"))
-        value = c.reduce_add("float", lanes, c.get(vector, total))
+            if long:
+                with c.loop(long, sums * lanes) as k:
+                    for n, total in enumerate(totals):
+                        add(run, c.plus(k, n * lanes), lanes, total)
+            for k in range(long, after, lanes):
+                add(run, str(k), min(lanes, after - k), totals[0])
+        parts = [c.get(vector, total) for total in totals]
+        while len(parts) > 1:
+            parts = [
+                c.let(f"fadd {vector} {a}, {b}")
+                for a, b in zip(parts[0::2], parts[1::2], strict=True)
+            ]
+        value = c.reduce_add("float", lanes, parts[0])
+        if divisor != 1:
+            value = c.let(f"fdiv float {value}, {float(divisor)}")
         c.store("float", value, target, j)
