@@ -13,7 +13,7 @@ import pytest
 
 import cresset
 
-from .programs import same_program
+from .ops.programs import same_program
 
 DTYPES = (
     "bool", "uint8", "int8", "int16", "int32", "int64",

@@ -14,7 +14,7 @@ import pytest
 
 import cresset
 
-from .programs import same_program
+from .ops.programs import same_program
 
 NUMPY = [
     # tensor -> array -> tensor

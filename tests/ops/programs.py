@@ -19,7 +19,7 @@ import pytest
 
 import cresset
 
-from .ops.harness import attempt, same_failure
+from .harness import attempt, same_failure
 
 
 def outcome(torch: Any, program: str) -> tuple[str | None, Exception | None]:
