@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from multiprocessing import *  # noqa: F403
 from multiprocessing import connection
@@ -25,7 +26,7 @@ from cresset.tensor import Tensor
 
 __all__ = [
     *multiprocessing.__all__,  # type: ignore[attr-defined]
-    "ProcessContext", "ProcessException", "ProcessExitedException", "ProcessRaisedException",
+    "ProcessContext", "ProcessException", "ProcessExitedException", "ProcessRaisedException", "SpawnContext",
     "get_all_sharing_strategies", "get_sharing_strategy", "set_sharing_strategy", "spawn",
     "start_processes",
 ]  # fmt: skip
@@ -178,6 +179,14 @@ class ProcessContext:
                 f"process {i} terminated with signal {name}", i, pid, code, name
             )
         raise ProcessExitedException(f"process {i} terminated with exit code {code}", i, pid, code)
+
+
+class SpawnContext(ProcessContext):
+    """The old name of ``ProcessContext``."""
+
+    def __init__(self, processes: list[Any], pipes: list[Any]) -> None:
+        warnings.warn("SpawnContext is renamed to ProcessContext since 1.4 release.", stacklevel=2)
+        super().__init__(processes, pipes)
 
 
 def start_processes(

@@ -1,9 +1,14 @@
-"""Putting samples together into a batch."""
+"""Putting samples together into a batch.
+
+``collate`` walks through the samples' structure; what happens to the leaves is a table from types
+to functions, ``default_collate_fn_map``, which users may extend.
+"""
 
 from __future__ import annotations
 
 import collections.abc
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,26 +18,116 @@ from cresset.ops.creation import as_tensor, from_numpy, tensor
 from cresset.ops.join import stack
 from cresset.tensor import Tensor
 
-_MESSAGE = (
+default_collate_err_msg_format = (
     "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
 )
+#: By type (or tuple of types): ``function(batch, collate_fn_map=table)``.
+FunctionMap = dict[Any, Callable[..., Any]]
 
 
 def default_convert(data: Any) -> Any:
-    """Arrays inside a sample as tensors; everything else as it is."""
+    """Arrays inside a sample as tensors; everything else as it is.
+
+    >>> import numpy as np
+    >>> import cresset as torch
+    >>> torch.utils.data.default_convert({"a": np.array([1, 2]), "b": "text"})
+    {'a': tensor([1, 2]), 'b': 'text'}
+    """
     if isinstance(data, Tensor):
         return data
     if isinstance(data, (np.ndarray, np.generic)):
         return data if np.asarray(data).dtype.kind in "SUO" else as_tensor(np.asarray(data))
     if isinstance(data, collections.abc.Mapping):
-        return _mapping_like(data, {k: default_convert(v) for k, v in data.items()})
+        return mapping_like(data, {k: default_convert(v) for k, v in data.items()})
     if isinstance(data, tuple) and hasattr(data, "_fields"):
         return type(data)(*(default_convert(d) for d in data))
-    if isinstance(data, (tuple, list)):
+    if isinstance(data, tuple):
         return [default_convert(d) for d in data]
     if isinstance(data, collections.abc.Sequence) and not isinstance(data, (str, bytes)):
-        return _sequence_like(data, [default_convert(d) for d in data])
+        return sequence_like(data, [default_convert(d) for d in data])
     return data
+
+
+def collate(batch: Any, *, collate_fn_map: FunctionMap | None = None) -> Any:
+    """Samples as a batch, part by part: containers keep their structure, leaves go by the table.
+
+    The function for a leaf's type is taken, else that of the first type in the table that the leaf
+    is an instance of. RuntimeError for sequences of different length, TypeError for what is neither
+    in the table nor a container.
+
+    >>> from cresset.data.collate import collate
+    >>> def longest(batch, *, collate_fn_map=None):
+    ...     return max(batch, key=len)
+    >>> collate([{"a": "x"}, {"a": "xyz"}], collate_fn_map={str: longest})
+    {'a': 'xyz'}
+    """
+    first = batch[0]
+    function = _function_for(first, collate_fn_map or {})
+    if function is not None:
+        return function(batch, collate_fn_map=collate_fn_map)
+
+    def part(samples: Any) -> Any:
+        return collate(samples, collate_fn_map=collate_fn_map)
+
+    if isinstance(first, collections.abc.Mapping):
+        return mapping_like(first, {k: part([d[k] for d in batch]) for k in first})
+    if isinstance(first, tuple) and hasattr(first, "_fields"):
+        return type(first)(*(part(samples) for samples in zip(*batch)))
+    if isinstance(first, collections.abc.Sequence):
+        if any(len(sample) != len(first) for sample in batch):
+            raise RuntimeError("each element in list of batch should be of equal size")
+        parts = [part(samples) for samples in zip(*batch)]
+        return parts if isinstance(first, tuple) else sequence_like(first, parts)
+    raise TypeError(default_collate_err_msg_format.format(type(first)))
+
+
+def _function_for(leaf: Any, table: FunctionMap) -> Callable[..., Any] | None:
+    found = table.get(type(leaf))
+    if found is None:
+        found = next((f for kind, f in table.items() if isinstance(leaf, kind)), None)
+    return found
+
+
+def collate_tensor_fn(batch: Any, *, collate_fn_map: FunctionMap | None = None) -> Tensor:
+    """Tensors of one shape, stacked."""
+    return stack(batch, 0)
+
+
+def collate_numpy_array_fn(batch: Any, *, collate_fn_map: FunctionMap | None = None) -> Any:
+    """Arrays of one shape, stacked; TypeError for strings and objects."""
+    first = batch[0]
+    if first.dtype.kind in "SUO":
+        raise TypeError(default_collate_err_msg_format.format(first.dtype))
+    if first.shape and all(a.shape == first.shape and a.dtype == first.dtype for a in batch):
+        return from_numpy(np.stack(batch))  # one copy, where tensors would cost one each
+    return collate([as_tensor(a) for a in batch], collate_fn_map=collate_fn_map)
+
+
+def collate_numpy_scalar_fn(batch: Any, *, collate_fn_map: FunctionMap | None = None) -> Tensor:
+    return as_tensor(np.array(batch))
+
+
+def collate_float_fn(batch: Any, *, collate_fn_map: FunctionMap | None = None) -> Tensor:
+    return tensor(batch, dtype=dtypes.float64)
+
+
+def collate_int_fn(batch: Any, *, collate_fn_map: FunctionMap | None = None) -> Tensor:
+    return tensor(batch)
+
+
+def collate_str_fn(batch: Any, *, collate_fn_map: FunctionMap | None = None) -> Any:
+    return batch
+
+
+default_collate_fn_map: FunctionMap = {
+    Tensor: collate_tensor_fn,
+    np.ndarray: collate_numpy_array_fn,
+    (np.bool_, np.number, np.object_): collate_numpy_scalar_fn,
+    float: collate_float_fn,
+    int: collate_int_fn,
+    str: collate_str_fn,
+    bytes: collate_str_fn,
+}
 
 
 def default_collate(batch: Any) -> Any:
@@ -42,34 +137,10 @@ def default_collate(batch: Any) -> Any:
     >>> torch.utils.data.default_collate([(0, 'a'), (1, 'b')])
     [tensor([0, 1]), ('a', 'b')]
     """
-    first = batch[0]
-    if isinstance(first, Tensor):
-        return stack(batch)
-    if isinstance(first, np.ndarray):
-        if first.dtype.kind in "SUO":
-            raise TypeError(_MESSAGE.format(first.dtype))
-        return from_numpy(np.stack(batch)) if first.shape else as_tensor(np.array(batch))
-    if isinstance(first, np.generic) and not isinstance(first, np.str_):
-        return as_tensor(np.array(batch))
-    if isinstance(first, float):
-        return tensor(batch, dtype=dtypes.float64)
-    if isinstance(first, int):
-        return tensor(batch)
-    if isinstance(first, (str, bytes)):
-        return batch
-    if isinstance(first, collections.abc.Mapping):
-        return _mapping_like(first, {k: default_collate([d[k] for d in batch]) for k in first})
-    if isinstance(first, tuple) and hasattr(first, "_fields"):
-        return type(first)(*(default_collate(list(s)) for s in zip(*batch, strict=True)))
-    if isinstance(first, collections.abc.Sequence):
-        if any(len(sample) != len(first) for sample in batch):
-            raise RuntimeError("each element in list of batch should be of equal size")
-        columns = [default_collate(_column(s)) for s in zip(*batch, strict=True)]
-        return columns if isinstance(first, tuple) else _sequence_like(first, columns)
-    raise TypeError(_MESSAGE.format(type(first)))
+    return collate(batch, collate_fn_map=default_collate_fn_map)
 
 
-def _mapping_like(model: Any, made: dict) -> Any:
+def mapping_like(model: Any, made: dict) -> Any:
     """``made`` in a mapping of the model's class (a plain dict where that cannot be)."""
     try:
         if isinstance(model, collections.abc.MutableMapping):
@@ -81,7 +152,7 @@ def _mapping_like(model: Any, made: dict) -> Any:
         return made
 
 
-def _sequence_like(model: Any, made: list) -> Any:
+def sequence_like(model: Any, made: list) -> Any:
     """``made`` in a sequence of the model's class (a list where that cannot be)."""
     try:
         if isinstance(model, collections.abc.MutableSequence):
@@ -92,8 +163,3 @@ def _sequence_like(model: Any, made: list) -> Any:
         return type(model)(made)  # type: ignore[call-arg]
     except TypeError:
         return made
-
-
-def _column(samples: tuple) -> Any:
-    """Strings stay a tuple, as PyTorch leaves them."""
-    return samples if isinstance(samples[0], (str, bytes)) else list(samples)

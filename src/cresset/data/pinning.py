@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import collections.abc
-import copy
 from typing import Any
 
+from cresset.data.collate import mapping_like, sequence_like
 from cresset.tensor import Tensor
 
 
@@ -19,27 +19,10 @@ def pin_memory(data: Any) -> Any:
     if isinstance(data, (str, bytes)):
         return data
     if isinstance(data, collections.abc.Mapping):
-        made = {k: pin_memory(v) for k, v in data.items()}
-        try:
-            if isinstance(data, collections.abc.MutableMapping):
-                clone = copy.copy(data)
-                clone.update(made)
-                return clone
-            return type(data)(made)  # type: ignore[call-arg]
-        except TypeError:
-            return made
+        return mapping_like(data, {k: pin_memory(v) for k, v in data.items()})
     if isinstance(data, tuple):
         parts = [pin_memory(v) for v in data]
         return type(data)(*parts) if hasattr(data, "_fields") else type(data)(parts)
     if isinstance(data, collections.abc.Sequence):
-        parts = [pin_memory(v) for v in data]
-        try:
-            if isinstance(data, collections.abc.MutableSequence):
-                clone = copy.copy(data)
-                for i, part in enumerate(parts):
-                    clone[i] = part
-                return clone
-            return type(data)(parts)  # type: ignore[call-arg]
-        except TypeError:
-            return parts
+        return sequence_like(data, [pin_memory(v) for v in data])
     return data

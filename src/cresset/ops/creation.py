@@ -78,6 +78,27 @@ def _leaf(data: Any) -> Any:
     return data
 
 
+def _numbers(data: Any) -> np.ndarray:
+    """Nested sequences that NumPy makes no numbers of: large ints beside floats, or an error."""
+    if isinstance(_leaf(data), str):
+        raise ValueError("too many dimensions 'str'")
+    kinds = set()
+    waiting = [data]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, (list, tuple)):
+            waiting.extend(reversed(item))
+        elif isinstance(item, str):
+            raise TypeError("new(): invalid data type 'str'")
+        elif isinstance(item, (bool, int, float, complex, np.ndarray, np.generic)):
+            kinds.add(np.asarray(item).dtype.kind if not isinstance(item, int) else "i")
+        else:
+            raise RuntimeError(f"Could not infer dtype of {type(item).__name__}")
+    if not kinds & set("fc"):
+        raise ValueError("Overflow when unpacking long long")
+    return np.array(data, np.complex128 if "c" in kinds else np.float64)
+
+
 def _host_data(data: Any) -> tuple[np.ndarray, dtype]:
     """Nested sequences, scalars, arrays or tensors as a NumPy array, with the dtype they imply."""
     if isinstance(data, Tensor):
@@ -96,15 +117,15 @@ def _host_data(data: Any) -> tuple[np.ndarray, dtype]:
         except ValueError as error:
             raise ValueError(str(error)) from None
         if array.dtype == object or array.dtype.kind in "USO":
-            bad = _leaf(data)
-            if isinstance(bad, int):
-                raise RuntimeError("Overflow when unpacking long long")
-            if isinstance(bad, str):
-                raise ValueError("too many dimensions 'str'")
-            raise RuntimeError(f"Could not infer dtype of {type(bad).__name__}")
+            array = _numbers(data)
         if array.size == 0 and array.dtype == np.float64:
             return array, dtypes.get_default_dtype()
         first = _leaf(data)
+        if type(first) in (bool, int, float) and (
+            array.dtype == np.uint64
+            or (array.dtype == np.float64 and not (np.abs(array) < 2.0**63).all())
+        ):  # NumPy made something else of ints beyond 64 bits
+            array = _numbers(data)
         if isinstance(first, np.ndarray) or (
             isinstance(first, np.generic) and not isinstance(first, (float, complex))
         ) or type(first) in (np.float64, np.complex128):  # fmt: skip
@@ -112,7 +133,7 @@ def _host_data(data: Any) -> tuple[np.ndarray, dtype]:
         return array, _python_dtype(array)
     if isinstance(data, (bool, int, float, complex)):
         if isinstance(data, int) and not -(2**63) <= data < 2**63:
-            raise RuntimeError("Overflow when unpacking long long")
+            raise ValueError("Overflow when unpacking long long")
         array = np.array(data)
         return array, _python_dtype(array)
     if hasattr(data, "__array__"):
@@ -120,11 +141,11 @@ def _host_data(data: Any) -> tuple[np.ndarray, dtype]:
     if (
         hasattr(data, "__getitem__")
         and hasattr(data, "__len__")
-        and not isinstance(data, (str, dict))
+        and not isinstance(data, (str, bytes, dict))
     ):
         return _host_data([data[i] for i in range(len(data))])
-    if isinstance(data, str):
-        raise TypeError("new(): invalid data type 'str'")
+    if isinstance(data, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
     raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
 
 
