@@ -26,9 +26,9 @@ from cresset.tensor import Tensor
 
 __all__ = [
     *multiprocessing.__all__,  # type: ignore[attr-defined]
-    "ProcessContext", "ProcessException", "ProcessExitedException", "ProcessRaisedException", "SpawnContext",
-    "get_all_sharing_strategies", "get_sharing_strategy", "set_sharing_strategy", "spawn",
-    "start_processes",
+    "ProcessContext", "ProcessException", "ProcessExitedException", "ProcessRaisedException",
+    "SpawnContext", "get_all_sharing_strategies", "get_sharing_strategy", "set_sharing_strategy",
+    "spawn", "start_processes",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ Nothing here needs PyTorch; what its loader does differently is said where it is
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import re
 import signal
@@ -62,7 +63,7 @@ def test_a_worker_that_died_is_reported_at_once(end: Any, cause: str | None) -> 
         RuntimeError, match=r"DataLoader worker \(pid\(s\) \d+\) exited unexpectedly$"
     ) as caught:
         list(loader)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
     why = caught.value.__cause__
     assert re.sub(r"pid \d+", "pid N", str(why)) == (
         "None" if cause is None else f"DataLoader worker (pid N) {cause}"
@@ -72,7 +73,6 @@ def test_a_worker_that_died_is_reported_at_once(end: Any, cause: str | None) -> 
 def test_what_a_worker_sent_before_it_died_is_not_lost() -> None:
     def sample(i: int) -> Any:
         if i == 2:
-            time.sleep(0.2)
             os.kill(os.getpid(), signal.SIGKILL)
         return np.full(100_000, i)
 
@@ -169,18 +169,22 @@ def test_a_result_with_history_is_refused_in_pytorchs_words() -> None:
 
 
 def test_without_order_a_slow_batch_does_not_hold_up_the_others() -> None:
+    others_came = multiprocessing.get_context("fork").Event()
+
     def sample(i: int) -> int:
-        time.sleep(0.5 if i == 0 else 0)
+        if i == 0:
+            others_came.wait(30)
         return i
 
-    loader = cresset.utils.data.DataLoader(
-        Calls(sample), batch_size=None, num_workers=2, in_order=False
+    batches = iter(
+        cresset.utils.data.DataLoader(
+            Calls(sample), batch_size=None, num_workers=2, in_order=False, timeout=20
+        )
     )
-    found = [x if isinstance(x, int) else x.item() for x in loader]
-    assert sorted(found) == [0, 1, 2, 3]
-    assert found[0] != 0
-    ordered = cresset.utils.data.DataLoader(Calls(sample), batch_size=None, num_workers=2)
-    assert list(ordered) == [0, 1, 2, 3]
+    first = next(batches)
+    others_came.set()
+    assert first == 1
+    assert sorted(batches) == [0, 2, 3]
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker")
@@ -220,7 +224,7 @@ def test_an_iterator_in_a_cycle_ends_its_workers_when_it_is_collected() -> None:
     start = time.monotonic()
     gc.collect()
     assert [p.is_alive() for p in processes] == [False, False]
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 5
 
 
 def test_workers_compute_on_one_thread() -> None:
