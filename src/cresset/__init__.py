@@ -28,12 +28,12 @@ from cresset.autograd import (
     set_grad_enabled,
 )
 from cresset.autograd.anomaly import is_anomaly_enabled
+from cresset.compilation import compile
 from cresset.core import graph as _graph
 from cresset.device import device, get_default_device, set_default_device
 from cresset.dtypes import dtype, finfo, get_default_dtype, iinfo
 from cresset.namespace import (
     can_cast,
-    compile,
     get_num_interop_threads,
     get_num_threads,
     is_complex,
@@ -95,9 +95,9 @@ random.fork_rng = _fork_rng  # type: ignore[attr-defined]
 #: Modules that load when they are first used: importing Cresset stays quick.
 _LAZY = (
     "nn", "optim", "utils", "cuda", "backends", "testing", "autograd", "serialization", "vision",
-    "compat", "accelerator", "distributions", "multiprocessing",
+    "compat", "accelerator", "compiler", "distributions", "multiprocessing",
 )  # fmt: skip
-_LAZY_NAMES = {"save": "serialization", "load": "serialization"}
+_LAZY_NAMES = {"save": "serialization", "load": "serialization", "explain": "compiler"}
 
 
 def _compiler(program: Any, plan: Any) -> Any:

@@ -135,13 +135,6 @@ def set_float32_matmul_precision(precision: str) -> None:
     """Products are always computed in full precision."""
 
 
-def compile(model: Any = None, **options: Any) -> Any:
-    """Accepted everywhere: Cresset compiles what it runs without being asked."""
-    if model is None:
-        return lambda function: compile(function, **options)
-    return model
-
-
 def _reduce(self: Tensor, protocol: Any) -> tuple:
     """Pickle: values, geometry and requires_grad (see ``serialization/rebuild.py``)."""
     from cresset.serialization.rebuild import reduce_tensor

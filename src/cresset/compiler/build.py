@@ -47,8 +47,9 @@ class Segment(NamedTuple):
 class Built(NamedTuple):
     """What a native plan is made of."""
 
-    #: The plan's steps, neighbours fused.
+    #: The plan's steps, neighbours fused, and the lowering of each that has one.
     steps: list[Step]
+    lowered: list[Lowering | None]
     #: Segments, and steps that run their reference kernel.
     parts: list[Any]
     #: Slots of the run-time numbers, in the order of the table.
@@ -167,7 +168,7 @@ class _Builder:
             for part in parts
         ]  # fmt: skip
         used = self.threads if any(getattr(p, "stages", 0) for p in parts) else 1
-        return Built(self.steps, parts, tuple(self.numbers), self.arena, module, used)
+        return Built(self.steps, self.lowered, parts, tuple(self.numbers), self.arena, module, used)
 
     def _place(self) -> None:
         """A value stays in the arena if only machine code makes and reads it."""

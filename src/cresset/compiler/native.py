@@ -12,6 +12,7 @@ lies in memory that anyone else holds; a failing step leaves what does not depen
 from __future__ import annotations
 
 import ctypes
+import sys
 import warnings
 from copy import copy
 from typing import Any
@@ -33,6 +34,15 @@ MOST_COMPILED = 256
 
 class _Count:
     compiled = 0
+
+
+class _Last:
+    """The plan that ran as machine code last; ``compiler.report`` looks at it."""
+
+    plan: Any = None
+
+
+LAST = _Last()
 
 
 class _Arena:
@@ -61,13 +71,14 @@ class NativePlan(Plan):
 
     def __init__(self, program: Program, reference: Plan, built: Built) -> None:
         super().__init__(reference.steps, reference.slots, reference.constants)
-        self.seen, self.tier = reference.seen, "native"
+        self.seen, self.tier, self.compile_at = reference.seen, "native", 0
         self.built = built
         self.parts = built.parts
         self.program, self.reference = program, reference
         self._apart: Any = None
 
     def run(self, values: list[Any], lines: dict[int, str]) -> BaseException | None:
+        LAST.plan = self
         built = self.built
         if built.threads > 1:
             POOL.start(min(built.threads, PROCESS.threads()))
@@ -142,6 +153,10 @@ def compile_plan(program: Program, plan: Plan) -> Plan:
         )
         return plan
     _Count.compiled += native is not plan
+    if PROCESS.debug and native is not plan:
+        from cresset.compiler.explain import debug
+
+        print(debug(program, native), file=sys.stderr)
     return native
 
 

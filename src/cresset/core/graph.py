@@ -45,7 +45,7 @@ class Graph:
     """The nodes recorded since the last flush."""
 
     __slots__ = ("epoch", "calls", "operands", "owners", "inputs", "slots", "nbytes", "large",
-                 "orphaned", "lines", "tracing")  # fmt: skip
+                 "orphaned", "lines", "tracing", "urgent")  # fmt: skip
     _epochs = 0
 
     def __init__(self, tracing: bool = False) -> None:
@@ -65,6 +65,8 @@ class Graph:
         self.large = self.orphaned = 0
         self.lines: dict[int, str] = {}
         self.tracing = tracing
+        #: ``torch.compile`` had a hand in it: the plan is compiled at first sight.
+        self.urgent = False
 
     def count_orphans(self) -> None:
         """Operands whose tensors have died, as batches do, count towards the cap on bytes."""
@@ -91,7 +93,7 @@ class Graph:
 class _Recorder:
     """Holds the current graph (one per process, so threads see one program order)."""
 
-    __slots__ = ("graph", "cache", "flushes", "running", "compiler")
+    __slots__ = ("graph", "cache", "flushes", "running", "compiler", "urgent")
 
     def __init__(self) -> None:
         #: ``compiler(program, plan)`` gives a faster plan; set by the package, which knows one.
@@ -100,6 +102,8 @@ class _Recorder:
         self.cache = PlanCache()
         self.flushes = 0
         self.running = False
+        #: How many calls of functions given to ``torch.compile`` are under way.
+        self.urgent = 0
 
 
 RECORDER = _Recorder()
@@ -298,13 +302,17 @@ def _flush(graph: Graph, reason: str) -> None:
     if plan is None:
         plan = reference_plan(program, graph.slots)
         RECORDER.cache.put(program, plan)
-    elif plan.seen == plan.compile_at and PROCESS.compile and RECORDER.compiler is not None:
+    urgent = (graph.urgent or RECORDER.urgent) and 0 < plan.seen < plan.compile_at
+    if (urgent or plan.seen == plan.compile_at) and PROCESS.compile:
+        plan.compile_at = 0
         plan = _compile(program, plan)
     _run(graph, plan, program, bound)
 
 
 def _compile(program: Program, plan: Plan) -> Plan:
     """The plan on the second tier, from now on in the cache; itself if it has to stay."""
+    if RECORDER.compiler is None:
+        return plan
     native = RECORDER.compiler(program, plan)
     if native is not plan:
         RECORDER.cache.put(program, native)

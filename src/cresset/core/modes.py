@@ -1,7 +1,8 @@
 """Process switches read from the environment, and the per-thread autograd switches.
 
 CRESSET_MODE=eager   run every op as it is recorded (the default is ``lazy``)
-CRESSET_DEBUG=1..4   say why each flush happened; higher levels belong to the compiler
+CRESSET_DEBUG=1..4   say why each flush happened; of plans that are compiled print the ops, 2: also
+                     the fused loops, 3: also the LLVM IR, 4: also the assembly
 CRESSET_NUM_THREADS  how many threads a compiled plan may use (OMP_NUM_THREADS counts too)
 CRESSET_COMPILE=0    stay on the first tier: no plan becomes machine code
 CRESSET_CHECK=1      run every plan a second time the plain way, and compare (``core/check.py``)

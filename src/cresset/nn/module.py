@@ -542,7 +542,7 @@ class Module(HookedCall, StateDict):
             waiting.extend(m for m in module._modules.values() if m is not None)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Accepted for PyTorch's sake: whatever runs twice is compiled anyway."""
+        """Accepted for PyTorch's sake: whatever comes back is compiled anyway."""
 
     def _replicate_for_data_parallel(self: Self) -> Self:
         """A copy of this module alone, whose tables can be filled anew."""
