@@ -218,7 +218,7 @@ def tensor_repr(tensor: Tensor, *, tensor_contents: Any = None) -> str:
         formatter = _ComplexFormatter(shown) if spec.dtype.is_complex else _Formatter(shown)
         text = _nested(values, indent, summarize, formatter)
     if tensor.grad_fn is not None:
-        suffixes.append(f"grad_fn=<{tensor.grad_fn.name()}>")
+        suffixes.append(f"grad_fn=<{type(tensor.grad_fn).__name__}>")
     elif tensor._requires_grad:
         suffixes.append("requires_grad=True")
     return _with_suffixes(prefix + text, suffixes, indent)

@@ -30,7 +30,7 @@ from cresset.ops.masks import masked_scatter as masked_scatter
 from cresset.ops.masks import masked_select as masked_select
 from cresset.ops.masks import nonzero as nonzero
 from cresset.ops.registry import CPU, Op, Result, Tensor, apply, broadcast_shapes
-from cresset.ops.view import reshape, select, slice_dim, unsqueeze, view_as_shape
+from cresset.ops.view import ALIAS, expand, reshape, select, slice_dim, unsqueeze, view
 from cresset.tensor import view_of
 
 _EVERY = slice(None)
@@ -346,6 +346,8 @@ def _check_mask(mask: Tensor, x: Tensor, dim: int) -> None:
 def _select(x: Tensor, dim: int, index: int, place: int) -> Tensor:
     shape = x._spec.shape
     if not shape:
+        if index:
+            raise IndexError(f"index {index} is out of bounds for dimension 0 with size 0")
         raise IndexError(
             "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` "
             "in C++ to convert a 0-dim tensor to a number"
@@ -380,6 +382,10 @@ def _is_plain(bound: Any) -> bool:
 
 
 def _slice(x: Tensor, dim: int, item: slice) -> Tensor:
+    if item.step is not None and item.step.__index__() <= 0:
+        raise ValueError(
+            "step must be greater than zero" if item.step else "slice step cannot be zero"
+        )
     if not x._spec.shape:
         raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     start, stop, step = item.indices(x._spec.shape[dim])
@@ -423,8 +429,8 @@ def __getitem__(self: Tensor, key: Any) -> Tensor:
 
 
 def _alias(x: Tensor) -> Tensor:
-    """``x[...]``: a view of all of it."""
-    return slice_dim(x, 0, None, None) if x.ndim else view_as_shape(x, ())
+    """The whole tensor once more, as a view."""
+    return view(ALIAS, x, ())
 
 
 def __setitem__(self: Tensor, key: Any, value: Any) -> None:
@@ -446,7 +452,10 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
     given = [i for i in indices if i is not None]
     if not given:
         if isinstance(value, Tensor):
-            copy_(view, _without_leading_ones(value, view.ndim))
+            value = _without_leading_ones(value, view.ndim)
+            if value._spec.shape != view._spec.shape:
+                value = expand(value, view._spec.shape)
+            copy_(view, value)
         else:
             view.fill_(value)  # type: ignore[attr-defined]
         return

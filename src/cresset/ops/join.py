@@ -79,6 +79,9 @@ from cresset.ops.registry import (
     wrap_dim,
 )
 from cresset.ops.triangle import (
+    as_strided_scatter as as_strided_scatter,
+)
+from cresset.ops.triangle import (
     diag as diag,
 )
 from cresset.ops.triangle import (
@@ -270,15 +273,19 @@ def atleast_1d(*tensors: Any) -> Any:
 
 def atleast_2d(*tensors: Any) -> Any:
     """Tensors of fewer than two dimensions as rows of a matrix."""
-    return _each(tensors, lambda t: reshape(t, (1, -1)) if t.ndim < 2 else t)
+    return _each(
+        tensors, lambda t: t if t.ndim > 1 else unsqueeze(t, 0) if t.ndim else reshape(t, (1, 1))
+    )
 
 
 def atleast_3d(*tensors: Any) -> Any:
     """Tensors of fewer than three dimensions with more of size 1."""
 
     def deep(t: Tensor) -> Tensor:
-        if t.ndim < 2:
-            return reshape(t, (1, -1, 1))
+        if not t.ndim:
+            return reshape(t, (1, 1, 1))
+        if t.ndim == 1:
+            return unsqueeze(unsqueeze(t, 0), -1)
         return unsqueeze(t, -1) if t.ndim == 2 else t
 
     return _each(tensors, deep)
@@ -457,12 +464,30 @@ def broadcast_tensors(*tensors: Any) -> tuple:
     if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
         tensors = tuple(tensors[0])
     shape = broadcast_shapes(*[t._spec.shape for t in tensors])
-    return tuple(expand(t, shape) for t in tensors)
+    return tuple(t if t._spec.shape == shape else expand(t, shape) for t in tensors)
 
 
 def broadcast_shapes_(*shapes: Any) -> Size:
-    """The shape to which all shapes broadcast."""
-    return broadcast_shapes(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes])
+    """The shape to which all shapes broadcast.
+
+    >>> import cresset as torch
+    >>> torch.broadcast_shapes((2, 1), (3,))
+    torch.Size([2, 3])
+    """
+    joint: Size = Size()
+    for i, given in enumerate(shapes):
+        shape = (given,) if isinstance(given, int) else tuple(given)
+        if any(n < 0 for n in shape):
+            raise ValueError("Attempting to broadcast a dimension with negative length!")
+        for d in range(-1, -min(len(shape), len(joint)) - 1, -1):
+            if shape[d] not in (1, joint[d]) and joint[d] != 1:
+                raise RuntimeError(
+                    f"Attempting to broadcast a dimension of length {shape[d]} at {d}! Mismatching "
+                    f"argument at index {i} had {shape}; but expected shape should be "
+                    f"broadcastable to {list(joint)}"
+                )
+        joint = broadcast_shapes(joint, shape)
+    return joint
 
 
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
@@ -602,14 +627,16 @@ TORCH = (
     "block_diag", "constant_pad_nd", "pixel_shuffle", "pixel_unshuffle",
     "channel_shuffle", "tril", "triu",
     "tril_indices", "triu_indices", "diag", "diag_embed", "diagflat", "select_scatter",
-    "slice_scatter", "diagonal_scatter", "cdist", "vander", "unravel_index",
+    "slice_scatter", "diagonal_scatter", "as_strided_scatter", "cdist", "vander",
+    "unravel_index",
 )  # fmt: skip
 
 
 METHODS = (
     "repeat", "tile=tile_method", "repeat_interleave", "flip", "fliplr", "flipud", "roll", "rot90",
     "hsplit", "vsplit", "dsplit", "tril", "triu", "diag", "diag_embed", "diagflat",
-    "select_scatter", "slice_scatter", "diagonal_scatter", "resize_", "resize_as_", "set_",
+    "select_scatter", "slice_scatter", "diagonal_scatter", "as_strided_scatter", "resize_",
+    "resize_as_", "set_",
     "squeeze_", "unsqueeze_", "t_", "transpose_",
 )  # fmt: skip
 

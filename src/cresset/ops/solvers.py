@@ -330,19 +330,29 @@ def corrcoef(input: Tensor) -> Tensor:
 
 def adjoint(input: Tensor) -> Tensor:
     """The conjugate transpose of the last two dimensions."""
+    return _adjoint(input, "adjoint()")
+
+
+def _adjoint(input: Tensor, name: str) -> Tensor:
+    if input.ndim == 1:
+        raise RuntimeError(
+            f"tensor.{name} is only supported on matrices or batches of matrices. Got 1-D tensor."
+        )
+    if not input.ndim:
+        return input
     return conj(transpose(input, -2, -1))
 
 
 def _hermitian(self: Tensor) -> Tensor:
     if self.ndim not in (0, 2):
+        hint = " For batches of matrices, consider using tensor.mH" if self.ndim > 2 else ""
         raise RuntimeError(
-            "tensor.H is only supported on matrices (2-D tensors). Got "
-            f"{self.ndim}-D tensor. For batches of matrices, consider using tensor.mH"
+            f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.{hint}"
         )
     return adjoint(self) if self.ndim else self
 
 
-mH, H = property(adjoint), property(_hermitian)
+mH, H = property(lambda self: _adjoint(self, "mH")), property(_hermitian)
 
 
 def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | None = None) -> Tensor:

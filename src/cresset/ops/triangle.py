@@ -149,6 +149,12 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: Any = None, e
     return _scattered(input, src, lambda c: slice_dim(c, wrap_dim(dim, c.ndim), start, end, step))
 
 
+def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any,
+                       storage_offset: int | None = None) -> Tensor:  # fmt: skip
+    """A copy of ``input`` with ``src`` where ``as_strided`` would look."""
+    return _scattered(input, src, lambda c: c.as_strided(size, stride, storage_offset))
+
+
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
                      dim2: int = 1) -> Tensor:  # fmt: skip
     """A copy of ``input`` with ``src`` on a diagonal."""

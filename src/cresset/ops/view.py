@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
+from cresset.core.call import CALLS, Call, Result, intern
 from cresset.core.modes import THREAD
 from cresset.core.spec import Spec, dense
 from cresset.core.spec import spec as make_spec
+from cresset.core.tape import new_node
 from cresset.ops.inplace import SUM_INTO, contiguous, filled, record_view, write_flat
 from cresset.ops.registry import Op, Tensor, apply, as_shape, wrap_dim
 from cresset.tensor import view_of
@@ -76,7 +79,10 @@ def infer_size(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     """Fill in a single -1; RuntimeError in PyTorch's words if it cannot be done."""
     if -1 not in shape:
         if any(n < 0 for n in shape):
-            raise RuntimeError(f"invalid shape dimension {min(shape)}")
+            i = next(i for i, n in enumerate(shape) if n < 0)
+            raise RuntimeError(
+                f"invalid shape dimension {shape[i]} at index {i} of shape {list(shape)}"
+            )
         if math.prod(shape) != numel:
             raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
         return shape
@@ -133,6 +139,8 @@ def _view_geometry(spec: Spec, shape: tuple[int, ...]) -> Spec:
     return new
 
 
+#: ``x[...]``: the whole tensor once more.
+ALIAS = _view_op("alias", lambda spec: spec, lambda n, g: g)
 VIEW = _view_op("view", _view_geometry, lambda n, g: reshape(g, n.call.specs[0].shape))
 
 
@@ -142,8 +150,10 @@ UNSAFE_VIEW = _view_op("view", _view_geometry, lambda n, g: reshape(g, n.call.sp
 
 
 def unsafe_view(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """``x.view(shape)`` for an ``x`` that only the caller holds."""
-    return view(UNSAFE_VIEW, x, (shape,))
+    """``x.view(shape)`` for an ``x`` that only the caller holds: the result is nobody's view."""
+    result = view(UNSAFE_VIEW, x, (shape,))
+    result._base = None
+    return result
 
 
 def view_as_shape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -161,7 +171,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     """
     wanted = infer_size(as_shape(shape), input._spec.numel)
     if viewed(input._spec, wanted) is None:
-        return view(UNSAFE_VIEW, contiguous(input), (wanted,))
+        return unsafe_view(contiguous(input), wanted)
     return view(VIEW, input, (wanted,))
 
 
@@ -187,14 +197,14 @@ def _permute_back(n: Any, g: Tensor) -> Tensor:
 PERMUTE = _view_op("permute", _permute_geometry, _permute_back)
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *sizes: Any, dims: Any = ()) -> Tensor:
     """The dimensions in another order.
 
     >>> import cresset as torch
     >>> torch.permute(torch.zeros(2, 3, 5), (2, 0, 1)).shape
     torch.Size([5, 2, 3])
     """
-    return view(PERMUTE, input, (as_shape(dims),))
+    return view(PERMUTE, input, (as_shape(sizes or (dims,)),))
 
 
 def _transpose_geometry(spec: Spec, dim0: int, dim1: int) -> Spec:
@@ -264,6 +274,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
         )
     from_ = [wrap_dim(d, ndim) for d in from_]
     to = [wrap_dim(d, ndim) for d in to]
+    if not ndim:
+        return view(ALIAS, input, ())
     order: list[int | None] = [None] * ndim
     for a, b in zip(from_, to, strict=True):
         order[b] = a
@@ -278,12 +290,13 @@ def _expand_geometry(spec: Spec, sizes: tuple[int, ...]) -> Spec:
     extra = len(sizes) - spec.ndim
     if extra < 0:
         raise RuntimeError(
-            f"expand({spec.dtype.torch_type}{{{list(spec.shape)}}}, size={list(sizes)}): the number "  # noqa: E501
+            f"expand(torch.{spec.dtype.torch_type}{{{list(spec.shape)}}}, size={list(sizes)}): the number "  # noqa: E501
             f"of sizes provided ({len(sizes)}) must be greater or equal to the number of dimensions "  # noqa: E501
             f"in the tensor ({spec.ndim})"
         )
     shape, stride = [], []
-    for i, n in enumerate(sizes):
+    # From the last dimension on, as PyTorch reports the first that does not fit there.
+    for i, n in reversed(list(enumerate(sizes))):
         if i < extra:
             if n < 0:
                 raise RuntimeError(
@@ -306,7 +319,7 @@ def _expand_geometry(spec: Spec, sizes: tuple[int, ...]) -> Spec:
                 f"non-singleton dimension {i}.  Target sizes: {list(sizes)}.  Tensor sizes: "
                 f"{list(spec.shape)}"
             )
-    return _with(spec, shape, stride)
+    return _with(spec, shape[::-1], stride[::-1])
 
 
 EXPAND = _view_op("expand", _expand_geometry,
@@ -343,6 +356,9 @@ SQUEEZE = _view_op("squeeze", _squeeze_geometry,
 SQUEEZE_DIM = _view_op("squeeze", _squeeze_geometry,
                        lambda n, g: reshape(g, n.call.specs[0].shape),
                        "SqueezeBackward1")  # fmt: skip
+SQUEEZE_DIMS = _view_op("squeeze", _squeeze_geometry,
+                        lambda n, g: reshape(g, n.call.specs[0].shape),
+                        "SqueezeBackward2")  # fmt: skip
 #: ``squeeze_``, without and with dimensions: names of nodes as PyTorch has them.
 SQUEEZE_IN_PLACE, SQUEEZE_DIM_IN_PLACE = (
     _view_op("squeeze", _squeeze_geometry, lambda n, g: reshape(g, n.call.specs[0].shape), name)
@@ -359,7 +375,9 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """
     if dim is None:
         return view(SQUEEZE, input, (None,))
-    return view(SQUEEZE_DIM, input, ((dim,) if isinstance(dim, int) else tuple(dim),))
+    if isinstance(dim, int):
+        return view(SQUEEZE_DIM, input, ((dim,),))
+    return view(SQUEEZE_DIMS, input, (tuple(dim),))
 
 
 def _unsqueeze_geometry(spec: Spec, dim: int) -> Spec:
@@ -406,7 +424,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension."""
-    return reshape(input, (-1,))
+    return view(VIEW, contiguous(input), ((input._spec.numel,),))
 
 
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
@@ -419,6 +437,8 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     shape = input._spec.shape
     d = wrap_dim(dim, len(shape))
     sizes = as_shape((sizes,))
+    if not shape:
+        raise RuntimeError("unflatten got an unexpected error:")
     try:
         inner = infer_size(sizes, shape[d])
     except RuntimeError:
@@ -552,14 +572,16 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 
 
 def _unfold_geometry(spec: Spec, dim: int, size: int, step: int) -> Spec:
-    if not spec.shape:
-        return _with(spec, (size,), (1,))
     d = wrap_dim(dim, spec.ndim)
-    n = spec.shape[d]
+    n = spec.shape[d] if spec.shape else 1
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
     if size > n:
         raise RuntimeError(f"maximum size for tensor at dimension {d} is {n} but size is {size}")
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
+    if not spec.shape:
+        return _with(spec, (size,), (1,))
     shape, stride = list(spec.shape), list(spec.stride)
     shape[d], stride[d] = (n - size) // step + 1, spec.stride[d] * step
     return _with(spec, [*shape, size], [*stride, spec.stride[d]])
@@ -579,12 +601,41 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     return view(UNFOLD, input, (dimension, size, step))
 
 
-def _siblings(name: str, input: Tensor, views: list[Tensor]) -> tuple[Tensor, ...]:
-    """Views made by one call: where autograd follows them, none may be written in place."""
-    if input._requires_grad and THREAD.grad:
-        for i, view in enumerate(views):
-            view._sibling = (i, name)
-    return tuple(views)
+def _joined(n: Any, *grads: Tensor | None) -> tuple[Tensor]:
+    """The gradients of parts side by side; zeros for those that nothing was made of."""
+    from cresset.ops.join import cat, stack
+
+    parts = [
+        filled(0, dense(out.dtype, out.shape, out.device)) if g is None else g
+        for g, out in zip(grads, n.call.outs, strict=True)
+    ]
+    return (stack(parts, n.call.params[0]) if n.op is UNBIND else cat(parts, n.call.params[0]),)
+
+
+SPLIT, SPLIT_WITH_SIZES, UNSAFE_SPLIT, UNSAFE_SPLIT_WITH_SIZES, UNBIND = (
+    Op(name, lambda s, dim: s, vjp=_joined, grad_name=f"{name}Backward0", multi=True)
+    for name in ("Split", "SplitWithSizes", "UnsafeSplit", "UnsafeSplitWithSizes", "Unbind")
+)
+
+
+def _siblings(op: Op, input: Tensor, dim: int, make: Callable[[], list]) -> tuple[Tensor, ...]:
+    """The views that ``make`` makes, as outputs of one node: then none may be written in place."""
+    if not (input._requires_grad and THREAD.grad):
+        return tuple(make())
+    THREAD.grad = False
+    try:
+        views = tuple(make())
+    finally:
+        THREAD.grad = True
+    specs = tuple([v._spec for v in views])
+    call = CALLS.get((op, (dim, *specs), (input._spec,)))
+    if call is None:
+        call = Call(op, (dim,), (input._spec,), Result(specs))
+        call = intern(op, (dim, *specs), (input._spec,), call)
+    new_node(op, call, (input,), views)
+    for i, view in enumerate(views):
+        view._sibling = (i, op.name)
+    return views
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
@@ -594,10 +645,11 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     >>> torch.unbind(torch.tensor([[1, 2], [3, 4]]))
     (tensor([1, 2]), tensor([3, 4]))
     """
-    if not input._spec.shape:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
-    d = wrap_dim(dim, len(input._spec.shape))
-    return _siblings("Unbind", input, [select(input, d, i) for i in range(input._spec.shape[d])])
+    shape = input._spec.shape
+    d = wrap_dim(dim, len(shape))
+    if not shape:
+        raise IndexError(f"Dimension specified as {d} but tensor has no dimensions")
+    return _siblings(UNBIND, input, d, lambda: [select(input, d, i) for i in range(shape[d])])
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -607,8 +659,37 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     >>> torch.split(torch.arange(5), 2)
     (tensor([0, 1]), tensor([2, 3]), tensor([4]))
     """
+    return _split(tensor, split_size_or_sections, dim, SPLIT, SPLIT_WITH_SIZES)
+
+
+def unsafe_split(tensor: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """``split`` into parts that may be written in place where autograd follows them."""
+    return _alone(_split(tensor, split_size, dim, UNSAFE_SPLIT, UNSAFE_SPLIT_WITH_SIZES))
+
+
+def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """``chunk`` into parts that may be written in place where autograd follows them."""
+    return _alone(_chunk(input, chunks, dim, UNSAFE_SPLIT, UNSAFE_SPLIT_WITH_SIZES))
+
+
+unsafe_split_with_sizes = unsafe_split
+
+
+def _alone(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    for part in parts:
+        part._base = part._sibling = None
+    return parts
+
+
+def _split(tensor: Tensor, split_size_or_sections: Any, dim: int, one: Op, several: Op) -> tuple:
+    if not tensor._spec.shape:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
     d = wrap_dim(dim, len(tensor._spec.shape))
     n = tensor._spec.shape[d]
+    if isinstance(split_size_or_sections, str):
+        raise TypeError(
+            "split_with_sizes(): argument 'split_sizes' (position 2) must be tuple of ints, not str"
+        )
     if isinstance(split_size_or_sections, int):
         size = split_size_or_sections
         if size < 0:
@@ -622,18 +703,20 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
                 )
             return (slice_dim(tensor, d, 0, 0),)
         starts = range(0, max(n, 1), size)
-        return _siblings("Split", tensor, [slice_dim(tensor, d, s, s + size) for s in starts])
+        return _siblings(
+            one, tensor, d, lambda: [slice_dim(tensor, d, s, s + size) for s in starts]
+        )
     sizes = [int(s) for s in split_size_or_sections]
     if sum(sizes) != n or any(s < 0 for s in sizes):
         raise RuntimeError(
             f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "
             f"dimension {d}), but got split_sizes={sizes}"
         )
-    parts, start = [], 0
-    for size in sizes:
-        parts.append(slice_dim(tensor, d, start, start + size))
-        start += size
-    return _siblings("SplitWithSizes", tensor, parts)
+    ends = list(accumulate(sizes))
+    return _siblings(
+        several, tensor, d,
+        lambda: [slice_dim(tensor, d, b - a, b) for a, b in zip(sizes, ends, strict=True)],
+    )  # fmt: skip
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
@@ -643,12 +726,22 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     >>> torch.chunk(torch.arange(5), 2)
     (tensor([0, 1, 2]), tensor([3, 4]))
     """
+    return _chunk(input, chunks, dim, SPLIT, SPLIT_WITH_SIZES)
+
+
+def _chunk(input: Tensor, chunks: int, dim: int, one: Op, several: Op) -> tuple[Tensor, ...]:
+    if not input._spec.shape:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if not hasattr(chunks, "__index__"):
+        raise TypeError(
+            f"chunk(): argument 'chunks' (position 1) must be int, not {type(chunks).__name__}"
+        )
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     n = input._spec.shape[wrap_dim(dim, len(input._spec.shape))]
     if n == 0:
-        return tuple([slice_dim(input, wrap_dim(dim, input.ndim), 0, 0)] * chunks)
-    return split(input, -(-n // chunks), dim)
+        return _split(input, [0] * chunks, dim, one, several)
+    return _split(input, -(-n // chunks), dim, one, several)
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -658,6 +751,10 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     >>> torch.tensor_split(torch.arange(5), 2)
     (tensor([0, 1, 2]), tensor([3, 4]))
     """
+    if not input._spec.shape:
+        raise RuntimeError(
+            "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
+        )
     d = wrap_dim(dim, len(input._spec.shape))
     n = input._spec.shape[d]
     if isinstance(indices_or_sections, int):
@@ -724,6 +821,11 @@ def view_as_dtype(x: Tensor, dtype: Any) -> Tensor:
             f"self.dim() cannot be 0 to view {old.dtype.torch_type[:-6]} as "
             f"{dtype.torch_type[:-6]} (different element sizes)"
         )
+    elif b > a and old.shape[-1] % (b // a):
+        raise RuntimeError(
+            f"self.size(-1) must be divisible by {b // a} to view {old.dtype.torch_type[:-6]} as "
+            f"{dtype.torch_type[:-6]} (different element sizes), but got {old.shape[-1]}"
+        )
     elif old.stride[-1] != 1:
         raise RuntimeError(
             f"self.stride(-1) must be 1 to view {old.dtype.torch_type[:-6]} as "
@@ -780,12 +882,12 @@ def expand_as(self: Tensor, other: Tensor) -> Tensor:
 
 def _matrix_transpose(self: Tensor) -> Tensor:
     """The last two dimensions exchanged (``x.mT``)."""
-    if self.ndim < 2:
+    if self.ndim == 1:
         raise RuntimeError(
             "tensor.mT is only supported on matrices or batches of matrices. Got "
             f"{self.ndim}-D tensor."
         )
-    return transpose(self, -2, -1)
+    return transpose(self, -2, -1) if self.ndim else self
 
 
 def __iter__(self: Tensor) -> Any:
@@ -802,7 +904,8 @@ T_property = property(numpy_T)
 TORCH = (
     "reshape", "permute", "transpose", "swapaxes", "swapdims", "t", "movedim", "moveaxis",
     "broadcast_to", "squeeze", "unsqueeze", "flatten", "ravel", "unflatten", "select", "narrow",
-    "diagonal", "unbind", "split", "chunk", "tensor_split", "view_as_real", "view_as_complex",
+    "diagonal", "unbind", "split", "chunk", "tensor_split",
+    "unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes", "view_as_real", "view_as_complex",
 )  # fmt: skip
 METHODS = (
     *TORCH, "view=view_method", "view_as", "reshape_as", "expand", "expand_as", "unfold", "__iter__",  # noqa: E501
