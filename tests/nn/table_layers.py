@@ -57,8 +57,8 @@ for d in (1, 2, 3):
         f"nn.InstanceNorm{d}d(3,affine=True,track_running_stats=True)",
         f"nn.ConstantPad{d}d(1,2.5)", f"nn.ZeroPad{d}d(1)",
         f"nn.ReplicationPad{d}d(2)")  # fmt: skip
-for d in (1, 2):
-    add((f(4, 3, *(9, 8)[:d]),), f"nn.LPPool{d}d(2,2)", f"nn.ReflectionPad{d}d(1)",
+for d in (1, 2, 3):
+    add((f(4, 3, *(9, 8, 7)[:d]),), f"nn.LPPool{d}d(2,2)", f"nn.ReflectionPad{d}d(1)",
         f"nn.CircularPad{d}d(1)")  # fmt: skip
 add((f(3, 4, 5),), "nn.LayerNorm((4,5),elementwise_affine=False)", "nn.GroupNorm(2,4)")
 add((f(3, 4, 5, 5),), "nn.LocalResponseNorm(2)", "nn.Softmax2d()")
@@ -74,6 +74,7 @@ add((f(5, 8),), *(f"nn.{name}" for name in (
 add((f(2, 6),), "nn.Unflatten(1,(2,3))")
 add((f(2, 8, 4, 4),), "nn.PixelShuffle(2)", "nn.PixelUnshuffle(2)",
     "nn.Unfold((2,2))")  # fmt: skip
+add((f(2, 6, 4),), "nn.ChannelShuffle(3)")
 add((f(2, 8, 12),), "nn.Fold((4,5),(2,2))")
 add((f(3, 4), f(3, 4)), "nn.CosineSimilarity()", "nn.PairwiseDistance()",
     "nn.PairwiseDistance(1,keepdim=True)")  # fmt: skip
@@ -128,3 +129,9 @@ add((f(4), f(4), s(4)), "nn.MarginRankingLoss(margin=0.5)")
 add((f(4, 5), f(4, 5), s(4)), "nn.CosineEmbeddingLoss(margin=0.2)")
 add((f(4, 5), f(4, 5), f(4, 5)), "nn.TripletMarginLoss()", "nn.TripletMarginLoss(swap=True,p=1.0)")
 add((f(4, 5), ("bits", (4, 5))), "nn.MultiLabelSoftMarginLoss()")
+add(
+    (f(4, 5), f(4, 5), f(4, 5)),
+    "nn.TripletMarginWithDistanceLoss()",
+    "nn.TripletMarginWithDistanceLoss(distance_function=lambda x,y: (x-y).abs().sum(1),swap=True)",
+)
+add((f(4, 5), i(5, 4, 5)), "nn.MultiLabelMarginLoss()")  # fmt: skip

@@ -191,7 +191,13 @@ class _ConvTranspose(_ConvNd):
 
     def _extra_for(self, input: Tensor, output_size: Any) -> tuple[int, ...]:
         """The output padding that gives ``output_size``."""
-        wanted = list(output_size)[-self.n :]
+        sizes = tuple(output_size)
+        if len(sizes) not in (self.n, self.n + 2):
+            raise ValueError(
+                f"ConvTranspose{self.n}D: for {input.dim()}D input, output_size must have {self.n} "
+                f"or {self.n + 2} elements (got {len(sizes)})"
+            )
+        wanted = sizes[-self.n :]
         least = [
             (m - 1) * s - 2 * p + d * (k - 1) + 1
             for m, s, p, d, k in zip(
@@ -202,8 +208,8 @@ class _ConvTranspose(_ConvNd):
         most = [a + s - 1 for a, s in zip(least, self.stride, strict=True)]
         if any(not a <= w <= b for a, w, b in zip(least, wanted, most, strict=True)):
             raise ValueError(
-                f"requested an output size of {list(output_size)}, but valid sizes range from "
-                f"{least} to {most} (for an input of {list(input.shape[2:])})"
+                f"requested an output size of {output_size}, but valid sizes range from "
+                f"{least} to {most} (for an input of {input.shape[-self.n :]})"
             )
         return tuple(w - a for w, a in zip(wanted, least, strict=True))
 

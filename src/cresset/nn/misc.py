@@ -9,11 +9,11 @@ from cresset.nn.module import Module
 from cresset.tensor import Tensor
 
 __all__ = [
-    "CircularPad1d", "CircularPad2d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d",
-    "CosineSimilarity", "Fold", "PairwiseDistance", "PixelShuffle", "PixelUnshuffle",
-    "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d", "ReplicationPad2d",
-    "ReplicationPad3d", "Unfold", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
-    "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
+    "ChannelShuffle", "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d",
+    "ConstantPad2d", "ConstantPad3d", "CosineSimilarity", "Fold", "PairwiseDistance",
+    "PixelShuffle", "PixelUnshuffle", "ReflectionPad1d", "ReflectionPad2d", "ReflectionPad3d",
+    "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "Unfold", "Upsample",
+    "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
 ]  # fmt: skip
 
 
@@ -65,16 +65,17 @@ ConstantPad1d, ConstantPad2d, ConstantPad3d = (
 ZeroPad1d, ZeroPad2d, ZeroPad3d = (
     _make(_ZeroPad, f"ZeroPad{n}d", n, "constant", "Pads with zeros.") for n in (1, 2, 3)
 )
-ReflectionPad1d, ReflectionPad2d = (
+ReflectionPad1d, ReflectionPad2d, ReflectionPad3d = (
     _make(_Pad, f"ReflectionPad{n}d", n, "reflect", "Pads with the reflection of the input.")
-    for n in (1, 2)
+    for n in (1, 2, 3)
 )
 ReplicationPad1d, ReplicationPad2d, ReplicationPad3d = (
     _make(_Pad, f"ReplicationPad{n}d", n, "replicate", "Pads with the value at the edge.")
     for n in (1, 2, 3)
 )
-CircularPad1d, CircularPad2d = (
-    _make(_Pad, f"CircularPad{n}d", n, "circular", "Pads with the opposite edge.") for n in (1, 2)
+CircularPad1d, CircularPad2d, CircularPad3d = (
+    _make(_Pad, f"CircularPad{n}d", n, "circular", "Pads with the opposite edge.")
+    for n in (1, 2, 3)
 )
 
 
@@ -155,6 +156,25 @@ class PixelShuffle(Module):
 
     def extra_repr(self) -> str:
         return f"upscale_factor={self.upscale_factor}"
+
+
+class ChannelShuffle(Module):
+    """Channels dealt out: of ``groups`` runs the first of each, then the second of each ...
+
+    >>> import cresset as torch
+    >>> torch.nn.ChannelShuffle(2)(torch.arange(4.).view(1, 4, 1)).flatten()
+    tensor([0., 2., 1., 3.])
+    """
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.channel_shuffle(input, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"groups={self.groups}"
 
 
 class PixelUnshuffle(Module):

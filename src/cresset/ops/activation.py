@@ -21,7 +21,7 @@ from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, dense, like
 from cresset.ops.elementwise import not_implemented, pointwise
-from cresset.ops.inplace import into, written
+from cresset.ops.inplace import into, scalar_name, written
 from cresset.ops.math import erf, exp, log1p, sigmoid, special, tanh
 from cresset.ops.pointwise import add, div, mul, neg, sub
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
@@ -111,6 +111,10 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> torch.relu(torch.tensor([-1., 2.]))
     tensor([0., 2.])
     """
+    if not isinstance(input, Tensor):
+        raise TypeError(
+            f"relu(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}"
+        )
     return written(input, apply(RELU, (input,)), inplace)
 
 
@@ -474,6 +478,15 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     tensor([-1.,  2.])
     """
     ndim = input.ndim
+    if weight.ndim > 1:
+        raise RuntimeError(
+            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}"
+        )
+    if weight.dtype is not input.dtype:
+        raise RuntimeError(
+            "prelu: Type promoting not supported. Got "
+            f"{scalar_name(input.dtype)} and {scalar_name(weight.dtype)}"
+        )
     if weight.numel() != 1:
         channels = input.shape[1] if ndim > 1 else 1
         if weight.numel() != channels:
@@ -508,6 +521,8 @@ def rrelu(
         return written(input, apply(RRELU_MEAN, (input, (lower + upper) / 2)), inplace)
     from cresset.ops.random import rrelu_slopes
 
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     slope = rrelu_slopes(input, lower, upper)
     return written(input, apply(RRELU, (input, slope)), inplace)
 

@@ -16,8 +16,10 @@ import functools
 import math
 from typing import Any, NamedTuple
 
+from cresset import dtypes
 from cresset.core.spec import Spec, dense
 from cresset.core.tape import derived
+from cresset.ops.inplace import scalar_name
 from cresset.ops.pointwise import add
 from cresset.ops.reduce import SUM_DIM
 from cresset.ops.registry import Op, Result, Tensor, apply, common_device, hashable
@@ -55,31 +57,46 @@ def _conv_infer(x: Spec, w: Spec, *rest: Any) -> Result:
     return Result((dense(x.dtype, (x.shape[0], w.shape[0], *out), where),))
 
 
+def _check_numbers(geometry: Geometry, x: Spec, w: Spec) -> None:
+    stride, padding, dilation, groups = geometry
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
+    for values, name, low in (
+        (padding, "negative padding", 0), (stride, "non-positive stride", 1),
+        (dilation, "non-positive dilation", 1),
+    ):  # fmt: skip
+        if min(values) < low:
+            raise RuntimeError(f"{name} is not supported")
+    if w.ndim < 3:
+        raise RuntimeError("weight should have at least three dimensions")
+    if w.ndim != len(stride) + 2:
+        raise RuntimeError(
+            f"Expected {w.ndim}-dimensional input for {w.ndim}-dimensional weight "
+            f"{list(w.shape)}, but got {x.ndim}-dimensional input of size {list(x.shape)} instead"
+        )
+
+
+def _check_dtypes(x: Spec, w: Spec) -> None:
+    if x.dtype is w.dtype:
+        return
+    have, held = scalar_name(x.dtype), scalar_name(w.dtype)
+    if x.dtype is not dtypes.float32:
+        raise RuntimeError(f"expected scalar type {have} but found {held}")
+    raise RuntimeError(
+        f"Input type (torch.{have}Tensor) and weight type (torch.{held}Tensor) should be the same "
+        "or input should be a MKLDNN tensor and weight is a dense tensor"
+    )
+
+
 def _by(sizes: Any) -> str:
     return " x ".join(map(str, sizes))
 
 
 def _check(x: Spec, w: Spec, bias: Spec | None, geometry: Geometry) -> None:
-    stride, padding, dilation, groups = geometry
-    n = len(stride)
-    if groups <= 0:
-        raise RuntimeError("non-positive groups is not supported")
-    if w.ndim != n + 2:
-        raise RuntimeError(
-            f"weight should have {n + 2} dimensions, got weight of size {list(w.shape)}"
-        )
-    for values, name, low in ((padding, "padding", 0), (stride, "stride", 1)):
-        if any(v < low for v in values):
-            kind = "negative" if low == 0 else "non-positive"
-            raise RuntimeError(f"{kind} {name} is not supported")
-    if any(d <= 0 for d in dilation):
-        raise RuntimeError("dilation should be greater than zero")
-    if x.dtype is not w.dtype:
-        from cresset.ops.matmul import _c_name
-
-        raise RuntimeError(
-            f"Input type ({_c_name(x)}) and weight type ({_c_name(w)}) should be the same"
-        )
+    padding, groups = geometry.padding, geometry.groups
+    dilation = geometry.dilation
+    _check_numbers(geometry, x, w)
+    _check_dtypes(x, w)
     if bias is not None and bias.dtype is not x.dtype:
         from cresset.ops.matmul import _c_name
 
@@ -94,7 +111,7 @@ def _check(x: Spec, w: Spec, bias: Spec | None, geometry: Geometry) -> None:
     if w.shape[0] % groups:
         raise RuntimeError(
             f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
-            f"but got weight of size {list(w.shape)} instead"
+            f"but got weight of size [{list(w.shape)}] instead"
         )
     if x.shape[1] != w.shape[1] * groups:
         raise RuntimeError(
@@ -316,7 +333,7 @@ def _named_padding(
     if padding == "valid":
         return x, (0,) * n
     if padding != "same":
-        raise RuntimeError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
+        raise RuntimeError(f"Invalid padding string: {padding!r}")
     if any(s != 1 for s in stride):
         raise RuntimeError("padding='same' is not supported for strided convolutions")
     total = [d * (k - 1) for k, d in zip(w._spec.shape[2:], dilation, strict=True)]
@@ -379,6 +396,47 @@ CONV_TRANSPOSED = Op(
 )  # fmt: skip
 
 
+def _check_transposed(
+    x: Spec, w: Spec, bias: Tensor | None, geometry: Geometry, extra: tuple[int, ...]
+) -> None:
+    _check_numbers(geometry, x, w)
+    if min(extra) < 0:
+        raise RuntimeError("negative output_padding is not supported")
+    sizes = list(w.shape)
+    if w.shape[0] % geometry.groups:
+        raise RuntimeError(
+            f"Given groups={geometry.groups}, expected weight to be divisible by {geometry.groups} "
+            f"at dimension 0, but got weight of size [{sizes}] instead"
+        )
+    if x.shape[1] != w.shape[0]:
+        raise RuntimeError(
+            f"Given transposed=1, weight of size {sizes}, expected input{list(x.shape)} to have "
+            f"{w.shape[0]} channels, but got {x.shape[1]} channels instead"
+        )
+    out = w.shape[1] * geometry.groups
+    if bias is not None and tuple(bias.shape) != (out,):
+        raise RuntimeError(
+            f"Given transposed=1, weight of size {sizes}, expected bias to be 1-dimensional with "
+            f"{out} elements, but got bias of size {list(bias.shape)} instead"
+        )
+    _check_dtypes(x, w)
+    rows = (extra, geometry.stride, geometry.dilation)
+    if all(e < s or e < d for e, s, d in zip(*rows, strict=True)):
+        return
+    axes = ("depth", "height", "width")[-max(len(extra), 2) :]
+    blank = (0, 1, 1) if len(extra) == 1 else ()  # PyTorch adds a height to one dimension
+    words = [
+        f"{name}_{axis}: {value}"
+        for i, (name, row) in enumerate(
+            zip(("output_padding", "stride", "dilation"), rows, strict=True)
+        )
+        for axis, value in zip(axes, (*blank[i : i + 1], *row), strict=True)
+    ]
+    raise RuntimeError(
+        "output padding must be smaller than either stride or dilation, but got " + " ".join(words)
+    )
+
+
 def _convolve_transposed(
     n: int, x: Tensor, w: Tensor, bias: Tensor | None, stride: Any, padding: Any,
     output_padding: Any, groups: int, dilation: Any,
@@ -393,25 +451,15 @@ def _convolve_transposed(
         x = unsqueeze(x, 0)
     stride, dilation = _each(stride, n, "stride"), _each(dilation, n, "dilation")
     pads, extra = _each(padding, n, "padding"), _each(output_padding, n, "output_padding")
-    for e, s, d in zip(extra, stride, dilation, strict=True):
-        if e >= s and e >= d:
-            raise RuntimeError(
-                "output padding must be smaller than either stride or dilation, but got "
-                f"output_padding: {list(extra)} stride: {list(stride)} dilation: {list(dilation)}"
-            )
+    geometry = Geometry(stride, pads, dilation, groups)
+    _check_transposed(x._spec, w._spec, bias, geometry, extra)
     shape = x._spec.shape
-    if shape[1] != w._spec.shape[0]:
-        raise RuntimeError(
-            f"Given transposed=1, weight of size {list(w.shape)}, expected input{list(shape)} to "
-            f"have {w.shape[0]} channels, but got {shape[1]} channels instead"
-        )
     out = tuple(
         (m - 1) * s - 2 * p + d * (k - 1) + e + 1
         for m, s, p, d, k, e in zip(
             shape[2:], stride, pads, dilation, w._spec.shape[2:], extra, strict=True
         )
     )
-    geometry = Geometry(stride, pads, dilation, groups)
     whole = (shape[0], w._spec.shape[1] * groups, *out)
     if bias is None:
         y = apply(CONV_INPUT, (x, w), (whole, geometry))

@@ -78,7 +78,7 @@ def _kernel(
         if t > len(logp):
             raise RuntimeError(
                 f"Expected input_lengths to have value at most {len(logp)}, but got value {t} "
-                " (while checking arguments for ctc_loss_cpu)"
+                "(while checking arguments for ctc_loss_allocate_outputs)"
             )
         labels = targets[i, :length] if targets.ndim == 2 else targets[start : start + length]
         start += length

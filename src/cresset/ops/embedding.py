@@ -15,8 +15,6 @@ from cresset.ops.inplace import filled, scalar_name, write
 from cresset.ops.registry import Op, Result, Tensor, apply
 from cresset.ops.view import expand, reshape, unsqueeze
 
-_BAD_PADDING = "Padding_idx must be within num_embeddings"
-
 
 def _infer(weight: Spec, indices: Spec, padding: int, by_freq: bool) -> Result:
     if weight.ndim != 2:
@@ -96,7 +94,7 @@ def embedding(
     padding = -1
     if padding_idx is not None:
         if not -rows <= padding_idx < rows:
-            raise AssertionError(_BAD_PADDING)
+            raise AssertionError("Padding_idx must be within num_embeddings")
         padding = padding_idx % rows
     if max_norm is not None:
         renormalize(weight, input, max_norm, norm_type)
@@ -200,8 +198,17 @@ def embedding_bag(
     padding = -1
     if padding_idx is not None:
         if not -rows <= padding_idx < rows:
-            raise ValueError(_BAD_PADDING)
+            raise RuntimeError(
+                f"padding_idx must be within the number of embeddings, -{rows} through {rows - 1}, "
+                f"but got {padding_idx}"
+            )
         padding = padding_idx % rows
+    if input._spec.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: "
+            f"Long, Int; but got torch.{scalar_name(input._spec.dtype)}Tensor instead (while "
+            "checking arguments for embedding_bag)"
+        )
     if max_norm is not None:
         renormalize(weight, input, max_norm, norm_type)
     flat = reshape(input, (-1,))

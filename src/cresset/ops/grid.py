@@ -17,6 +17,7 @@ import numpy as np
 
 from cresset.core.tape import derived
 from cresset.ops.creation import from_numpy
+from cresset.ops.inplace import scalar_name
 from cresset.ops.matmul import matmul
 from cresset.ops.pointwise import add, mul, sub
 from cresset.ops.registry import Op, Tensor, apply
@@ -142,28 +143,23 @@ def grid_sample(
             f"'reflection', but got: '{padding_mode}'"
         )
     if align_corners is None:
-        _warn_default("grid_sample")
+        _warn_default()
     _check_grid(input, grid, mode)
     params = (mode, padding_mode, bool(align_corners))
     return apply(GRID_SAMPLER[input.ndim - 2], (input, grid), params)
 
 
-def _warn_default(name: str) -> None:
+def _warn_default() -> None:
     warnings.warn(
         "Default grid_sample and affine_grid behavior has changed to align_corners=False since "
         "1.3.0. Please specify align_corners=True if the old behavior is desired. See the "
-        f"documentation of {name} for details.",
+        "documentation of grid_sample for details.",
         stacklevel=3,
     )
 
 
 def _check_grid(x: Tensor, grid: Tensor, mode: str) -> None:
     shape, points = list(x.shape), list(grid.shape)
-    if x.ndim not in (4, 5) or grid.ndim != x.ndim:
-        raise RuntimeError(
-            "grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but "
-            f"got input with sizes {shape} and grid with sizes {points}"
-        )
     if shape[0] != points[0]:
         raise RuntimeError(
             "grid_sampler(): expected grid and input to have same batch size, but got input with "
@@ -173,6 +169,15 @@ def _check_grid(x: Tensor, grid: Tensor, mode: str) -> None:
         raise RuntimeError(
             f"grid_sampler(): expected grid to have size {x.ndim - 2} in last dimension, but got "
             f"grid with sizes {points}"
+        )
+    if x.ndim not in (4, 5) or grid.ndim != x.ndim:
+        raise RuntimeError(
+            "grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but "
+            f"got input with sizes {shape} and grid with sizes {points}"
+        )
+    if grid.dtype is not x.dtype:
+        raise RuntimeError(
+            f"expected scalar type {scalar_name(x.dtype)} but found {scalar_name(grid.dtype)}"
         )
     if x.ndim == 5 and mode == "bicubic":
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
@@ -191,10 +196,10 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
               [ 0.5000,  0.0000]]]])
     """
     sizes = [int(s) for s in size]
+    if align_corners is None:
+        _warn_default()
     if not theta.is_floating_point():  # type: ignore[attr-defined]
         raise ValueError("Expected theta to have floating point type, but got " + str(theta.dtype))
-    if align_corners is None:
-        _warn_default("affine_grid")
     n = len(sizes) - 2
     if n not in (2, 3):
         raise NotImplementedError(

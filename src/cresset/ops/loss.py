@@ -104,6 +104,12 @@ def warn_sizes(input: Tensor, target: Tensor) -> None:
         )
 
 
+def check_weights(input: Tensor, weight: Tensor) -> None:
+    """The weights of elements are as many as the elements."""
+    if weight._spec.shape != input._spec.shape:
+        raise ValueError("Weights and input must have the same size.")
+
+
 def mse_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", weight: Tensor | None = None,
@@ -117,6 +123,7 @@ def mse_loss(
     reduction = reduction_of(reduction, size_average, reduce)
     warn_sizes(input, target)
     if weight is not None:
+        check_weights(input, weight)
         squares = mul(pow(sub(input, target), 2), weight)
         if reduction == "mean":
             return div(sum_(squares), sum_(expand(weight, squares._spec.shape)))
@@ -133,9 +140,13 @@ def _nll_infer(x: Spec, target: Spec, *rest: Any) -> Result:
     _check_target_shape(tuple(x.shape), tuple(target.shape))
     classes = x.shape[1]
     if target.dtype not in (dtypes.int64, dtypes.uint8):
-        raise RuntimeError(f"expected scalar type Long but found {scalar_name(target.dtype)}")
+        raise RuntimeError(
+            f"expected target dtype to be Long or Byte, but got {scalar_name(target.dtype)}"
+        )
     if x.dtype.category < dtypes.FLOAT:
-        raise RuntimeError(f"\"nll_loss_out_frame\" not implemented for '{scalar_name(x.dtype)}'")
+        raise NotImplementedError(
+            f"\"nll_loss_out_frame\" not implemented for '{scalar_name(x.dtype)}'"
+        )
     if weight is not None:
         if weight.shape != (classes,):
             raise RuntimeError(
@@ -306,7 +317,7 @@ def _nll(x: Tensor, target: Tensor, weight: Tensor | None, ignore: int, reductio
     if weight is not None:
         weights = (weight,)
         if weight._requires_grad and THREAD.grad:
-            kind = "nll_loss_nd" if ndim <= 2 else "nll_loss2d_forward"
+            kind = "nll_loss_forward" if ndim <= 2 else "nll_loss2d_forward"
             raise not_differentiable(kind, "weight")
     if ndim == 1:
         op = NLL_SINGLE[bool(weights)]
@@ -331,11 +342,28 @@ def cross_entropy(
     tensor(0.6931)
     """
     reduction = reduction_of(reduction, size_average, reduce)
+    if not isinstance(target, Tensor):
+        raise TypeError(
+            "cross_entropy_loss(): argument 'target' (position 2) must be Tensor, not "
+            f"{type(target).__name__}"
+        )
     shape, t_shape = input._spec.shape, target._spec.shape
     axis = 0 if len(shape) == 1 else 1
     if not 0.0 <= label_smoothing <= 1.0:
-        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    if t_shape == shape and target._spec.dtype.is_floating_point:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
+    if t_shape == shape:
+        if not target._spec.dtype.is_floating_point:
+            raise RuntimeError(
+                "Expected floating point type for target with class probabilities, got "
+                f"{scalar_name(target._spec.dtype)}"
+            )
+        if ignore_index >= 0:
+            raise RuntimeError("ignore_index is not supported for floating point target")
+        if weight is not None and tuple(weight._spec.shape) != (shape[axis],):
+            raise RuntimeError(
+                f"cross_entropy: weight tensor should be defined either for all {shape[axis]} "
+                f"classes or no classes but got weight tensor of shape: {list(weight.shape)}"
+            )
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
     logp = log_softmax(input, axis)
     if label_smoothing == 0.0:
@@ -403,6 +431,7 @@ def l1_loss(
     warn_sizes(input, target)
     values = abs_(sub(input, target))
     if weight is not None:
+        check_weights(input, weight)
         values = mul(values, weight)
         if reduction == "mean":
             return div(sum_(values), sum_(expand(weight, values._spec.shape)))
@@ -459,11 +488,22 @@ def gaussian_nll_loss(
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """``(log var + (input - target) ** 2 / var) / 2``."""
-    reduction = reduction_of(reduction)
     if not isinstance(var, Tensor):
+        if var < 0:
+            raise ValueError("var has negative entry/entries")
         var = input.new_full(input.shape, var)  # type: ignore[attr-defined]
-    var = var.clone()  # type: ignore[attr-defined]
-    var = var.clamp_min(eps)  # type: ignore[attr-defined]
+    have, given = tuple(input.shape), tuple(var.shape)
+    if given != have:
+        if have[:-1] == given:
+            var = var.unsqueeze(-1)
+        elif have[:-1] != given[:-1] or given[-1] != 1:
+            raise ValueError("var is of incorrect size")
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not valid")
+    if bool((var.detach() < 0).any()):
+        raise ValueError("var has negative entry/entries")
+    var = var.clone()
+    var = var.clamp_min(eps)
     values = mul(add(var.log(), div(pow(sub(input, target), 2), var)), 0.5)
     if full:
         values = add(values, 0.5 * math.log(2 * math.pi))

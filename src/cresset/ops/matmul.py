@@ -303,6 +303,16 @@ def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
 # -- the dense layer -------------------------------------------------------------------------------
 
 
+def _check_bias(bias: tuple[int, ...], rows: tuple[int, int]) -> None:
+    """The bias expands to the rows of the result."""
+    if len(bias) > 2 or any(n not in (1, m) for n, m in zip(bias[::-1], rows[::-1], strict=False)):
+        raise RuntimeError(
+            f"The expanded size of the tensor ({rows[1]}) must match the existing size "
+            f"({bias[-1]}) at non-singleton dimension 1.  Target sizes: {list(rows)}.  Tensor "
+            f"sizes: {list(bias)}"
+        )
+
+
 def _linear_infer(bias: Spec, x: Spec, weight: Spec) -> Result:
     if weight.ndim != 2:
         raise RuntimeError("weight must be a matrix")
@@ -322,7 +332,8 @@ def _linear_infer(bias: Spec, x: Spec, weight: Spec) -> Result:
             "self and mat2 must have the same dtype, but got "
             f"{scalar_name(bias.dtype)} and {scalar_name(weight.dtype)}"
         )
-    broadcast_shapes(bias.shape, (weight.shape[0],))
+    if bias.shape not in ((weight.shape[0],), (1,), ()):
+        _check_bias(bias.shape, (math.prod(x.shape[:-1]), weight.shape[0]))
     where = common_device(bias, x, weight)
     return Result((dense(x.dtype, (*x.shape[:-1], weight.shape[0]), where),))
 

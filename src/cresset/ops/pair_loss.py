@@ -9,17 +9,19 @@ from collections.abc import Callable
 from typing import Any
 
 from cresset import dtypes
+from cresset.core.modes import THREAD
 from cresset.core.spec import Spec, dense
 from cresset.core.tape import derived
 from cresset.ops.activation import logsigmoid
 from cresset.ops.inplace import scalar_name
-from cresset.ops.loss import reduced, reduction_of, warn_sizes
+from cresset.ops.loss import check_weights, reduced, reduction_of, warn_sizes
 from cresset.ops.math import abs as abs_
+from cresset.ops.norm import not_differentiable
 from cresset.ops.pointwise import add, div, mul, neg, sub
 from cresset.ops.reduce import sum as sum_
-from cresset.ops.registry import Op, Result, Tensor, apply
+from cresset.ops.registry import Op, Result, Tensor, apply, broadcast_shapes
 from cresset.ops.select import where
-from cresset.ops.view import reshape
+from cresset.ops.view import expand, reshape
 
 
 def _loss(name: str, body: Callable[..., Tensor], operands: int, checks: bool = False) -> Op:
@@ -57,6 +59,7 @@ def huber_loss(
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     warn_sizes(input, target)
     if weight is not None:
+        check_weights(input, weight)
         return reduced(mul(apply(HUBER, (input, target), ("none", delta)), weight), reduction)
     return apply(HUBER, (input, target), (reduction, float(delta)))
 
@@ -84,6 +87,9 @@ def smooth_l1_loss(
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     warn_sizes(input, target)
+    d = dtypes.promote(input._spec.dtype, target._spec.dtype)
+    if d.category < dtypes.FLOAT:
+        raise NotImplementedError(f"\"smooth_l1_cpu\" not implemented for '{scalar_name(d)}'")
     if beta == 0:
         return reduced(abs_(sub(input, target)), reduction)
     return apply(SMOOTH_L1, (input, target), (reduction, float(beta)))
@@ -146,7 +152,12 @@ def binary_cross_entropy(
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}) is deprecated. Please ensure they have the same size."
         )
-    operands = (input, target) if weight is None else (input, target, weight)
+    operands = (input, target)
+    if input._spec.dtype.category < dtypes.FLOAT:
+        name = scalar_name(input._spec.dtype)
+        raise NotImplementedError(f"\"binary_cross_entropy\" not implemented for '{name}'")
+    if weight is not None:
+        operands = (input, target, expand(weight, input._spec.shape))  # type: ignore[assignment]
     return apply(BCE[len(operands)], operands, (reduction,))
 
 
@@ -205,7 +216,11 @@ def soft_margin_loss(
     >>> torch.nn.functional.soft_margin_loss(torch.tensor([0.]), torch.tensor([1.]))
     tensor(0.6931)
     """
-    return apply(SOFT_MARGIN, (input, target), (reduction_of(reduction, size_average, reduce),))
+    reduction = reduction_of(reduction, size_average, reduce)
+    if target._requires_grad and THREAD.grad:
+        raise not_differentiable("soft_margin_loss", "target")
+    broadcast_shapes(input._spec.shape, target._spec.shape)
+    return apply(SOFT_MARGIN, (input, target), (reduction,))
 
 
 def _multi_margin(x: Tensor, target: Tensor, *rest: Any) -> Tensor:
@@ -244,6 +259,21 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     if target._spec.dtype is not dtypes.int64:
         raise RuntimeError(f"expected scalar type Long but found {scalar_name(target._spec.dtype)}")
+    rows = input._spec.shape[0] if input.ndim > 1 else 1
+    if tuple(target._spec.shape) not in ((rows,), ()) or rows != max(target._spec.numel, 1):
+        raise RuntimeError(
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input "
+            f"samples (batch size). Expected target size [{rows}], but got {list(target.shape)}. "
+            f"Input has shape {list(input.shape)}."
+        )
+    if weight is not None:
+        if weight._spec.numel != input._spec.shape[-1]:
+            raise RuntimeError(
+                f"inconsistent weight size, expected {input._spec.shape[-1]} but got "
+                f"{list(weight.shape)}"
+            )
+        if weight._requires_grad and THREAD.grad:
+            raise not_differentiable("multi_margin_loss", "weight")
     operands = (input, target) if weight is None else (input, target, weight)
     return apply(MULTI_MARGIN[len(operands)], operands, (p, float(margin), reduction))
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense
+from cresset.ops.inplace import scalar_name
 from cresset.ops.reduce import mean
 from cresset.ops.registry import Op, Result, Tensor, apply, hashable
 from cresset.ops.single import single
@@ -31,7 +32,10 @@ def _each(value: Any, n: int, name: str, pool: str) -> tuple[int, ...]:
     if len(values) == 1:
         return values * n
     if len(values) != n:
-        raise RuntimeError(f"{pool}: {name} must either be a single int, or a tuple of {n} ints")
+        count = {1: "one", 2: "two", 3: "three"}[n]
+        raise RuntimeError(
+            f"{pool}: {name} must either be a single int, or a tuple of {count} ints"
+        )
     return values
 
 
@@ -43,16 +47,29 @@ def _pooled_size(n: int, k: int, stride: int, pad: int, dilation: int, ceil: boo
     return size
 
 
-def _check_window(x: Spec, kernel: Any, stride: Any, pad: Any, out: Any, pool: str) -> None:
-    n = len(kernel)
-    for k in kernel:
-        if k <= 0:
-            raise RuntimeError("kernel size should be greater than zero, but got "
-                               f"{'x'.join(map(str, kernel))}")  # fmt: skip
-    for s in stride:
-        if s <= 0:
-            raise RuntimeError("stride should not be zero" if s == 0 else
-                               "stride should be greater than zero")  # fmt: skip
+def _check_numbers(kernel: Any, stride: Any, pad: Any, dilation: Any, pool: str) -> None:
+    """Checks that come before any size is computed."""
+    if pool == "max_pool1d":
+        for name, (value,) in (("kernel_size", kernel), ("stride", stride), ("dilation", dilation)):
+            if value <= 0:
+                raise RuntimeError(
+                    f"max_pool1d() {name} must be greater than zero, but got {value}"
+                )
+        if pad[0] < 0:
+            raise RuntimeError(f"max_pool1d() padding must be non-negative, but got {pad[0]}")
+        if pad[0] > kernel[0] // 2:
+            raise RuntimeError(
+                "max_pool1d() padding should be at most half of kernel size, but got "
+                f"padding={pad[0]} and kernel_size={kernel[0]}"
+            )
+        return
+    axes = "THW"[-max(len(kernel), 2) :]
+    for name, letter, values in (("stride", "d", stride), ("kernel size", "k", kernel)):
+        if 0 in stride:
+            raise RuntimeError("stride should not be zero")
+        if min(values) <= 0:
+            shown = " ".join(f"{letter}{a}: {v}" for a, v in zip(axes[-len(values) :], values))
+            raise RuntimeError(f"{name} should be greater than zero, but got {shown}")
     for p, k in zip(pad, kernel, strict=True):
         if p < 0:
             raise RuntimeError(f"pad must be non-negative, but got pad: {p}")
@@ -61,18 +78,29 @@ def _check_window(x: Spec, kernel: Any, stride: Any, pad: Any, out: Any, pool: s
                 f"pad should be at most half of effective kernel size, but got pad={p}, "
                 f"kernel_size={k} and dilation=1"
             )
+
+
+def _check_window(x: Spec, kernel: Any, out: Any, pool: str) -> None:
+    n = len(kernel)
     if any(m == 0 for m in x.shape[1:]):
         raise RuntimeError(
             f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for "
-            f"input, but got: {list(x.shape)}"
+            f"input, but got:{list(x.shape)}"
         )
-    if any(o < 1 for o in out):
-        sizes = "x".join(map(str, x.shape[1:]))
-        outs = "x".join(map(str, (x.shape[1], *out)))
-        raise RuntimeError(
-            f"Given input size: ({sizes}). Calculated output size: ({outs}). Output size is too "
-            "small"
-        )
+    if all(o >= 1 for o in out):
+        return
+    if pool == "max_pool1d":
+        raise RuntimeError(f"max_pool1d() Invalid computed output size: {out[0]}")
+    if pool == "avg_pool3d":
+        have = " ".join(f"{a}: {m}" for a, m in zip("THW", x.shape[2:], strict=True))
+        want = " ".join(f"k{a}: {k}" for a, k in zip("THW", kernel, strict=True))
+        raise RuntimeError(f"input image ({have}) smaller than kernel size ({want})")
+    row = (1,) if n == 1 else ()  # PyTorch pools one dimension as an image of one row
+    sizes = "x".join(map(str, (x.shape[1], *row, *x.shape[2:])))
+    outs = "x".join(map(str, (x.shape[1], *row, *out)))
+    raise RuntimeError(
+        f"Given input size: ({sizes}). Calculated output size: ({outs}). Output size is too small"
+    )
 
 
 def _windows(kernel: Any, stride: Any, dilation: Any, out: Any) -> Any:
@@ -89,16 +117,15 @@ def _windows(kernel: Any, stride: Any, dilation: Any, out: Any) -> Any:
 
 def _max_infer(x: Spec, kernel: Any, stride: Any, pad: Any, dilation: Any, ceil: bool) -> Result:
     spatial = x.shape[2:]
+    _check_numbers(kernel, stride, pad, dilation, f"max_pool{len(kernel)}d")
     out = tuple(
         _pooled_size(n, k, s, p, d, ceil)
         for n, k, s, p, d in zip(spatial, kernel, stride, pad, dilation, strict=True)
     )
-    _check_window(x, kernel, stride, pad, out, f"max_pool{len(kernel)}d")
+    _check_window(x, kernel, out, f"max_pool{len(kernel)}d")
     shape = (*x.shape[:2], *out)
     if x.dtype.is_complex or x.dtype is dtypes.bool_:
-        from cresset.ops.inplace import scalar_name
-
-        raise RuntimeError(
+        raise NotImplementedError(
             f"\"max_pool{len(kernel)}d\" not implemented for '{scalar_name(x.dtype)}'"
         )
     return Result((dense(x.dtype, shape, x.device), dense(dtypes.int64, shape, x.device)))
@@ -194,20 +221,37 @@ TAKE_PLANES = Op(
 )  # fmt: skip
 
 
-def _scatter_op(grad_name: str) -> Op:
+def _unpool_kernel(xp: Any, x: Any, indices: Any, shape: Any) -> Any:
+    size = math.prod(shape[2:])
+    wrong = (indices < 0) | (indices >= size)
+    if wrong.any():
+        volume = "x".join(map(str, shape[2:] if len(shape) > 3 else (*shape[2:], 1)))
+        raise RuntimeError(
+            f"Found an invalid max index: {int(indices[wrong][0])} (output volumes are of size "
+            f"{volume})"
+        )
+    planes = math.prod(shape[:2])
+    result = xp.zeros((planes, size), x.dtype)
+    xp.put_along_axis(result, indices.reshape(planes, -1), x.reshape(planes, -1), 1)
+    return result.reshape(shape)
+
+
+def _scatter_op(grad_name: str, kernel: Any, name: str) -> Op:
     return Op(
-        "max_pool_backward", lambda g, i, shape: dense(g.dtype, shape, g.device),
-        _max_backward_kernel, save=(1,), vjp=(lambda n, gg, i: apply(TAKE_PLANES, (gg, i)), None),
-        grad_name=grad_name,
+        name, lambda g, i, shape: dense(g.dtype, shape, g.device),
+        kernel, save=(1,), vjp=(lambda n, gg, i: apply(TAKE_PLANES, (gg, i)), None),
+        checks_values=kernel is _unpool_kernel, grad_name=grad_name,
     )  # fmt: skip
 
 
-MAX_POOL_BACKWARD = _scatter_op("MaxPool2DWithIndicesBackwardBackward0")
-#: Unpooling is the same scatter, by how many dimensions it has.
+MAX_POOL_BACKWARD = _scatter_op(
+    "MaxPool2DWithIndicesBackwardBackward0", _max_backward_kernel, "max_pool_backward"
+)
+#: Unpooling puts values where a gradient would be added; by how many dimensions it has.
 MAX_UNPOOL = {
-    1: _scatter_op("SqueezeBackward1"),
-    2: _scatter_op("MaxUnpool2DBackward0"),
-    3: _scatter_op("MaxUnpool3DBackward0"),
+    1: _scatter_op("SqueezeBackward1", _unpool_kernel, "max_unpool"),
+    2: _scatter_op("MaxUnpool2DBackward0", _unpool_kernel, "max_unpool"),
+    3: _scatter_op("MaxUnpool3DBackward0", _unpool_kernel, "max_unpool"),
 }
 MAX_UNPOOL_SINGLE = {n: single(op, 2) for n, op in MAX_UNPOOL.items()}
 
@@ -231,17 +275,33 @@ MAX_POOL = {
 MAX_POOL_SINGLE = {n: single(op) for n, op in MAX_POOL.items()}
 
 
-def _is_single(n: int, x: Tensor) -> bool:
+def _is_single(n: int, x: Tensor, pool: str) -> bool:
     """Whether ``x`` has no batch dimension; RuntimeError if it fits neither way."""
     ndim = len(x._spec.shape)
     if ndim == n + 2:
         return False
     if ndim == n + 1:
         return True
-    raise RuntimeError(
-        f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for "
-        f"input, but got: {list(x.shape)}"
-    )
+    both = f"{n + 1}D or {n + 2}D"
+    if pool == "max_pool1d":
+        raise RuntimeError(
+            f"max_pool1d: Expected {both} (batch mode) tensor with optional 0 dim batch size for "
+            f"input, but got:{list(x.shape)}"
+        )
+    if n == 1 and "unpool" not in pool:
+        raise RuntimeError(
+            f"Expected 2 to 3 dimensions, but got {ndim}-dimensional tensor for argument #1 'self' "
+            f"(while checking arguments for {pool})"
+        )
+    if pool.startswith("adaptive"):
+        after = "" if "avg" in pool else ":"
+        raise RuntimeError(f"{pool}(): Expected {both} tensor, but got{after} {list(x.shape)}")
+    if "unpool" in pool:
+        raise RuntimeError(
+            f"Input to {pool.replace('pool', 'pooling')} should be a {n + 1}d or {n + 2}d Tensor, "
+            f"but got a tensor with {ndim} dimensions."
+        )
+    raise RuntimeError(f"non-empty {both} (batch mode) tensor expected for input")
 
 
 @functools.lru_cache(1024, typed=True)
@@ -266,7 +326,7 @@ def _max_pool(
         params = _max_arguments(n, *windows, ceil_mode)
     if len(x._spec.shape) == n + 2:
         return apply(MAX_POOL[n], (x,), params)
-    _is_single(n, x)
+    _is_single(n, x, f"max_pool{n}d")
     return apply(MAX_POOL_SINGLE[n], (x,), params)
 
 
@@ -297,17 +357,55 @@ max_pool2d = _max_pool_function(
 max_pool3d = _max_pool_function(3, "The largest value in each window of a volume.")
 
 
+def _unpooled_size(
+    have: Any, kernel: Any, stride: Any, pad: Any, output_size: Any
+) -> tuple[int, ...]:
+    """The spatial size after unpooling: the given one, if it can have been pooled to ``have``."""
+    n = len(kernel)
+    usual = tuple(
+        (m - 1) * s - 2 * p + k for m, s, p, k in zip(have, stride, pad, kernel, strict=True)
+    )
+    if output_size is None:
+        return usual
+    given = tuple(output_size)
+    if len(given) == n + 2:
+        given = given[2:]
+    if len(given) != n:
+        raise ValueError(
+            f"output_size should be a sequence containing {n} or {n + 2} elements, but it has a "
+            f"length of '{len(given)}'"
+        )
+    for d, (size, usual_size, step) in enumerate(zip(given, usual, stride, strict=True)):
+        low, high = usual_size - step, usual_size + step
+        if not low < size < high:
+            raise ValueError(
+                f'invalid output_size "{given}" (dim {d} must be between {low} and {high})'
+            )
+    return given
+
+
+def _check_indices(n: int, x: Tensor, indices: Tensor) -> None:
+    if indices._spec.dtype is not dtypes.int64:
+        raise RuntimeError(
+            f"elements in indices should be type int64 but got: {scalar_name(indices._spec.dtype)}"
+        )
+    if indices.shape != x.shape:
+        row = [1] if n == 1 else []
+        raise RuntimeError(
+            "Expected shape of indices to be same as that of the input tensor "
+            f"({[*x.shape, *row]}) but got indices tensor with shape: {[*indices.shape, *row]}"
+        )
+
+
 def _unpool(n: int, x: Tensor, indices: Tensor, kernel_size: Any, stride: Any, padding: Any,
             output_size: Any) -> Tensor:  # fmt: skip
     name = f"max_unpool{n}d"
     kernel = _each(kernel_size, n, "kernel_size", name)
     step = kernel if stride is None else _each(stride, n, "stride", name)
     pads = _each(padding, n, "padding", name)
-    alone = _is_single(n, x)
-    spatial = tuple(output_size)[-n:] if output_size is not None else tuple(
-        (m - 1) * s - 2 * p + k
-        for m, s, p, k in zip(x.shape[-n:], step, pads, kernel, strict=True)
-    )  # fmt: skip
+    alone = _is_single(n, x, name)
+    spatial = _unpooled_size(x.shape[-n:], kernel, step, pads, output_size)
+    _check_indices(n, x, indices)
     lead = (1, x.shape[0]) if alone else x.shape[:2]
     op = (MAX_UNPOOL_SINGLE if alone else MAX_UNPOOL)[n]
     return apply(op, (x, indices), ((*lead, *spatial),))
@@ -337,17 +435,16 @@ def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
 def _avg_infer(
     x: Spec, kernel: Any, stride: Any, pad: Any, ceil: bool, count_pad: bool, divisor: Any
 ) -> Result:
+    _check_numbers(kernel, stride, pad, (), f"avg_pool{len(kernel)}d")
     out = tuple(
         _pooled_size(n, k, s, p, 1, ceil)
         for n, k, s, p in zip(x.shape[2:], kernel, stride, pad, strict=True)
     )
-    _check_window(x, kernel, stride, pad, out, f"avg_pool{len(kernel)}d")
+    _check_window(x, kernel, out, f"avg_pool{len(kernel)}d")
     if divisor == 0:
         raise RuntimeError("divisor must be not zero")
     if x.dtype.category < dtypes.FLOAT and x.dtype is not dtypes.int64:
-        from cresset.ops.inplace import scalar_name
-
-        raise RuntimeError(
+        raise NotImplementedError(
             f"\"avg_pool{len(kernel)}d\" not implemented for '{scalar_name(x.dtype)}'"
         )
     return Result((dense(x.dtype, (*x.shape[:2], *out), x.device),))
@@ -444,7 +541,7 @@ def _avg_pool(
     kernel = _each(kernel_size, n, "kernel_size", name)
     step = kernel if stride is None or stride == [] else _each(stride, n, "stride", name)
     return apply(
-        (AVG_POOL_SINGLE if _is_single(n, x) else AVG_POOL)[n], (x,),
+        (AVG_POOL_SINGLE if _is_single(n, x, name) else AVG_POOL)[n], (x,),
         (kernel, step, _each(padding, n, "padding", name), bool(ceil_mode),
          bool(count_include_pad), divisor_override),
     )  # fmt: skip
@@ -529,19 +626,35 @@ ADAPTIVE_AVG = {
 ADAPTIVE_AVG_SINGLE = {n: single(op) for n, op in ADAPTIVE_AVG.items()}
 
 
-def _adaptive_size(x: Tensor, output_size: Any, n: int) -> tuple[int, ...]:
+def _adaptive_size(x: Tensor, output_size: Any, n: int, pool: str) -> tuple[int, ...]:
     wanted = (output_size,) * n if not isinstance(output_size, (tuple, list)) else output_size
     if len(wanted) != n:
-        raise RuntimeError(f"adaptive_pool{n}d: internal error: output_size.size() must be {n}")
-    return tuple(
+        if n == 1:
+            raise RuntimeError(
+                f"{pool}() argument 'output_size' should contain one int (got {len(wanted)})"
+            )
+        inner = "(): internal error: output_size.size()" if "max" in pool else ": output_size"
+        raise RuntimeError(f"{pool}{inner} must be {n}")
+    sizes = tuple(
         size if want is None else int(want)
         for size, want in zip(x._spec.shape[-n:], wanted, strict=True)
     )
+    if min(sizes) < 0:
+        shown = "{" + ", ".join(map(str, sizes)) + "}"
+        raise RuntimeError(
+            f"{pool}: elements of output_size must be greater than or equal to 0 but received "
+            f"{shown}"
+        )
+    return sizes
 
 
 def _adaptive_avg(n: int, x: Tensor, output_size: Any) -> Tensor:
-    out = _adaptive_size(x, output_size, n)
-    alone = _is_single(n, x)
+    alone = _is_single(n, x, f"adaptive_avg_pool{n}d")
+    out = _adaptive_size(x, output_size, n, f"adaptive_avg_pool{n}d")
+    if x._spec.dtype.category < dtypes.FLOAT:
+        raise NotImplementedError(
+            f"\"adaptive_avg_pool{max(n, 2)}d\" not implemented for '{scalar_name(x._spec.dtype)}'"
+        )
     if out == (1,) * n and n > 1:
         return mean(x, tuple(range(-1, -1 - n, -1)), True)
     return apply((ADAPTIVE_AVG_SINGLE if alone else ADAPTIVE_AVG)[n], (x,), (out,))
@@ -605,8 +718,15 @@ ADAPTIVE_MAX_SINGLE = {n: single(op) for n, op in ADAPTIVE_MAX.items()}
 
 def _adaptive_max_function(n: int) -> Any:
     def function(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-        out = _adaptive_size(input, output_size, n)
-        op = (ADAPTIVE_MAX_SINGLE if _is_single(n, input) else ADAPTIVE_MAX)[n]
+        name = f"adaptive_max_pool{n}d"
+        op = (ADAPTIVE_MAX_SINGLE if _is_single(n, input, name) else ADAPTIVE_MAX)[n]
+        out = _adaptive_size(input, output_size, n, name)
+        for d in range(input.ndim - n, input.ndim):
+            if not input._spec.shape[d]:
+                raise RuntimeError(
+                    f"{name}(): Expected input to have non-zero size for non-batch dimensions, but "
+                    f"input has sizes {list(input.shape)} with dimension {d} being empty"
+                )
         both = apply(op, (input,), (out,))
         return both if return_indices else both[0]
 

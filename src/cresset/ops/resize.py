@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from cresset.core.spec import dense
+from cresset import dtypes
+from cresset.core.spec import Spec, dense
 from cresset.ops.creation import from_numpy
+from cresset.ops.inplace import scalar_name
 from cresset.ops.matmul import matmul
 from cresset.ops.registry import Op, Tensor, apply
 from cresset.ops.single import single
@@ -141,6 +143,33 @@ RESIZE_BACKWARD = Op(
 )  # fmt: skip
 
 
+def _unknown_mode(x: Tensor, mode: str) -> NotImplementedError:
+    return NotImplementedError(
+        f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {x.ndim}D) for the modes: "
+        "nearest | linear | bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got "
+        f"{mode})"
+    )
+
+
+def _check_resize(x: Spec, out: Any, mode: str) -> None:
+    sizes = x.shape[2:]
+    if min(*sizes, *out) <= 0:
+        axes = "DHW"[-len(sizes) :]
+        have = ", ".join(f"{a}: {m}" for a, m in zip(axes, sizes, strict=True))
+        want = ", ".join(f"{a}: {m}" for a, m in zip(axes, out, strict=True))
+        raise RuntimeError(
+            "Input and output sizes should be greater than 0, but got input "
+            f"({have}) and output ({want})"
+        )
+    if x.dtype.category < dtypes.FLOAT and x.dtype is not dtypes.uint8:
+        word = (
+            "nearest" if mode.startswith("nearest") else "cubic" if mode == "bicubic" else "linear"
+        )
+        raise NotImplementedError(
+            f"\"compute_indices_weights_{word}\" not implemented for '{scalar_name(x.dtype)}'"
+        )
+
+
 def interpolate(
     input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
     align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
@@ -156,6 +185,8 @@ def interpolate(
     tensor([[[1., 1., 2., 2.]]])
     """
     n = input.ndim - 2
+    if n not in (1, 2, 3):
+        raise _unknown_mode(input, mode)
     if align_corners is not None and mode in ("nearest", "area", "nearest-exact"):
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear "
@@ -178,15 +209,27 @@ def interpolate(
             f"Got {input.ndim}D input, but {mode} mode needs {wanted + 2}D input"
         )
     if mode not in ("nearest", "nearest-exact", "area") and wanted is None:
-        raise NotImplementedError(
-            "Input Error: Only 3D, 4D and 5D input Tensors supported (got "
-            f"{input.ndim}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | "
-            f"area | nearest-exact (got {mode})"
-        )
+        raise _unknown_mode(input, mode)
     if size is not None:
+        if isinstance(size, (tuple, list)) and len(size) != n:
+            raise ValueError(
+                "Input and output must have the same number of spatial dimensions, but got input "
+                f"with spatial dimensions of {list(input.shape[2:])} and output size of {size}. "
+                "Please provide input tensor in (N, C, d1, d2, ...,dK) format and output size in "
+                "(o1, o2, ...,oK) format."
+            )
+        if recompute_scale_factor:
+            raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
         out = (size,) * n if isinstance(size, int) else tuple(size)
         scales: tuple = (None,) * n
     else:
+        if isinstance(scale_factor, (tuple, list)) and len(scale_factor) != n:
+            raise ValueError(
+                "Input and scale_factor must have the same number of spatial dimensions, but got "
+                f"input with spatial dimensions of {list(input.shape[2:])} and scale_factor of "
+                f"shape {scale_factor}. Please provide input tensor in (N, C, d1, d2, ...,dK) "
+                "format and scale_factor in (s1, s2, ...,sK) format."
+            )
         factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * n
         out = tuple(math.floor(m * f) for m, f in zip(input.shape[2:], factors, strict=True))
         scales = (None,) * n if recompute_scale_factor else tuple(float(f) for f in factors)
@@ -196,6 +239,7 @@ def interpolate(
         return getattr(pool, f"adaptive_avg_pool{n}d")(input, out)
     if antialias:
         return _antialiased(input, tuple(map(int, out)), mode, scales, bool(align_corners))
+    _check_resize(input._spec, out, mode)
     params = (tuple(map(int, out)), mode, scales, bool(align_corners))
     return apply(RESIZE[mode, n], (input,), params)
 
@@ -310,34 +354,66 @@ FOLD = Op(
 UNFOLD_SINGLE, FOLD_SINGLE = single(UNFOLD), single(FOLD)
 
 
+def _windows(kernel: Any, dilation: Any, padding: Any, stride: Any) -> tuple:
+    """The options of ``unfold`` and ``fold`` as pairs, checked."""
+    pairs = []
+    for name, value in (("kernel_size", kernel), ("dilation", dilation), ("padding", padding),
+                        ("stride", stride)):  # fmt: skip
+        if not isinstance(value, int) and len(value) not in (1, 2):
+            raise RuntimeError(f"It is expected {name} equals to 2, but got size {len(value)}")
+        h, w = pair = _pair(value)
+        if name != "padding" and min(pair) <= 0:
+            label = "kernel" if name == "kernel_size" else name
+            raise RuntimeError(
+                f"{label} should be greater than zero, but got {label}_height: {h} "
+                f"{label}_width: {w}"
+            )
+        pairs.append(pair)
+    return tuple(pairs)
+
+
 def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
            stride: Any = 1) -> Tensor:  # fmt: skip
     """Sliding patches of images as columns: (n, c * kernel elements, patches)."""
     op = UNFOLD_SINGLE if input.ndim == 3 else UNFOLD
-    windows = (_pair(kernel_size), _pair(dilation), _pair(padding), _pair(stride))
+    windows = _windows(kernel_size, dilation, padding, stride)
+    if input.ndim not in (3, 4):
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-input.ndim}, {input.ndim - 1}],"
+            f" but got {input.ndim})"
+        )
+    blocks = _counts(input.shape[-2:], *windows)
+    if min(blocks) < 1:
+        kernel, spread, pad, _ = windows
+        raise RuntimeError(
+            f"Given input with spatial size {tuple(input.shape[-2:])}, kernel_size={kernel}, "
+            f"dilation={spread}, padding={pad}, calculated shape of the array of sliding blocks as "
+            f"{blocks}, but its components must be at least one."
+        )
     return apply(op, (input,), windows)
 
 
 def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
          stride: Any = 1) -> Tensor:  # fmt: skip
     """Columns added back into images: the transpose of ``unfold``."""
-    params = (
-        _pair(output_size),
-        _pair(kernel_size),
-        _pair(dilation),
-        _pair(padding),
-        _pair(stride),
-    )
+    params = (_pair(output_size), *_windows(kernel_size, dilation, padding, stride))
+    if input.ndim not in (2, 3):
+        raise RuntimeError(
+            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and "
+            f"non-zero dimensions for input, but got: {list(input.shape)}"
+        )
     if input.shape[-2] % math.prod(params[1]):
         raise RuntimeError(
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size, "
             f"but got input.size(1)={input.shape[-2]} and kernel_size={params[1]}."
         )
-    if input.shape[-1] != math.prod(_counts(*params)):
+    rows, columns = _counts(*params)
+    if input.shape[-1] != rows * columns:
         raise RuntimeError(
             f"Given output_size={params[0]}, kernel_size={params[1]}, dilation={params[2]}, "
             f"padding={params[3]}, stride={params[4]}, expected size of input's dimension 2 to "
-            "match the calculated number of sliding blocks, but got "
+            f"match the calculated number of sliding blocks {rows} * {columns} = "
+            f"{rows * columns}, but got "
             f"input.size(2)={input.shape[-1]}."
         )
     return apply(FOLD_SINGLE if input.ndim == 2 else FOLD, (input,), params)
