@@ -16,7 +16,7 @@ from cresset.compiler import threads
 from cresset.compiler.code import Code
 from cresset.compiler.fusion import fuse
 from cresset.compiler.host import Module, vector_bytes
-from cresset.compiler.lowerings import lower
+from cresset.compiler.lowerings import LOOK_BACK, lower
 from cresset.compiler.memory import LINE, arrange
 from cresset.compiler.segments import Invocation, Use, segment, waits
 from cresset.compiler.simplify import simplify
@@ -111,7 +111,8 @@ class _Builder:
         self.dead = set(program.dead_inputs)
         self.apart = apart
         lanes = vector_bytes() // 4
-        self.lowered = [lower(step, lanes) for step in self.steps]
+        self.makers = {slot: step.call for step in self.steps for slot, _ in step.outs}
+        self.lowered = [lower(step, lanes, self.makers) for step in self.steps]
         self.threads = PROCESS.threads() if threads.available() and not apart else 1
         self.cuts = _cuts(self.steps, self.lowered, self.threads)
         self.made_by: dict[int, int] = {}
@@ -249,7 +250,9 @@ class _Builder:
 
     def _kernel(self, step: Step, emit: Callable[[Code], None], aliased: bool, pieces: int) -> str:
         """The name of the function that does the step; its text is written the first time."""
-        key = (step.call, emit.__name__, aliased, pieces)
+        key: tuple = (step.call, emit.__name__, aliased, pieces)
+        if step.call.op.name in LOOK_BACK:
+            key += tuple(self.makers.get(slot) for slot, _, _ in step.operands)
         name = self.kernels.get(key)
         if name is None:
             name = self.kernels[key] = f"k{len(self.kernels)}_{step.call.op.name}"

@@ -287,6 +287,19 @@ class Code:
             lanes *= 2
         return parts[0]
 
+    def weave(self, kind: str, parts: list[str], lanes: int) -> str:
+        """One vector that takes its elements from the parts in turn (a power of two of them)."""
+        count = len(parts)
+        joined = self.join(kind, parts, lanes)
+        if count == 1:
+            return joined
+        wide = lanes * count
+        order = ", ".join(f"i32 {part * lanes + i}" for i in range(lanes) for part in range(count))
+        return self.let(
+            f"shufflevector <{wide} x {kind}> {joined}, <{wide} x {kind}> poison, "
+            f"<{wide} x i32> <{order}>"
+        )
+
     def sum_lanes(self, kind: str, lanes: int, vectors: list[str]) -> list[str]:
         """The sum of the lanes of each vector, as scalars.
 

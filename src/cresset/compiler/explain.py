@@ -252,8 +252,9 @@ def _picture(plans: list[list[Step]]) -> str:
         middle = (y0 + y1) / 2
         # A value that waits for some layers goes around the boxes in between.
         aside = _WIDTH / 2 + _GAP / 2 if y1 - y0 > 2 * _GAP and x0 == x1 else 0
+        far = aside * 1.4
         parts.append(
-            f'<path d="M{x0 + aside * 0.8},{y0} C{x0 + aside * 1.4},{middle} {x1 + aside * 1.4},{middle} '
+            f'<path d="M{x0 + aside * 0.8},{y0} C{x0 + far},{middle} {x1 + far},{middle} '
             f'{x1 + aside * 0.8},{y1}" fill="none" '
             'stroke="#777" marker-end="url(#tip)"/>'
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from cresset.compiler import (
     convolution,
@@ -18,6 +18,7 @@ from cresset.compiler import (
 from cresset.compiler.fusion import Group
 from cresset.compiler.loops import lower_group
 from cresset.compiler.step import Array, Lowering
+from cresset.core.call import Call
 from cresset.core.plan import Step
 from cresset.device import CPU
 
@@ -51,7 +52,12 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
 }
 
 
-def lower(step: Step, lanes: int) -> Lowering | None:
+#: Ops whose code depends on what made their operands.
+LOOK_BACK = ("max_pool_backward",)
+
+
+def lower(step: Step, lanes: int, makers: Mapping[int, Call]) -> Lowering | None:
+    """How a step becomes code; ``makers`` has the Calls of the plan by the slots they fill."""
     row = lower_group if isinstance(step.call, Group) else LOWERINGS.get(step.call.op.name)
     if row is None:
         return None
@@ -59,7 +65,9 @@ def lower(step: Step, lanes: int) -> Lowering | None:
         return None
     if any(convert is not None and spec.number is None for _, spec, convert in step.operands):
         return None
-    operands = [Array(f"%a{n}", spec) for n, (_, spec, _) in enumerate(step.operands)]
+    operands = [
+        Array(f"%a{n}", spec, makers.get(slot)) for n, (slot, spec, _) in enumerate(step.operands)
+    ]
     outs = [Array(f"%o{n}", spec) for n, (_, spec) in enumerate(step.outs)]
     if not all(a.spec.compact for a in outs):
         return None

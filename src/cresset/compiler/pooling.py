@@ -80,16 +80,75 @@ def lower_backward(
     planes = out.spec.shape[0] * out.spec.shape[1]
     size, count = out.spec.numel // planes, g.spec.numel // planes
 
+    window = _apart(positions.maker)
+    h, w = out.spec.shape[-2:]
+
     def emit(c: Code) -> None:
         with c.share(planes) as plane:
             target = c.at("float", out.pointer, c.times(plane, size))
-            with c.loop(size) as i:
-                c.store("float", "0.0", target, i)
+            source = c.plus(c.times(plane, count), g.spec.offset)
+            places = c.plus(c.times(plane, count), positions.spec.offset)
+            if window is None or (h, w) != tuple(
+                n * k for n, k in zip(g.spec.shape[-2:], window, strict=True)
+            ):
+                with c.loop(size) as i:
+                    c.store("float", "0.0", target, i)
+            if window is not None:
+                _spread(c, g.spec.shape[-2:], window, w, c.at("float", g.pointer, source),
+                        c.at("i64", positions.pointer, places), target, lanes)  # fmt: skip
+                return
             with c.loop(count) as i:
-                k = c.plus(c.times(plane, count), i)
-                place = c.load("i64", positions.pointer, c.plus(k, positions.spec.offset))
-                value = c.load("float", g.pointer, c.plus(k, g.spec.offset))
+                place = c.load("i64", positions.pointer, c.plus(places, i))
+                value = c.load("float", g.pointer, c.plus(source, i))
                 have = c.load("float", target, place)
                 c.store("float", c.let(f"fadd float {have}, {value}"), target, place)
 
     return Lowering(emit, pieces=planes)
+
+
+def _apart(maker: Call | None) -> tuple[int, int] | None:
+    """The windows that positions are of, if windows lie side by side."""
+    if maker is None or maker.op.name != "max_pool2d":
+        return None
+    kernel, stride, padding, dilation, _ = maker.params
+    if any(padding) or set(dilation) != {1} or kernel != stride or kernel[1] not in (1, 2, 4):
+        return None
+    (h, w), (oh, ow) = maker.specs[0].shape[-2:], maker.outs[0].shape[-2:]
+    return tuple(kernel) if oh * kernel[0] <= h and ow * kernel[1] <= w else None
+
+
+def _spread(
+    c: Code, size: tuple[int, int], window: tuple[int, int], width: int, g: str, positions: str,
+    target: str, lanes: int,
+) -> None:  # fmt: skip
+    """Windows side by side: a window's gradient goes to the place it came from, 0 to the others."""
+    (oh, ow), (kh, kw) = size, window
+    floats, longs = f"<{lanes} x float>", f"<{lanes} x i64>"
+
+    def columns(row: str, first: str, used: int) -> None:
+        at = c.plus(c.times(row, ow), first)
+        values = c.masked_load("float", lanes, used, c.at("float", g, at))
+        places = c.masked_load("i64", lanes, used, c.at("i64", positions, at))
+        corner = c.plus(c.times(row, kh * width), c.times(first, kw))
+        places = c.let(f"sub {longs} {places}, {c.splat('i64', lanes, corner)}")
+        for ky in range(kh):
+            parts = []
+            for kx in range(kw):
+                own = c.constants("i64", [ky * width + lane * kw + kx for lane in range(lanes)])
+                here = c.let(f"icmp eq {longs} {places}, {own}")
+                parts.append(
+                    c.let(
+                        f"select <{lanes} x i1> {here}, {floats} {values}, {floats} zeroinitializer"
+                    )
+                )
+            wide = c.weave("float", parts, lanes)
+            place = c.at("float", target, c.plus(corner, ky * width))
+            c.masked_store("float", lanes * kw, used * kw, wide, place)
+
+    whole = ow // lanes * lanes
+    with c.loop(oh) as row:
+        if whole:
+            with c.loop(whole, lanes) as column:
+                columns(row, column, lanes)
+        if whole < ow:
+            columns(row, str(whole), ow - whole)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from cresset.compiler.code import Code
+from cresset.core.call import Call
 from cresset.core.spec import Spec
 
 
@@ -14,6 +15,8 @@ class Array(NamedTuple):
 
     pointer: str
     spec: Spec
+    #: What made an operand, where a step of the plan did.
+    maker: Call | None = None
 
     def number(self, c: Code, kind: str) -> str:
         """The value of a number operand (numbers travel as doubles), in a float type."""
