@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from cresset import dtypes
+from cresset.core import graph
 from cresset.core.spec import spec as make_spec
 from cresset.core.storage import Storage
 from cresset.device import CPU
@@ -128,8 +129,8 @@ def _capsule(tensor: Tensor, versioned: bool, copied: bool = False) -> Any:
             f"can't export the memory of a tensor on {spec.device} through DLPack; use "
             "Tensor.cpu() first"
         )
+    graph.expose(tensor._storage)
     array = tensor._array()
-    tensor._storage.export()
     name = b"dltensor_versioned" if versioned else b"dltensor"
     managed = _STRUCTS[name]()
     shape, strides = (C.c_int64 * spec.ndim)(*spec.shape), (C.c_int64 * spec.ndim)(*spec.stride)

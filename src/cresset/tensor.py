@@ -403,15 +403,12 @@ class Tensor:
             )
         if self._spec.dtype is dtypes.bfloat16:
             raise TypeError("Got unsupported ScalarType BFloat16")
-        array = self._array()
-        self._storage.export()
-        return array
+        graph.expose(self._storage)
+        return self._array()
 
     def data_ptr(self) -> int:
         """The address of the first element; from now on results stay at this address."""
-        buffer = graph.materialize(self._storage)
-        self._storage.home = True
-        self._storage.exported = True
+        buffer = graph.expose(self._storage, forever=True)
         if self._spec.numel == 0:
             return 0
         return int(buffer.__array_interface__["data"][0]) + self._spec.offset * self.itemsize

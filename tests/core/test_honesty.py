@@ -232,6 +232,18 @@ def test_memory_shared_from_numpy_is_live_on_both_sides():
     assert a.tolist() == [0, 1, 100, 6, 4, 5]
 
 
+@pytest.mark.parametrize("show", [lambda x: x.numpy(), lambda x: x.data_ptr()])
+def test_a_pending_reader_of_a_slice_does_not_see_a_write_to_memory_shown_later(show):
+    x = torch.arange(6.0)
+    x.tolist()
+    lazily = x[2:] * 2  # the slice of the buffer is an operand, not the tensor
+    shown = show(x)
+    x.add_(10)  # at once
+    if isinstance(shown, np.ndarray):
+        shown += 1
+    assert lazily.tolist() == [4, 6, 8, 10]
+
+
 def test_a_large_shared_tensor_is_read_at_once():
     a = np.ones(1 << 19)  # 4 MB, above the size that is copied
     t = torch.from_numpy(a)

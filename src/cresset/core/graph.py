@@ -24,6 +24,8 @@ from bisect import bisect_left
 from typing import Any
 from weakref import ref
 
+import numpy as np
+
 from cresset.core.call import Call
 from cresset.core.modes import PROCESS
 from cresset.core.plan import Plan, Program, reference_plan
@@ -237,6 +239,26 @@ def materialize(storage: Storage) -> Any:
     if storage.error is not None:
         raise storage.error
     return storage.buffer
+
+
+def expose(storage: Storage, forever: bool = False) -> Any:
+    """The storage's buffer, from now on shown outside: what was recorded before has read it.
+
+    A slice of a buffer is an operand without a name (see ``outside`` in ``ops/registry.py``), so
+    looking at the storage alone would not run it.
+    """
+    buffer = materialize(storage)
+    if not storage.exported:
+        with LOCK:
+            for _, value, owner in RECORDER.graph.inputs:
+                if owner is None and isinstance(value, np.ndarray) and value.base is not None:
+                    if np.may_share_memory(value, buffer):
+                        flush("memory is shown outside")
+                        break
+            storage.export(forever)
+    else:
+        storage.export(forever)
+    return buffer
 
 
 def is_pending(storage: Storage) -> bool:
