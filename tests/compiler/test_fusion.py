@@ -150,10 +150,14 @@ def test_dtypes_are_not_mixed():
     assert groups(lambda: [x * 2, y * 2]) == [["mul"], ["mul"]]
 
 
-_TWO = {"add", "sub", "mul", "div", "atan2", "relu_backward", "tanh_backward", "sigmoid_backward"}
+_TWO = set("add sub mul div atan2 maximum minimum eq ne lt le gt ge clamp_min clamp_max".split())
 _ABOVE = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0, "sqrt": 0.0, "rsqrt": 0.0}
-_OWN_TESTS = {"fill", "pow_2", "leaky_relu_backward", "hardtanh_backward", "zero_where_zero",
-              "tanh_backward", "sigmoid_backward", "relu_backward"}  # fmt: skip
+#: Reached by the tests of conditions and of backward passes.
+_OWN_TESTS = set(
+    "where masked_fill cast bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or "
+    "logical_xor logical_not fill addcmul clamp pow_2 zero_where_zero relu_backward "
+    "leaky_relu_backward hardtanh_backward tanh_backward sigmoid_backward".split()
+)
 
 
 @pytest.mark.parametrize("name", sorted(set(FORMULAS) - _OWN_TESTS))
@@ -163,13 +167,44 @@ def test_every_formula_is_its_kernel(name, kind):
     high = 1.0 if name in ("asin", "acos") else 4.0
     x = torch.rand(5, 21, dtype=kind) * (high - low) + low + 1e-3 * (low >= -1) * (high > 1)
     y = torch.randn(21, dtype=kind)
-    function = getattr(torch, name, None) or getattr(F, name)
+    function = getattr(torch, name, None) or getattr(F, name, None)
     if name == "pow":
         numbers = (0.5, -0.5, 3, 2.5, -1, 0)
         results = groups(lambda: [x.abs() ** n for n in numbers] + [x.abs() ** y, 2.0**y])
+    elif name.startswith("clamp_"):
+        low = {name[6:]: 0.5}
+        results = groups(lambda: [torch.clamp(x, **low), torch.clamp(x, **{name[6:]: y})])
     else:
         results = groups(lambda: [function(x, y) if name in _TWO else function(x)])
     assert not [r for r in results if isinstance(r, str)]
+
+
+@pytest.mark.parametrize("size", [5, 16, 37])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_conditions(size, kind):
+    x, y = torch.randn(7, size, dtype=kind), torch.randn(7, size, dtype=kind)
+    x[0, 0] = y[1, 1] = float("nan")
+    mask, row = torch.rand(7, size) > 0.5, torch.rand(size) > 0.5
+
+    def program():
+        above, near = x > y, abs(x - y) < 0.5
+        return [
+            torch.where(above, x, y), torch.where(mask, x * 2, 0.0), x.masked_fill(mask, -1.0),
+            x * mask, mask + x, (x > 0) & near | ~above, (x > 0) ^ near, above.to(kind) * 2,
+            torch.logical_or(x, mask), torch.logical_and(x, near), torch.logical_xor(above, near),
+            torch.logical_not(x), torch.maximum(x, y), torch.minimum(x, y), x.clamp(y - 1, y),
+            x.clamp(-0.5, 0.5), torch.addcmul(x, x, y, value=0.5), torch.where(row, x, y),
+            torch.where(above, mask, near), x.isnan(), x.bool(), (x >= y).to(kind).mean(-1),
+            torch.where((x.mean(-1, keepdim=True) > 0), x, y), x.relu().masked_fill(row, 3.0),
+        ]  # fmt: skip
+
+    names = groups(program)
+    assert [n for n in names if isinstance(n, str)] == []
+
+
+def test_bools_among_themselves_are_left_to_their_kernels():
+    a, b, x = torch.rand(40) > 0.5, torch.rand(40) > 0.5, torch.randn(40)
+    groups(lambda: [x * 2, torch.maximum(a, b), a & b, a * b, x > 0, a + b])
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,16 @@ def test_convolutions_without_a_lowering_run_their_reference_kernel():
 
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "dilation"),
-    [((8, 8), 2, None, 1), ((7, 9), 3, 2, 1), ((10, 11), 2, 1, 2), ((5, 6), (2, 3), (1, 2), 1)],
+    [
+        ((8, 8), 2, None, 1),
+        ((7, 9), 2, None, 1),
+        ((8, 72), (2, 4), None, 1),
+        ((9, 9), 3, None, 1),
+        ((4, 33), (3, 1), None, 1),
+        ((7, 9), 3, 2, 1),
+        ((10, 11), 2, 1, 2),
+        ((5, 6), (2, 3), (1, 2), 1),
+    ],
 )
 def test_max_pooling_and_its_gradient(size, kernel, stride, dilation):
     def program():

@@ -230,12 +230,13 @@ class Code:
     def masked_load(self, kind: str, lanes: int, used: int, pointer: str) -> str:
         """The first ``used`` lanes from memory, zero in the others."""
         vector = f"<{lanes} x {kind}>"
+        align = 1 if kind == "i8" else 4
         if used == lanes:
-            return self.let(f"load {vector}, ptr {pointer}, align 4")
+            return self.let(f"load {vector}, ptr {pointer}, align {align}")
         suffix = mangle(vector)
         self.declare(f"{vector} @llvm.masked.load.{suffix}.p0(ptr, <{lanes} x i1>, {vector})")
         return self.let(
-            f"call {vector} @llvm.masked.load.{suffix}.p0(ptr align 4 {pointer}, "
+            f"call {vector} @llvm.masked.load.{suffix}.p0(ptr align {align} {pointer}, "
             f"<{lanes} x i1> {mask(lanes, used)}, {vector} zeroinitializer)"
         )
 
@@ -263,13 +264,15 @@ class Code:
     def masked_store(self, kind: str, lanes: int, used: int, value: str, pointer: str) -> None:
         """The first ``used`` lanes into memory."""
         vector = f"<{lanes} x {kind}>"
+        align = 1 if kind == "i8" else 4
         if used == lanes:
-            self.do(f"store {vector} {value}, ptr {pointer}, align 4")
+            self.do(f"store {vector} {value}, ptr {pointer}, align {align}")
             return
         suffix = mangle(vector)
         self.declare(f"void @llvm.masked.store.{suffix}.p0({vector}, ptr, <{lanes} x i1>)")
         self.do(
-            f"call void @llvm.masked.store.{suffix}.p0({vector} {value}, ptr align 4 {pointer}, "
+            f"call void @llvm.masked.store.{suffix}.p0({vector} {value}, "
+            f"ptr align {align} {pointer}, "
             f"<{lanes} x i1> {mask(lanes, used)})"
         )
 

@@ -79,6 +79,28 @@ def _elu_like(params: tuple, x: Lanes, slope: Lanes) -> Lanes:
     return select(x > 0.0, x, x * slope)
 
 
+def _larger(params: tuple, a: Lanes, b: Lanes) -> Lanes:
+    """NaN if one of them is."""
+    return select((a >= b) | a.unordered(a), a, b)
+
+
+def _smaller(params: tuple, a: Lanes, b: Lanes) -> Lanes:
+    return select((a <= b) | a.unordered(a), a, b)
+
+
+def _clamp(params: tuple, x: Lanes, low: Lanes, high: Lanes) -> Lanes:
+    return _smaller(params, _larger(params, x, low), high)
+
+
+def _truth(x: Lanes) -> Lanes:
+    """Where a condition holds, or a number is not 0."""
+    return x if x.element == "i1" else ~x.equals(0.0)
+
+
+def _float(x: Lanes, like: str) -> Lanes:
+    return x._convert("uitofp", like) if x.element == "i1" else x
+
+
 def _plain(function: Callable[..., Lanes]) -> Callable[..., Lanes]:
     return lambda params, *x: function(*x)
 
@@ -99,6 +121,20 @@ _EXACT: dict[str, Callable[..., Lanes]] = {
     "hardtanh_backward": _hardtanh_backward,
     "tanh_backward": lambda p, g, y: g * (1.0 - y * y),
     "sigmoid_backward": lambda p, g, y: g * ((1.0 - y) * y),
+    "maximum": _larger,
+    "minimum": _smaller,
+    "clamp_min": _larger,
+    "clamp_max": _smaller,
+    "clamp": _clamp,
+    "eq": lambda p, a, b: a.equals(b),
+    "ne": lambda p, a, b: ~a.equals(b),
+    "lt": lambda p, a, b: a < b,
+    "le": lambda p, a, b: a <= b,
+    "gt": lambda p, a, b: a > b,
+    "ge": lambda p, a, b: a >= b,
+    "isnan": lambda p, x: x.unordered(x),
+    "cast": lambda p, x: x,
+    "addcmul": lambda p, x, a, b, value: x + value * a * b,
     "zero_where_zero": lambda p, c, x: select(c.equals(0.0), 0.0, x),
 }
 _SLOWER: dict[str, Callable[..., Lanes]] = {
@@ -115,11 +151,43 @@ _FUNCTIONS: dict[str, Callable[..., Lanes]] = {
     )
 }  # fmt: skip
 
+#: Ops that take bools as they are; to the others they are 0.0 and 1.0.
+_ON_BOOLS: dict[str, Callable[..., Lanes]] = {
+    "where": lambda p, c, a, b: select(_truth(c), a, b),
+    "masked_fill": lambda p, x, c, value: select(_truth(c), value, x),
+    "bitwise_and": lambda p, a, b: a & b,
+    "bitwise_or": lambda p, a, b: a | b,
+    "bitwise_xor": lambda p, a, b: a ^ b,
+    "bitwise_not": lambda p, x: ~x,
+    "logical_and": lambda p, a, b: _truth(a) & _truth(b),
+    "logical_or": lambda p, a, b: _truth(a) | _truth(b),
+    "logical_xor": lambda p, a, b: _truth(a) ^ _truth(b),
+    "logical_not": lambda p, x: ~_truth(x),
+}
+
+
+def apply(name: str, params: tuple, operands: list[Lanes], kind: str, truth: bool) -> Lanes:
+    """What an op makes of its operands: a float of type ``kind``, or (``truth``) a condition."""
+    if name == "cast":
+        return _truth(operands[0]) if truth else _float(operands[0], kind)
+    if name not in _ON_BOOLS:
+        operands = [_float(x, kind) for x in operands]
+    elif name in ("where", "masked_fill") and not truth:
+        operands = [x if i == _CONDITION[name] else _float(x, kind) for i, x in enumerate(operands)]
+    return FORMULAS[name].apply(params, *operands)
+
+
+#: Ops whose result may be a bool.
+CONDITIONS = {"eq", "ne", "lt", "le", "gt", "ge", "isnan", "cast", *_ON_BOOLS}
+
+#: Which operand says where.
+_CONDITION = {"where": 0, "masked_fill": 1}
+
 #: Every op with a formula.
 FORMULAS: dict[str, Formula] = {
-    **{name: Formula(apply, 1) for name, apply in _EXACT.items()},
-    **{name: Formula(apply, 8) for name, apply in _SLOWER.items()},
-    **{name: Formula(apply, 40) for name, apply in _FUNCTIONS.items()},
+    **{name: Formula(row, 1) for name, row in {**_EXACT, **_ON_BOOLS}.items()},
+    **{name: Formula(row, 8) for name, row in _SLOWER.items()},
+    **{name: Formula(row, 40) for name, row in _FUNCTIONS.items()},
     "gelu": Formula(_gelu, 60),
     "pow": Formula(_pow, 80),
 }

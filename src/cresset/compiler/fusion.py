@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
-from cresset.compiler.formulas import FORMULAS
+from cresset.compiler.formulas import CONDITIONS, FORMULAS
 from cresset.compiler.layout import broadcast_stride, collapse
 from cresset.core.call import Call, Op
 from cresset.core.plan import Step
@@ -53,7 +53,7 @@ class Group:
 
     def __init__(
         self, members: tuple[Member, ...], specs: tuple[Spec, ...], escapes: tuple[int, ...],
-        space: tuple[int, ...], depth: int,
+        space: tuple[int, ...], depth: int, kind: str,
     ) -> None:  # fmt: skip
         self.members = members
         self.specs = specs
@@ -62,7 +62,9 @@ class Group:
         self.space = space
         #: How many of the space's last dimensions are a row (0: no member knows rows).
         self.depth = depth
-        self._key = (members, specs, escapes, space, depth)
+        #: The name of the float dtype it computes in; its other values are bools.
+        self.kind = kind
+        self._key = (members, specs, escapes, space, depth, kind)
 
     @cached_property
     def outs(self) -> tuple[Spec, ...]:
@@ -155,17 +157,18 @@ class _Draft:
 
     @classmethod
     def begin(cls, step: Step) -> _Draft | None:
-        if _role(step) is None:
+        kind = _float_kind(step)
+        if kind is None or _role(step, kind) is None:
             return None
-        source = step.operands[0][1] if _role(step) == "fold" else step.outs[0][1]
-        draft = cls(tuple(source.shape), source.dtype.name)
+        source = step.operands[0][1] if _role(step, kind) == "fold" else step.outs[0][1]
+        draft = cls(tuple(source.shape), kind)
         draft.node = step.node
         return draft if draft.take(step) else None
 
     def take(self, step: Step) -> bool:
         """Add a step if it fits."""
-        kind = _role(step)
-        if kind is None or step.outs[0][1].dtype.name != self.kind:
+        kind = _role(step, self.kind)
+        if kind is None:
             return False
         depth = self.depth
         if kind == "fold":
@@ -241,8 +244,9 @@ class _Draft:
         )
         escapes = tuple(self.slots[slot] for slot in escaping)
         group = Group(
-            members, tuple(spec for _, spec in self.outside), escapes, self.space, self.depth
-        )
+            members, tuple(spec for _, spec in self.outside), escapes, self.space, self.depth,
+            self.kind,
+        )  # fmt: skip
         return Step(
             group,  # type: ignore[arg-type]
             tuple((slot, spec, self.conversions[slot, spec]) for slot, spec in self.outside),
@@ -251,22 +255,32 @@ class _Draft:
         )  # fmt: skip
 
 
-def _role(step: Step) -> str | None:
-    """Either "each" or "fold" for a step that may be a member, else None."""
+def _float_kind(step: Step) -> str | None:
+    """The float dtype among what a step reads and gives."""
+    specs = [spec for _, spec in step.outs] + [s for _, s, _ in step.operands if s.number is None]
+    return next((s.dtype.name for s in specs if s.dtype.name in _KINDS), None)
+
+
+def _role(step: Step, kind: str) -> str | None:
+    """Either "each" or "fold" for a step that may be a member of a group in that dtype."""
     if len(step.outs) != 1:
         return None
     out = step.outs[0][1]
-    if out.dtype.name not in _KINDS or not out.numel or not out.compact or out.device is not CPU:
+    if not out.numel or not out.compact or out.device is not CPU:
         return None
+    for spec in (out, *[s for _, s, _ in step.operands if s.number is None]):
+        if spec.dtype.name not in (kind, "bool"):
+            return None
     for _, spec, convert in step.operands:
-        if spec.number is None and (spec.dtype is not out.dtype or convert is not None):
+        if spec.number is None and convert is not None and spec.dtype.name != "bool":
             return None
         if spec.number is not None and spec.number not in (1, 2):
             return None
     if step.call.op.name in FORMULAS:
-        return "each"
+        return "each" if out.dtype.name == kind or step.call.op.name in CONDITIONS else None
     if step.call.op.name in ("sum", "mean") and _folded(step):
-        return "fold"
+        whole = all(s.dtype.name == kind for s in (out, step.operands[0][1]))
+        return "fold" if whole else None
     return None
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cresset.compiler.code import TYPES, Code, mask
-from cresset.compiler.formulas import FORMULAS, Number
+from cresset.compiler.formulas import FORMULAS, Number, apply
 from cresset.compiler.fusion import Group, Member
 from cresset.compiler.layout import broadcast_stride, collapse
 from cresset.compiler.step import Array, Lowering
@@ -38,10 +38,14 @@ class _Loops:
 
     def __init__(self, group: Group, operands: list[Array], outs: list[Array], lanes: int) -> None:
         self.group, self.operands, self.outs = group, operands, outs
-        dtype = outs[0].spec.dtype if outs else group.members[0].call.outs[0].dtype
-        self.kind = TYPES[dtype.name]
+        self.kind = TYPES[group.kind]
         self.lanes = lanes if self.kind == "float" else lanes // 2
         self.count = len(operands)
+        specs = [*group.specs, *[m.call.outs[0] for m in group.members]]
+        #: Per value its element type: the float type, or ``i1`` (a byte in memory).
+        self.element = [
+            "i1" if s.number is None and s.dtype.name == "bool" else self.kind for s in specs
+        ]
         space, depth = group.space, group.depth
         self.numel = 1
         for n in space:
@@ -58,7 +62,6 @@ class _Loops:
         self.size, steps = inner[0] if inner else (1, (1,) + (0,) * len(strides))
         #: Per tensor operand: how far its next element along the inner loop is.
         self.steps = dict(zip(self.tensors, steps[1:], strict=True))
-        #: Per output: whether it has one element per row.
         self.level = self._levels()
         self.passes = 1 + max(
             (self.level[v] for v in range(self.count, len(self.level))), default=0
@@ -144,23 +147,52 @@ class _Emission:
 
     def _begin(self, offsets: list[str]) -> None:
         """Where this row, or this run of the innermost loop, lies in every array."""
-        c, loops, kind = self.c, self.loops, self.kind
+        c, loops = self.c, self.loops
         self.scalars = {}
         for i, offset in zip(loops.tensors, offsets[1:], strict=True):
             spec = loops.operands[i].spec
-            self.lines[i] = c.at(kind, loops.operands[i].pointer, c.plus(offset, spec.offset))
+            place = c.plus(offset, spec.offset)
+            self.lines[i] = c.at(self._memory(i), loops.operands[i].pointer, place)
             if loops.steps[i] == 0:
-                self.scalars[i] = c.load(kind, self.lines[i])
+                self.scalars[i] = self._read(i, self.lines[i], 0)
         if loops.group.depth:
             self.row = c.let(f"udiv i64 {offsets[0]}, {loops.size}") if loops.outer else "0"
         for out, m in zip(loops.outs, loops.group.escapes, strict=True):
             value = loops.count + m
             if loops.group.members[m].role == "each":
-                self.lines[value] = c.at(kind, out.pointer, offsets[0])
+                self.lines[value] = c.at(self._memory(value), out.pointer, offsets[0])
             else:
-                self.targets[value] = c.at(kind, out.pointer, self.row)
+                self.targets[value] = c.at(self._memory(value), out.pointer, self.row)
         for value, place in loops.kept.items():
             self.lines[value] = c.at("i8", "%scratch", place * loops._line())
+
+    def _memory(self, value: int) -> str:
+        """The type of a value's elements in memory."""
+        return "i8" if self.loops.element[value] == "i1" else self.kind
+
+    def _read(self, value: int, place: str, lanes: int, used: int = 0, step: int = 1) -> str:
+        """The register of elements at a place; of one where ``lanes`` is 0."""
+        c, kind = self.c, self._memory(value)
+        if not lanes:
+            register = c.load(kind, place)
+        elif step == 1:
+            register = c.masked_load(kind, lanes, used, place)
+        else:
+            register = c.gather(kind, lanes, used, step, place)
+        if kind != "i8":
+            return register
+        bytes_ = f"<{lanes} x i8>" if lanes else "i8"
+        return c.let(f"icmp ne {bytes_} {register}, {'zeroinitializer' if lanes else '0'}")
+
+    def _write(self, value: int, register: str, place: str, lanes: int, used: int = 0) -> None:
+        c, kind = self.c, self._memory(value)
+        if kind == "i8":
+            bits, bytes_ = (f"<{lanes} x i1>", f"<{lanes} x i8>") if lanes else ("i1", "i8")
+            register = c.let(f"zext {bits} {register} to {bytes_}")
+        if lanes:
+            c.masked_store(kind, lanes, used, register, place)
+        else:
+            c.store(kind, register, place)
 
     # -- one value per row -------------------------------------------------------------------------
 
@@ -171,22 +203,23 @@ class _Emission:
             value = loops.count + position
             if member.role != "row" or loops.level[value] != level or value in self.scalars:
                 continue
-            result = self._apply(member, [self._scalar(o) for o in member.operands])
+            result = self._apply(value, member, [self._scalar(o) for o in member.operands])
             self._set_row(value, result.register)
 
     def _scalar(self, value: int) -> Lanes:
         if value in self.numbers:
             register = self.numbers[value]
             return Number(self.c, self.kind, 0, register, register)
-        return Lanes(self.c, self.kind, 0, self.scalars[value])
+        return Lanes(self.c, self.loops.element[value], 0, self.scalars[value])
 
     def _set_row(self, value: int, register: str) -> None:
         self.scalars[value] = register
         if value in self.targets:
-            self.c.store(self.kind, register, self.targets[value])
+            self._write(value, register, self.targets[value], 0)
 
-    def _apply(self, member: Member, operands: list[Lanes]) -> Lanes:
-        return FORMULAS[member.call.op.name].apply(member.call.params, *operands)
+    def _apply(self, value: int, member: Member, operands: list[Lanes]) -> Lanes:
+        truth = self.loops.element[value] == "i1"
+        return apply(member.call.op.name, member.call.params, operands, self.kind, truth)
 
     # -- passes ------------------------------------------------------------------------------------
 
@@ -214,11 +247,12 @@ class _Emission:
             scalar = self.numbers.get(value) or self.scalars.get(value)
             if scalar is None:
                 continue
-            register = c.splat(kind, lanes, scalar) if lanes else scalar
+            element = loops.element[value]
+            register = c.splat(element, lanes, scalar) if lanes else scalar
             splats[value] = (
                 Number(c, kind, lanes, register, scalar)
                 if value in self.numbers
-                else Lanes(c, kind, lanes, register)
+                else Lanes(c, element, lanes, register)
             )
 
         def body(i: str, used: int, which: int) -> None:
@@ -241,7 +275,7 @@ class _Emission:
                     have = Lanes(c, kind, lanes, c.get(vector, place))
                     c.set(vector, place, (have + term).register)
                     continue
-                values[value] = result = self._apply(m, operands)
+                values[value] = result = self._apply(value, m, operands)
                 if value in self.lines:
                     self._store(value, result, i, used)
 
@@ -273,23 +307,14 @@ class _Emission:
             body(str(start + whole), size - start - whole, 0)
 
     def _load(self, value: int, i: str, used: int, lanes: int) -> Lanes:
-        c, kind = self.c, self.kind
-        line = self.lines[value]
         step = self.loops.steps.get(value, 1)
-        if not lanes:
-            return Lanes(c, kind, 0, c.load(kind, line))
-        if step == 1:
-            register = c.masked_load(kind, lanes, used, c.at(kind, line, i))
-        else:
-            register = c.gather(kind, lanes, used, step, c.at(kind, line, c.times(i, step)))
-        return Lanes(c, kind, lanes, register)
+        place = self.c.at(self._memory(value), self.lines[value], self.c.times(i, step))
+        register = self._read(value, place, lanes, used, step)
+        return Lanes(self.c, self.loops.element[value], lanes, register)
 
     def _store(self, value: int, result: Lanes, i: str, used: int) -> None:
-        c, kind, line = self.c, self.kind, self.lines[value]
-        if result.count:
-            c.masked_store(kind, result.count, used, result.register, c.at(kind, line, i))
-        else:
-            c.store(kind, result.register, line)
+        place = self.c.at(self._memory(value), self.lines[value], i)
+        self._write(value, result.register, place, result.count, used)
 
     def _total(self, value: int, places: list[str], lanes: int) -> str:
         """A row's sum, or mean, from its partial sums."""

@@ -63,7 +63,8 @@ def lower(step: Step, lanes: int, makers: Mapping[int, Call]) -> Lowering | None
         return None
     if any(spec.device is not CPU for _, spec in step.outs):
         return None
-    if any(convert is not None and spec.number is None for _, spec, convert in step.operands):
+    converted = any(c is not None and spec.number is None for _, spec, c in step.operands)
+    if converted and not isinstance(step.call, Group):
         return None
     operands = [
         Array(f"%a{n}", spec, makers.get(slot)) for n, (slot, spec, _) in enumerate(step.operands)
