@@ -8,8 +8,8 @@ import importlib
 import pytest
 
 MODULES = [
-    "sgd", "adam", "adaptive", "lbfgs", "lr_scheduler.cycles", "lr_scheduler.factors",
-    "lr_scheduler.plateau",
+    "sgd", "adam", "adaptive", "lbfgs", "nadam", "rprop", "swa_utils",
+    "lr_scheduler.cycles", "lr_scheduler.factors", "lr_scheduler.plateau",
 ]  # fmt: skip
 
 
