@@ -168,6 +168,22 @@ def expect_dtype(name: str, given: Any, argument: str = "type", position: int = 
     return given
 
 
+#: Python's number types stand for the widest dtype of their kind.
+_PYTHON = {float: float64, int: int64, bool: bool_, complex: complex128}
+
+
+def as_dtype(name: str, given: Any) -> dtype:
+    """``given``, or what a Python number type stands for; TypeError for function ``name``."""
+    if given.__class__ is dtype:
+        return given
+    found = _PYTHON.get(given) if isinstance(given, type) else None
+    if found is None:
+        raise TypeError(
+            f"{name}(): argument 'dtype' must be torch.dtype, not {type(given).__name__}"
+        )
+    return found
+
+
 class finfo:
     """Limits of a floating-point type, as ``numpy.finfo``: bits, eps, max, min, tiny,
     resolution."""

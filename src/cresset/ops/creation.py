@@ -12,7 +12,8 @@ from cresset.core.spec import Spec, contiguous_stride, dense, like
 from cresset.core.spec import spec as make_spec
 from cresset.core.storage import Storage
 from cresset.device import CPU, device, get_default_device
-from cresset.dtypes import dtype
+from cresset.dtypes import as_dtype, dtype
+from cresset.ops.host_data import check_fits, check_range, dtype_of, encode, host_data, python_dtype
 from cresset.ops.inplace import FILL, into
 from cresset.ops.registry import Tensor, apply, as_shape, backend, memory_format_order
 from cresset.runtime import backend as backend_of
@@ -20,6 +21,7 @@ from cresset.size import Size
 from cresset.tensor import from_array, wrap
 
 Device = device | str | int | None
+_ONLY_FLOATS = "Only Tensors of floating point and complex dtype can require gradients"
 
 
 def resolve_device(where: Device) -> device:
@@ -42,6 +44,8 @@ def finish(tensor: Tensor, requires_grad: bool, out: Tensor | None = None) -> Te
         into(out, tensor)
         tensor = out
     if requires_grad:
+        if tensor._spec.dtype.category < dtypes.FLOAT:
+            raise RuntimeError(_ONLY_FLOATS)
         tensor.requires_grad_()
     return tensor
 
@@ -58,176 +62,7 @@ def from_host(array: np.ndarray, d: dtype, where: device, requires_grad: bool = 
     return result
 
 
-def encode(array: np.ndarray, d: dtype) -> np.ndarray:
-    """Host values in the storage form of a dtype (rounds to bfloat16; integers wrap)."""
-    from cresset.core.plan import to_bfloat16
-
-    if d is dtypes.bfloat16:
-        return to_bfloat16(np, array)
-    with np.errstate(all="ignore"):
-        return array.astype(d.np)
-
-
 # -- from data -------------------------------------------------------------------------------------
-
-
-def _leaf(data: Any) -> Any:
-    """The first scalar inside nested sequences."""
-    while isinstance(data, (list, tuple)) and len(data):
-        data = data[0]
-    return data
-
-
-def _numbers(data: Any) -> np.ndarray:
-    """Nested sequences that NumPy makes no numbers of: large ints beside floats, or an error."""
-    if isinstance(_leaf(data), str):
-        raise ValueError("too many dimensions 'str'")
-    kinds = set()
-    waiting = [data]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, (list, tuple)):
-            waiting.extend(reversed(item))
-        elif isinstance(item, str):
-            raise TypeError("new(): invalid data type 'str'")
-        elif isinstance(item, (bool, int, float, complex, np.ndarray, np.generic)):
-            kinds.add(np.asarray(item).dtype.kind if not isinstance(item, int) else "i")
-        else:
-            raise RuntimeError(f"Could not infer dtype of {type(item).__name__}")
-    if not kinds & set("fc"):
-        raise ValueError("Overflow when unpacking long long")
-    return np.array(data, np.complex128 if "c" in kinds else np.float64)
-
-
-def _host_data(data: Any) -> tuple[np.ndarray, dtype]:
-    """Nested sequences, scalars, arrays or tensors as a NumPy array, with the dtype they imply."""
-    if isinstance(data, Tensor):
-        return data._host(), data._spec.dtype
-    if isinstance(data, np.ndarray):
-        return data, _dtype_of(data)
-    if isinstance(data, np.generic):
-        return np.asarray(data), dtypes.from_numpy_dtype(data.dtype)
-    if isinstance(data, (list, tuple, range)):
-        data = [x._host() if isinstance(x, Tensor) else _unwrap(x) for x in data]
-        _check_lengths(data)
-        if _has_strings(data):
-            raise ValueError("too many dimensions 'str'")
-        try:
-            array = np.array(data)
-        except ValueError as error:
-            raise ValueError(str(error)) from None
-        if array.dtype == object or array.dtype.kind in "USO":
-            array = _numbers(data)
-        if array.size == 0 and array.dtype == np.float64:
-            return array, dtypes.get_default_dtype()
-        first = _leaf(data)
-        if type(first) in (bool, int, float) and (
-            array.dtype == np.uint64
-            or (array.dtype == np.float64 and not (np.abs(array) < 2.0**63).all())
-        ):  # NumPy made something else of ints beyond 64 bits
-            array = _numbers(data)
-        if isinstance(first, np.ndarray) or (
-            isinstance(first, np.generic) and not isinstance(first, (float, complex))
-        ) or type(first) in (np.float64, np.complex128):  # fmt: skip
-            return array, _joint_dtype(data, array)
-        return array, _python_dtype(array)
-    if isinstance(data, (bool, int, float, complex)):
-        if isinstance(data, int) and not -(2**63) <= data < 2**63:
-            raise ValueError("Overflow when unpacking long long")
-        array = np.array(data)
-        return array, _python_dtype(array)
-    if hasattr(data, "__array__"):
-        return _host_data(np.asarray(data))
-    if (
-        hasattr(data, "__getitem__")
-        and hasattr(data, "__len__")
-        and not isinstance(data, (str, bytes, dict))
-    ):
-        return _host_data([data[i] for i in range(len(data))])
-    if isinstance(data, (str, bytes)):
-        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
-    raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
-
-
-def _dtype_of(array: np.ndarray) -> dtype:
-    """The dtype of an array's elements; an error in PyTorch's words where its memory is odd."""
-    if array.dtype.byteorder == ">":
-        raise ValueError(
-            "given numpy array has byte order different from the native byte order. Conversion "
-            "between byte orders is currently not supported."
-        )
-    if array.size and any(s < 0 for s in array.strides):
-        raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative "
-            "strides are not currently supported. (You can probably work around this by making a "
-            "copy of your array  with array.copy().) "
-        )
-    return dtypes.from_numpy_dtype(array.dtype)
-
-
-def _joint_dtype(data: Any, array: np.ndarray) -> dtype:
-    """The dtype of a list that begins with NumPy's values: Python's numbers in it weigh less."""
-    kinds = {type(x): x for x in data}
-    if any(issubclass(kind, (list, tuple)) for kind in kinds) or not any(
-        kind in (bool, int, float, complex) or getattr(x, "shape", None) == ()
-        for kind, x in kinds.items()
-    ):
-        return dtypes.from_numpy_dtype(array.dtype)
-    found = None
-    for x in data:
-        own = (
-            dtypes.from_numpy_dtype(x.dtype)
-            if hasattr(x, "dtype")
-            else _python_dtype(np.asarray(x))
-        )
-        found = own if found is None else dtypes.promote(found, own)
-    assert found is not None
-    return found
-
-
-def _unwrap(x: Any) -> Any:
-    if isinstance(x, (list, tuple)):
-        return [y._host() if isinstance(y, Tensor) else _unwrap(y) for y in x]
-    return x
-
-
-def _has_strings(data: Any) -> bool:
-    return isinstance(_leaf(data), (str, bytes))
-
-
-def _check_lengths(data: list, depth: int = 0) -> None:
-    """Ragged nesting is an error in PyTorch's words."""
-    if not data:
-        return
-    lengths = (
-        [len(x) if isinstance(x, (list, np.ndarray)) and np.ndim(x) else None for x in data]
-        if any(isinstance(x, list) for x in data)
-        else []
-    )
-    if not lengths:
-        return
-    for i, n in enumerate(lengths):
-        if n is None:
-            raise (
-                TypeError(f"must be real number, not {type(data[0]).__name__}")
-                if lengths[0] is not None
-                else TypeError("only integer tensors of a single element can be converted")
-            )
-        if n != lengths[0]:
-            raise ValueError(
-                f"expected sequence of length {lengths[0]} at dim {depth + 1} (got {n})"
-            )
-        if isinstance(data[i], list):
-            _check_lengths(data[i], depth + 1)
-
-
-def _python_dtype(array: np.ndarray) -> dtype:
-    kind = array.dtype.kind
-    if kind == "f":
-        return dtypes.get_default_dtype()
-    if kind == "c":
-        return dtypes.get_default_dtype().to_complex()
-    return dtypes.bool_ if kind == "b" else dtypes.int64
 
 
 def tensor(
@@ -261,8 +96,13 @@ def tensor(
         )
         if device is None:
             device = data.device
-    array, implied = _host_data(data)
-    d = implied if dtype is None else dtype
+    wanted = None if dtype is None else as_dtype("tensor", dtype)
+    array, implied = host_data(data, wanted)
+    d = implied if wanted is None else wanted
+    if wanted is not None and not isinstance(data, (np.ndarray, np.generic, Tensor)):
+        check_range(array, wanted)
+    if requires_grad and d.category < dtypes.FLOAT:
+        raise RuntimeError(_ONLY_FLOATS)
     return from_host(encode(array, d).copy(), d, resolve_device(device), requires_grad)
 
 
@@ -293,7 +133,7 @@ def from_numpy(ndarray: np.ndarray, dtype: dtype | None = None) -> Tensor:
     """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    d = dtype or _dtype_of(ndarray)
+    d = dtype or dtype_of(ndarray)
     item = ndarray.itemsize
     if any(s % item for s in ndarray.strides):
         raise ValueError(
@@ -334,9 +174,24 @@ def _filled(shape: Any, value: Any, d: dtype, where: device) -> Tensor:
     return apply(FILL, (value,), (dense(d, as_shape(shape), where),))
 
 
-def _check_shape(shape: tuple[int, ...]) -> None:
+def _sizes(name: str, size: tuple, named: Any) -> tuple[int, ...]:
+    """The shape a factory was asked for, as numbers or as one sequence, or by keyword."""
+    if not size:
+        if named is None:
+            raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
+        size = (named,)
+    if size[0] is True or size[0] is False:
+        raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not bool")
+    shape = as_shape(size)
+    _check_shape(shape, name)
+    return shape
+
+
+def _check_shape(shape: tuple[int, ...], name: str = "") -> None:
     for n in shape:
         if n < 0:
+            if name == "zeros":
+                raise RuntimeError("zeros: Dimension size must be non-negative.")
             raise RuntimeError(
                 f"Trying to create tensor with negative dimension {n}: {list(shape)}"
             )
@@ -344,7 +199,8 @@ def _check_shape(shape: tuple[int, ...]) -> None:
 
 def _value_factory(name: str, value: int, doc: str) -> Any:
     def factory(
-        *size: Any,
+        *sizes: Any,
+        size: Any = None,
         out: Tensor | None = None,
         dtype: dtype | None = None,
         layout: Any = None,
@@ -354,9 +210,9 @@ def _value_factory(name: str, value: int, doc: str) -> Any:
         memory_format: Any = None,
         names: Any = None,
     ) -> Tensor:
-        shape = as_shape(size)
-        _check_shape(shape)
-        d = dtype or (out.dtype if out is not None else dtypes.get_default_dtype())
+        shape = _sizes(name, sizes, size)
+        d = as_dtype(name, dtype) if dtype is not None else None
+        d = d or (out.dtype if out is not None else dtypes.get_default_dtype())
         return finish(_filled((shape,), value, d, resolve_device(device)), requires_grad, out)
 
     factory.__name__ = factory.__qualname__ = name
@@ -388,7 +244,8 @@ ones = _value_factory(
 
 
 def empty(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     out: Tensor | None = None,
     dtype: dtype | None = None,
     layout: Any = None,
@@ -403,16 +260,28 @@ def empty(
     >>> torch.empty(2, 3).shape
     torch.Size([2, 3])
     """
-    if "size" in size:
-        raise TypeError("empty(): invalid size")
-    shape = as_shape(size)
-    _check_shape(shape)
+    shape = _sizes("empty", sizes, size)
     if out is not None:
         return out.resize_(shape)  # type: ignore[attr-defined]
     d, where = dtype or dtypes.get_default_dtype(), resolve_device(device)
+    d = as_dtype("empty", d)
     spec = dense(d, shape, where)
+    if memory_format is not None and memory_format.name.startswith("channels_last"):
+        spec = make_spec(d, shape, _stride_like(spec, memory_format.name), 0, where)
     buffer = backend(where).empty(spec.numel, d.np)
     return finish(wrap(Storage(d, spec.numel, where, buffer), spec), requires_grad)
+
+
+def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
+    """An uninitialised tensor whose dimensions lie in memory in the order ``physical_layout``.
+
+    >>> import cresset as torch
+    >>> torch.empty_permuted((2, 3), (1, 0)).stride()
+    (1, 2)
+    """
+    size, order = tuple(size), tuple(physical_layout)
+    packed = contiguous_stride(tuple(size[i] for i in order))
+    return empty_strided(size, [packed[order.index(i)] for i in range(len(size))], **options)
 
 
 def empty_strided(
@@ -420,6 +289,11 @@ def empty_strided(
     requires_grad: bool = False, layout: Any = None, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """An uninitialised tensor with the given size and stride."""
+    if len(size) != len(stride):
+        raise RuntimeError(
+            f"dimensionality of sizes ({len(size)}) must match dimensionality of strides "
+            f"({len(stride)})"
+        )
     d, where = dtype or dtypes.get_default_dtype(), resolve_device(device)
     spec = make_spec(d, tuple(size), tuple(stride), 0, where)
     buffer = backend(where).empty(spec.extent, d.np)
@@ -446,8 +320,13 @@ def full(
     if isinstance(fill_value, Tensor):
         dtype = dtype or fill_value.dtype
         fill_value = fill_value.item()
-    d = dtype or (out.dtype if out is not None else _python_dtype(np.asarray(fill_value)))
-    shape = (size,) if isinstance(size, int) else tuple(size)
+    if isinstance(size, int):
+        raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not int")
+    d = None if dtype is None else as_dtype("full", dtype)
+    d = d or (out.dtype if out is not None else python_dtype(np.asarray(fill_value)))
+    if d.category == dtypes.INT and isinstance(fill_value, (int, float)):
+        check_fits(fill_value, d)
+    shape = as_shape((size,))
     _check_shape(shape)
     return finish(_filled((shape,), fill_value, d, resolve_device(device)), requires_grad, out)
 
@@ -472,6 +351,11 @@ def _like(name: str, make: Any, doc: str) -> Any:
         memory_format: Any = None,
         pin_memory: bool = False,
     ) -> Tensor:
+        if not isinstance(input, Tensor):
+            raise TypeError(
+                f"{name}(): argument 'input' (position 1) must be Tensor, not "
+                f"{type(input).__name__}"
+            )
         spec = input._spec
         result = make(
             spec.shape, *args, dtype=dtype or spec.dtype,
@@ -516,6 +400,11 @@ new_zeros, new_ones, new_empty = _new(zeros), _new(ones), _new(empty)
 new_full, new_tensor = _new(full), _new(tensor)
 
 
+def new_empty_strided(self: Tensor, size: Any, stride: Any, **options: Any) -> Tensor:
+    """``empty_strided`` with this tensor's dtype and device."""
+    return empty_strided(size, stride, **{"dtype": self.dtype, "device": self.device, **options})
+
+
 def eye(
     n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dtype | None = None,
     layout: Any = None, device: Device = None, requires_grad: bool = False,
@@ -541,6 +430,12 @@ def complex_(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor
     """``real + 1j * imag``."""
     from cresset.ops.pointwise import add, mul
 
+    floats = (dtypes.float16, dtypes.float32, dtypes.float64)
+    if real.dtype not in floats or imag.dtype not in floats:
+        raise RuntimeError(
+            "Expected both inputs to be Half, Float or Double tensors but got "
+            f"{real.dtype.torch_type[:-6]} and {imag.dtype.torch_type[:-6]}"
+        )
     if real.dtype is not imag.dtype:
         raise RuntimeError(
             f"Expected object of scalar type {real.dtype.torch_type[:-6]} but got scalar type "
@@ -574,7 +469,7 @@ def legacy_new(cls: type, *args: Any, device: Device = None, dtype: dtype | None
         else:
             if isinstance(data, float):
                 raise TypeError("new(): data must be a sequence (got float)")
-            array, _ = _host_data(data)
+            array, _ = host_data(data)
             made = from_host(encode(array, d).copy(), d, resolve_device(device))
     else:
         made = empty(*args, dtype=d, device=device) if args else empty(0, dtype=d, device=device)
@@ -640,8 +535,8 @@ def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: Device = None,
 
 
 TORCH = (
-    "as_tensor", "complex=complex_", "empty", "empty_like", "empty_strided",
+    "as_tensor", "complex=complex_", "empty", "empty_like", "empty_permuted", "empty_strided",
     "eye", "from_numpy", "full", "full_like", "ones",
     "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like",
 )  # fmt: skip
-METHODS = ("new_empty", "new_full", "new_ones", "new_tensor", "new_zeros")
+METHODS = ("new_empty_strided", "new_empty", "new_full", "new_ones", "new_tensor", "new_zeros")

@@ -54,6 +54,8 @@ def arange(
     if end is None:
         start, end = 0, start
     start, end, step = _number(start), _number(end), _number(step)
+    if any(isinstance(x, complex) for x in (start, end, step)):
+        raise RuntimeError("value cannot be converted to type double without overflow")
     if dtype is None:
         if out is not None:
             dtype = out.dtype
@@ -138,9 +140,11 @@ def linspace(
     start, end = _number(start), _number(end)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    d = dtype or (
-        dtypes.get_default_dtype() if not isinstance(start, complex) else dtypes.complex64
-    )
+    if dtype is None:
+        dtype = dtypes.get_default_dtype()
+        if isinstance(start, complex) or isinstance(end, complex):
+            dtype = dtype.to_complex()
+    d = dtype
     values = _linspace_values(start, end, steps, d)
     result = from_host(encode(values, d), d, resolve_device(device))
     return finish(result, requires_grad, out)
@@ -171,6 +175,13 @@ def _linspace_values(start: Any, end: Any, steps: int, d: dtype) -> np.ndarray:
     return np.trunc(values) if d.category == dtypes.INT else values
 
 
+def _rounded(d: dtype) -> Any:
+    """A number as the dtype holds it, as a Python float."""
+    if d.itemsize == 2 and d.category == dtypes.FLOAT:
+        return lambda x: float(_rounding(d)(x))
+    return lambda x: float(d.np.type(x))
+
+
 def _power(base: float, exponent: float) -> float:
     try:
         return base**exponent
@@ -190,15 +201,18 @@ def logspace(
     tensor([  1.,  10., 100.])
     """
     d = dtype or dtypes.get_default_dtype()
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
     start, end = _number(start), _number(end)
     index = np.arange(steps)
     if d.category == dtypes.COMPLEX:
         values = np.power(base, _linspace_values(start, end, steps, d))
     else:
-        kind = np.float32 if d is dtypes.float32 else np.float64
-        first, last = kind(start), kind(end)
-        step = (last - first) / kind(max(steps - 1, 1))
-        low, high = first + step * index.astype(kind), last - step * index[::-1].astype(kind)
+        # PyTorch rounds the ends and their distance to the dtype, then counts in doubles.
+        r = _rounded(d)
+        first, last = r(start), r(end)
+        step = r(last - first) / max(steps - 1, 1)
+        low, high = first + step * index, last - step * index[::-1]
         powers = np.where((index < steps // 2) | (steps == 1), low, high)
         values = np.array([_power(float(base), x) for x in powers.tolist()])
     result = from_host(encode(values, d), d, resolve_device(device))
