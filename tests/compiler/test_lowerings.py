@@ -98,10 +98,46 @@ def test_convolution_and_its_gradients(case, bias):
 
 def test_convolutions_without_a_lowering_run_their_reference_kernel():
     seen = run_both(
-        lambda: F.conv2d(torch.randn(1, 4, 6, 6), torch.randn(4, 1, 3, 3), groups=4).tolist()
+        lambda: F.conv3d(torch.randn(1, 4, 6, 6, 6), torch.randn(4, 4, 3, 3, 3)).tolist()
     )
     assert_close(seen)
     assert set(fallbacks(seen)) == {"convolution"}
+
+
+@pytest.mark.parametrize("groups, outputs", [(2, 6), (4, 4), (4, 12), (1, 5)])
+@pytest.mark.parametrize("stride, padding, dilation", [(1, 1, 1), (2, 1, 1), (1, 2, 2)])
+@pytest.mark.parametrize("dims", [1, 2])
+def test_groups_and_signals(groups, outputs, stride, padding, dilation, dims):
+    conv = {1: F.conv1d, 2: F.conv2d}[dims]
+
+    def program():
+        x = torch.randn(3, 4, *(9, 20)[2 - dims :], requires_grad=True)
+        w = torch.randn(outputs, 4 // groups, *(3, 2)[2 - dims :], requires_grad=True)
+        b = torch.randn(outputs, requires_grad=True)
+        y = conv(x, w, b, stride, padding, dilation, groups)
+        (y * torch.randn(y.shape)).sum().backward()
+        return [y.tolist(), x.grad.tolist(), w.grad.tolist(), b.grad.tolist()]
+
+    seen = run_both(program)
+    assert_close(seen, rtol=1e-4, atol=1e-4)
+    reference = (dilation, padding) == (1, 2)
+    assert reference or not [n for n in fallbacks(seen) if n.startswith("convolution")]
+
+
+@pytest.mark.parametrize("dims, groups", [(1, 1), (2, 1), (2, 2)])
+def test_transposed_convolutions(dims, groups):
+    conv = {1: F.conv_transpose1d, 2: F.conv_transpose2d}[dims]
+
+    def program():
+        x = torch.randn(2, 4, *(5, 7)[2 - dims :], requires_grad=True)
+        w = torch.randn(4, 3, *(3, 3)[2 - dims :], requires_grad=True)
+        y = conv(x, w, None, 2, 1, 1, groups)
+        (y * torch.randn(y.shape)).sum().backward()
+        return [y.tolist(), x.grad.tolist(), w.grad.tolist()]
+
+    seen = run_both(program)
+    assert_close(seen, rtol=1e-4, atol=1e-4)
+    assert not [n for n in fallbacks(seen) if n.startswith("convolution")]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Convolution over images, specialised on its shape: the row of outputs lies in vector registers.
+"""Convolution over images and signals: the row of outputs lies in vector registers.
+
+All sizes are constants of the code.
 
 Forward: for a row of outputs and a block of output channels the sums stay in registers; every
 input vector is loaded once per block and multiplied with one weight per channel. The gradient of
@@ -19,6 +21,8 @@ from cresset.compiler.code import Code
 from cresset.compiler.host import vector_registers
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
+from cresset.core.spec import contiguous_stride
+from cresset.core.spec import spec as make_spec
 
 #: Bytes of weights that stay in the first cache while rows go by.
 _NEAREST = 24 << 10
@@ -37,10 +41,9 @@ def _plain(*arrays: Array) -> bool:
 def _fits(arrays: list[Array], geometry: Any) -> bool:
     return (
         _plain(*arrays)
-        and len(geometry.stride) == 2
+        and len(geometry.stride) in (1, 2)
         and max(geometry.stride) <= 4
         and max(a.spec.shape[-1] for a in arrays) <= _WIDEST
-        and geometry.groups == 1
     )
 
 
@@ -50,7 +53,7 @@ def sum_registers() -> int:
 
 
 class _Shape(NamedTuple):
-    """The sizes of a convolution of images that are padded already."""
+    """The sizes of a convolution of images that are padded already: of one group, if there are."""
 
     n: int
     c: int
@@ -62,6 +65,30 @@ class _Shape(NamedTuple):
     stride: tuple[int, int]
     oh: int
     ow: int
+    groups: int = 1
+
+
+def _images(arrays: list[Array]) -> list[Array]:
+    """Signals (n, c, length) as images of one row; a bias stays as it is."""
+    found = []
+    for a in arrays:
+        old = a.spec
+        if len(old.shape) == 3:
+            shape = (*old.shape[:2], 1, old.shape[2])
+            new = make_spec(old.dtype, shape, contiguous_stride(shape), old.offset, old.device)
+            a = a._replace(spec=new)
+        found.append(a)
+    return found
+
+
+def _planes(geometry: Any) -> Any:
+    """The geometry of a convolution of signals as one of images."""
+    if len(geometry.stride) != 1:
+        return geometry
+    return geometry._replace(
+        stride=(1, *geometry.stride), padding=(0, *geometry.padding),
+        dilation=(1, *geometry.dilation),
+    )  # fmt: skip
 
 
 def lower_forward(
@@ -70,16 +97,19 @@ def lower_forward(
     geometry = call.params[0]
     if not _fits([*operands, *outs], geometry):
         return None
+    geometry, operands, outs = _planes(geometry), _images(operands), _images(outs)
     (n, ch, h, w), (o, _, kh, kw) = operands[0].spec.shape, operands[1].spec.shape
     ph, pw = geometry.padding
     oh, ow = outs[0].spec.shape[2:]
-    if channels.suits(o, ch, ow, 4):
+    groups = geometry.groups
+    if groups == 1 and channels.suits(o, ch, ow, 4):
         return channels.lower_forward(
             _sizes(operands[0], operands[1], geometry, (oh, ow)), operands, outs[0], lanes
         )
     shape = _Shape(
-        n, ch, h + 2 * ph, w + 2 * pw, o, (kh, kw), geometry.dilation, geometry.stride, oh, ow
-    )
+        n, ch // groups, h + 2 * ph, w + 2 * pw, o // groups, (kh, kw), geometry.dilation,
+        geometry.stride, oh, ow, groups,
+    )  # fmt: skip
     frame = ch * shape.h * shape.w if ph or pw else 0
 
     def emit(c: Code) -> None:
@@ -91,9 +121,20 @@ def lower_forward(
                 place(c, image, (ch, h, w), "%scratch", (shape.h, shape.w), (ph, pw), (1, 1))
                 image = "%scratch"
             target = c.at("float", _base(c, outs[0]), c.times(i, o * shape.oh * shape.ow))
-            forward(c, shape, image, weights, bias, target, lanes)
+            _each_group(c, shape, image, weights, bias, target, lanes)
 
     return Lowering(emit, scratch=frame * 4, pieces=n, flops=_flops(shape))
+
+
+def _each_group(c: Code, s: _Shape, x: str, w: str, bias: str | None, y: str, lanes: int) -> None:
+    """One image, group by group."""
+    with c.loop(s.groups) as group:
+        forward(
+            c, s, c.at("float", x, c.times(group, s.c * s.h * s.w)),
+            c.at("float", w, c.times(group, s.o * s.c * s.kernel[0] * s.kernel[1])),
+            None if bias is None else c.at("float", bias, c.times(group, s.o)),
+            c.at("float", y, c.times(group, s.o * s.oh * s.ow)), lanes,
+        )  # fmt: skip
 
 
 def _sizes(x: Array, w: Array, geometry: Any, out: tuple[int, int]) -> channels.Sizes:
@@ -105,7 +146,7 @@ def _sizes(x: Array, w: Array, geometry: Any, out: tuple[int, int]) -> channels.
 
 
 def _flops(s: _Shape) -> int:
-    return 2 * s.n * s.c * s.o * s.oh * s.ow * s.kernel[0] * s.kernel[1]
+    return 2 * s.n * s.groups * s.c * s.o * s.oh * s.ow * s.kernel[0] * s.kernel[1]
 
 
 def _base(c: Code, a: Array) -> str:
@@ -251,13 +292,16 @@ def lower_input(
     geometry = call.params[1]
     if not _fits([*operands, *outs], geometry):
         return None
+    geometry, operands, outs = _planes(geometry), _images(operands), _images(outs)
     g, w = operands
-    (n, o, oh, ow), (_, ch, kh, kw) = g.spec.shape, w.spec.shape
-    h, width = outs[0].spec.shape[2:]
+    (n, o, oh, ow), (_, cg, kh, kw) = g.spec.shape, w.spec.shape
+    ch, h, width = outs[0].spec.shape[1:]
+    groups = geometry.groups
+    og = o // groups
     (ph, pw), (dh, dw), (sh, sw) = geometry.padding, geometry.dilation, geometry.stride
     # Gaps of zeros cost more than turning does, unless a tap is all there is to a wide row.
     gaps = max(geometry.stride) > 1 and (kh * kw > 1 or width <= 16)
-    if channels.suits(ch, o, width, _WIDEST if gaps else 4):
+    if groups == 1 and channels.suits(ch, o, width, _WIDEST if gaps else 4):
         return channels.lower_input(
             _sizes(outs[0], w, geometry, (oh, ow)), operands, outs[0], lanes
         )
@@ -265,32 +309,33 @@ def lower_input(
     if top < 0 or left < 0:
         return None
     shape = _Shape(
-        n, o, h + dh * (kh - 1), width + dw * (kw - 1), ch, (kh, kw), (dh, dw), (1, 1), h, width
-    )
-    frame = o * shape.h * shape.w
-    turned = ch * o * kh * kw
+        n, og, h + dh * (kh - 1), width + dw * (kw - 1), cg, (kh, kw), (dh, dw), (1, 1), h, width,
+        groups,
+    )  # fmt: skip
+    frame, taps = o * shape.h * shape.w, kh * kw
 
     def turn(c: Code) -> None:
-        with c.loop(o) as b, c.loop(ch) as a, c.loop(kh * kw) as k:
+        with c.loop(groups) as group, c.loop(og) as b, c.loop(cg) as a, c.loop(taps) as k:
+            old = c.plus(c.times(group, og), b)
             value = c.load(
-                "float", _base(c, w), c.plus(c.times(b, ch * kh * kw), c.times(a, kh * kw), k)
+                "float", _base(c, w), c.plus(c.times(old, cg * taps), c.times(a, taps), k)
             )
-            back = c.let(f"sub nsw i64 {kh * kw - 1}, {k}")
-            c.store(
-                "float", value, "%shared",
-                c.plus(c.times(a, o * kh * kw), c.times(b, kh * kw), back),
-            )  # fmt: skip
+            back = c.let(f"sub nsw i64 {taps - 1}, {k}")
+            new = c.plus(c.times(group, cg), a)
+            place = c.plus(c.times(new, og * taps), c.times(b, taps), back)
+            c.store("float", value, "%shared", place)
 
     def emit(c: Code) -> None:
         with c.share(n) as i:
             gradients = c.at("float", _base(c, g), c.times(i, o * oh * ow))
             place(c, gradients, (o, oh, ow), "%scratch", (shape.h, shape.w), (top, left), (sh, sw))
             target = c.at("float", _base(c, outs[0]), c.times(i, ch * h * width))
-            forward(c, shape, "%scratch", "%shared", None, target, lanes)
+            _each_group(c, shape, "%scratch", "%shared", None, target, lanes)
 
     return Lowering(
-        emit, scratch=frame * 4, pieces=n, flops=_flops(shape), prepare=turn, shared=turned * 4
-    )
+        emit, scratch=frame * 4, pieces=n, flops=_flops(shape), prepare=turn,
+        shared=o * cg * taps * 4,
+    )  # fmt: skip
 
 
 def lower_weight(
@@ -300,19 +345,22 @@ def lower_weight(
     geometry = call.params[1]
     if not _fits([*operands, *outs], geometry):
         return None
+    geometry, operands, outs = _planes(geometry), _images(operands), _images(outs)
     g, x = operands
     (n, o, oh, ow), (_, ch, h, w) = g.spec.shape, x.spec.shape
-    kernel = tuple(call.params[0][2:])
+    kernel = tuple(outs[0].spec.shape[2:])
+    groups = geometry.groups
     ph, pw = geometry.padding
-    if channels.suits(o, ch, ow, 8):
+    if groups == 1 and channels.suits(o, ch, ow, 8):
         return channels.lower_weight(
             _sizes(x, outs[0], geometry, (oh, ow)), operands, outs[0], lanes
         )
     if kernel[1] > 12:
         return None
     shape = _Shape(
-        n, ch, h + 2 * ph, w + 2 * pw, o, kernel, geometry.dilation, geometry.stride, oh, ow
-    )
+        n, ch // groups, h + 2 * ph, w + 2 * pw, o // groups, kernel, geometry.dilation,
+        geometry.stride, oh, ow, groups,
+    )  # fmt: skip
     padded = n * ch * shape.h * shape.w * 4 if ph or pw else 0
 
     def pad(c: Code) -> None:
@@ -325,10 +373,16 @@ def lower_weight(
 
     def emit(c: Code) -> None:
         source = "%shared" if padded else _base(c, x)
-        weight_sums(c, shape, _base(c, g), source, _base(c, outs[0]), lanes)
+        with c.loop(groups) as group:
+            weight_sums(
+                c, shape, c.at("float", _base(c, g), c.times(group, shape.o * oh * ow)),
+                c.at("float", source, c.times(group, shape.c * shape.h * shape.w)),
+                c.at("float", _base(c, outs[0]), c.times(group, outs[0].spec.numel // groups)),
+                lanes,
+            )  # fmt: skip
 
     return Lowering(
-        emit, pieces=o // _weight_block(shape) * ch, flops=_flops(shape),
+        emit, pieces=shape.o // _weight_block(shape) * shape.c, flops=_flops(shape),
         prepare=pad if padded else None, shared=padded,
     )  # fmt: skip
 
@@ -364,12 +418,14 @@ def weight_sums(c: Code, s: _Shape, g: str, x: str, target: str, lanes: int) -> 
             plane = c.at(
                 "float", x,
                 c.plus(
-                    c.times(n, s.c * s.h * s.w), c.times(channel, s.h * s.w),
+                    c.times(n, s.groups * s.c * s.h * s.w), c.times(channel, s.h * s.w),
                     c.times(ky, s.w * dh),
                 ),
             )  # fmt: skip
             gradients = c.at(
-                "float", g, c.plus(c.times(n, s.o * s.oh * s.ow), c.times(o, s.oh * s.ow))
+                "float",
+                g,
+                c.plus(c.times(n, s.groups * s.o * s.oh * s.ow), c.times(o, s.oh * s.ow)),
             )
             with c.loop(whole, rows) as row:
                 _products(
