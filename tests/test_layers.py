@@ -19,11 +19,12 @@ PACKAGE = Path(__file__).parent.parent / "src" / "cresset"
 # From the ground up; units on one line stand side by side. A new folder needs a place here: choose
 # the lowest line that it can live on.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("dtypes", "device", "size"),
+    ("dtypes", "device", "size", "version"),
     ("runtime",),
     ("core",),
     ("compiler",),
     ("tensor", "printing"),
+    ("dlpack",),
     ("random",),
     ("ops",),
     ("autograd",),
@@ -32,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # PyTorch's names for what lies below: modules that only re-export or gather.
     (
         "namespace",
+        "compilation",
         "utils",
         "cuda",
         "accelerator",

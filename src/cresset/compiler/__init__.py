@@ -20,14 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cresset.compilation import compile
 from cresset.compiler.explain import Explanation, explain
 from cresset.compiler.native import compile_plan
 from cresset.compiler.report import Kernel, Report, report
 from cresset.core.graph import RECORDER
 
 __all__ = [
-    "Explanation", "Kernel", "Report", "allow_in_graph", "compile", "compile_plan",
+    "Explanation", "Kernel", "Report", "allow_in_graph", "compile_plan",
     "cudagraph_mark_step_begin", "disable", "explain", "is_compiling", "is_dynamo_compiling",
     "is_exporting", "list_backends", "report", "reset",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cresset.compilation import at_first_sight
+from cresset.core.urgent import at_first_sight
 from cresset.nn.module import Module
 
 
