@@ -8,6 +8,8 @@ results are exact.
 from __future__ import annotations
 
 import random
+import sys
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -225,6 +227,32 @@ def test_a_program_that_is_run_again_compiled_gives_the_same_values(seed, monkey
     monkeypatch.setattr(plan, "LATE", 2)
     for _ in range(4):
         Program(seed).run(25)
+
+
+def test_programs_of_several_threads_give_numpys_values(monkeypatch):
+    """Each thread has tensors of its own; the graph, its plans and its flushes are common."""
+    monkeypatch.setattr(plan, "LATE", 3)
+    steps = tuple(step for step in Program.STEPS if step != "fail")
+    wrong: list[BaseException] = []
+
+    def work(start: int) -> None:
+        try:
+            for seed in range(start, start + 30):
+                Program(seed).run(40, steps)
+        except BaseException as error:
+            wrong.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=work, args=(1000 * i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert wrong == []
 
 
 @pytest.mark.skipif(PROCESS.eager or PROCESS.check, reason="about recording")

@@ -30,7 +30,8 @@ def crossed(data: Any) -> Any:
     """``data`` after a trip through a pipe, within this process."""
     ours, theirs = Pipe()
     handover.send(theirs, 7, handover.packed(data), os.getpid())
-    label, result = handover.receive(ours)
+    label, parts = handover.receive(ours)
+    result = handover.unpacked(parts)
     ours.close(), theirs.close()
     assert label == 7
     return result

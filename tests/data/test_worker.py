@@ -313,3 +313,32 @@ def test_workers_that_are_fresh_processes_get_dataset_and_seed(method: str, tmp_
     command = [sys.executable, "-m", "cresset", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert (done.stdout, done.stderr) == ("[(0.0, 0), (1.0, 1), (2.0, 0), (3.0, 1)]\n", "")
+
+
+class Fussy:
+    """Can be made in a worker, and not in the main process."""
+
+    main = os.getpid()
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __setstate__(self, state: dict) -> None:
+        if os.getpid() == self.main and state["value"] == 1:
+            raise LookupError("not here")
+        self.__dict__ = state
+
+
+def test_a_batch_that_cannot_be_made_again_is_one_error_and_the_pass_goes_on() -> None:
+    loader = cresset.utils.data.DataLoader(
+        Calls(Fussy), batch_size=None, num_workers=2, persistent_workers=True
+    )
+    for _ in range(2):
+        batches, found = iter(loader), []
+        for _ in range(4):
+            try:
+                found.append(next(batches).value)
+            except LookupError as error:
+                found.append(str(error))
+        assert found == [0, "not here", 2, 3]
+        assert next(batches, None) is None

@@ -267,9 +267,12 @@ def is_pending(storage: Storage) -> bool:
         return False
     if storage.buffer is None:
         return True
-    inputs = RECORDER.graph.inputs  # in slot order
-    i = bisect_left(inputs, storage.slot, key=_slot_first)
-    return i == len(inputs) or inputs[i][0] != storage.slot
+    with LOCK:  # another thread may be flushing
+        graph = RECORDER.graph
+        inputs = graph.inputs  # in slot order
+        i = bisect_left(inputs, storage.slot, key=_slot_first)
+        named = i < len(inputs) and inputs[i][0] == storage.slot
+        return storage.epoch == graph.epoch and not named
 
 
 def flush(reason: str = "asked for") -> None:

@@ -366,7 +366,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     def _reset(self) -> None:
         count = len(self.tasks)
         self.sent = self.next_number = self.outstanding = 0
-        #: Answers by number of the task, as they came; which worker each task was given to.
+        #: Answers (packed) by number of the task, as they came; the worker each task was given to.
         self.done: dict[int, Any] = {}
         self.owner: dict[int, int] = {}
         self.running = [True] * count
@@ -441,9 +441,9 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         raise RuntimeError(f"DataLoader worker (pid(s) {pids}) exited unexpectedly") from cause
 
     def _receive(self) -> None:
-        number, data = self._take()
+        number, parts = self._take()
         self.outstanding -= 1
-        self.done[number] = data
+        self.done[number] = parts
 
     def _next_batch(self) -> Any:
         while True:
@@ -458,10 +458,15 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
                     raise StopIteration
                 self._receive()
                 continue
-            data = self.done.pop(number)
+            parts = self.done.pop(number)
             owner = self.owner.pop(number)
             self.next_number += 1
             self.load[owner] -= 1
+            try:
+                data = handover.unpacked(parts)
+            except Exception:  # of the batch's own classes; the pass can go on
+                self._send()
+                raise
             if isinstance(data, workers.Done):
                 self.running[owner] = False
                 self._send()

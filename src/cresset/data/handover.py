@@ -93,8 +93,8 @@ def send(pipe: Connection, label: Any, parts: list[Any], receiver: int) -> None:
         os.close(fd)
 
 
-def receive(pipe: Connection) -> tuple[Any, Any]:
-    """(label, data) as sent; EOFError or OSError if the other side has gone."""
+def receive(pipe: Connection) -> tuple[Any, list[Any]]:
+    """(label, parts) as sent; EOFError or OSError if the other side has gone."""
     label, parts, lengths = pipe.recv()
     if parts is None:
         starts, size = shared.places(lengths)
@@ -104,4 +104,9 @@ def receive(pipe: Connection) -> tuple[Any, Any]:
         finally:
             os.close(fd)
         parts = [memory[i : i + n] for i, n in zip(starts, lengths, strict=True)]
-    return label, pickle.loads(parts[0], buffers=parts[1:])
+    return label, parts
+
+
+def unpacked(parts: list[Any]) -> Any:
+    """The data that was packed into ``parts``; raises what its classes raise when they are made."""
+    return pickle.loads(parts[0], buffers=parts[1:])
