@@ -303,6 +303,18 @@ t.nn.Dropout(2.0)
 t.nn.Identity()(1, 2)
 t.nn.Linear(2)
 t.nn.LSTM(2)
+t.nn.Linear(1, 1)('a')
+F.linear(3, o(1, 1), o(1))
+F.max_pool2d(3, 2)
+F.cross_entropy(3, o(1).long())
+F.batch_norm(3, None, None)
+F.layer_norm([1.0], (1,))
+F.embedding(o(1).long(), 4)
+setattr(t.nn.Linear(1, 1), 'weight', t.nn.Linear(1, 1))
+t.nn.ReLU().register_parameter('q', t.nn.Sequential())
+t.nn.ReLU().register_buffer('q', t.nn.MultiheadAttention(2, 1))
+t.optim.SGD([t.nn.Linear(1, 1)], lr=1.0)
+t.optim.SGD([3], lr=1.0)
 """
 
 

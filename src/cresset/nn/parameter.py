@@ -99,6 +99,10 @@ def _rebuild_parameter(cls: type, data: Tensor, requires_grad: bool, state: dict
     return parameter
 
 
+#: Files of layers that have another name in PyTorch.
+_MODULES = {"containers": "container", "attention": "activation"}
+
+
 def typename(value: Any) -> str:
     """How PyTorch names a value's type in its messages: ``torch.FloatTensor``, ``int``."""
     if isinstance(value, Tensor):
@@ -106,7 +110,10 @@ def typename(value: Any) -> str:
     kind = type(value)
     if kind.__module__ in ("builtins", ""):
         return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
+    module = kind.__module__
+    if module.startswith("cresset.nn."):  # PyTorch keeps its layers one folder deeper
+        module = "torch.nn.modules." + _MODULES.get(module[11:], module[11:])
+    return f"{module}.{kind.__qualname__}"
 
 
 __all__ = ["Buffer", "Parameter", "typename"]

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from cresset import dtypes
 from cresset.core.spec import Spec, dense
 from cresset.core.tape import derived
+from cresset.ops.elementwise import not_a_tensor
 from cresset.ops.inplace import scalar_name
 from cresset.ops.pointwise import add
 from cresset.ops.reduce import SUM_DIM
@@ -308,7 +309,10 @@ def _convolve(
     n: int, x: Tensor, w: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any,
     groups: int,
 ) -> Tensor:  # fmt: skip
-    ndim = len(x._spec.shape)
+    try:
+        ndim = len(x._spec.shape)
+    except AttributeError:
+        raise not_a_tensor(f"conv{n}d", x) from None
     if ndim not in (n + 1, n + 2):
         raise RuntimeError(
             f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to conv{n}d, but got input "

@@ -138,6 +138,18 @@ def wrong_operand(
     return None
 
 
+def not_a_tensor(
+    name: str, given: Any, argument: str = "input", position: int = 1
+) -> TypeError | AttributeError:
+    """The error about an argument that has no ``_spec``: PyTorch's, if it is no tensor."""
+    if isinstance(given, Tensor):
+        return AttributeError("_spec")
+    return TypeError(
+        f"{name}(): argument '{argument}' (position {position}) must be Tensor, not "
+        f"{type(given).__name__}"
+    )
+
+
 def unary(
     op: Op, doc: str, name: str | None = None, *, exact_out: bool = False
 ) -> Callable[..., Tensor]:

@@ -11,6 +11,7 @@ from cresset import dtypes
 from cresset.core.spec import Spec, dense
 from cresset.core.tape import derived
 from cresset.ops.creation import from_numpy
+from cresset.ops.elementwise import not_a_tensor
 from cresset.ops.inplace import filled, scalar_name, write
 from cresset.ops.registry import Op, Result, Tensor, apply
 from cresset.ops.view import expand, reshape, unsqueeze
@@ -90,7 +91,10 @@ def embedding(
     tensor([[3., 4.],
             [1., 2.]])
     """
-    rows = weight._spec.shape[0]
+    try:
+        rows = weight._spec.shape[0]
+    except AttributeError:
+        raise not_a_tensor("embedding", weight, "weight") from None
     padding = -1
     if padding_idx is not None:
         if not -rows <= padding_idx < rows:

@@ -17,7 +17,7 @@ from cresset.core.modes import THREAD
 from cresset.core.spec import Spec, dense
 from cresset.core.tape import derived
 from cresset.ops.activation import log_softmax
-from cresset.ops.elementwise import pointwise
+from cresset.ops.elementwise import not_a_tensor, pointwise
 from cresset.ops.inplace import scalar_name
 from cresset.ops.math import abs as abs_
 from cresset.ops.norm import not_differentiable
@@ -342,12 +342,12 @@ def cross_entropy(
     tensor(0.6931)
     """
     reduction = reduction_of(reduction, size_average, reduce)
-    if not isinstance(target, Tensor):
-        raise TypeError(
-            "cross_entropy_loss(): argument 'target' (position 2) must be Tensor, not "
-            f"{type(target).__name__}"
-        )
-    shape, t_shape = input._spec.shape, target._spec.shape
+    try:
+        shape, t_shape = input._spec.shape, target._spec.shape
+    except AttributeError:
+        if isinstance(input, Tensor):
+            raise not_a_tensor("cross_entropy_loss", target, "target", 2) from None
+        raise not_a_tensor("cross_entropy_loss", input) from None
     axis = 0 if len(shape) == 1 else 1
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")

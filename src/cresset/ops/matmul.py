@@ -10,7 +10,7 @@ from typing import Any
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense
-from cresset.ops.elementwise import C_NAMES, into_typed, not_implemented
+from cresset.ops.elementwise import C_NAMES, into_typed, not_a_tensor, not_implemented
 from cresset.ops.inplace import into, scalar_name
 from cresset.ops.pointwise import conj, mul
 from cresset.ops.reduce import SUM_DIM
@@ -392,8 +392,13 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     tensor([[3., 4.]])
     """
     if bias is None:
+        if not isinstance(input, Tensor):
+            raise not_a_tensor("linear", input)
         return _matmul(input, t(weight))
-    spec = input._spec
+    try:
+        spec = input._spec
+    except AttributeError:
+        raise not_a_tensor("linear", input) from None
     if len(spec.shape) == 2:
         return apply(LINEAR, (bias, input, weight))
     if len(spec.shape) == 1:

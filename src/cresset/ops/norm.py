@@ -16,6 +16,7 @@ from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.modes import THREAD
 from cresset.core.tape import derived
+from cresset.ops.elementwise import not_a_tensor
 from cresset.ops.inplace import assign, scalar_name
 from cresset.ops.pointwise import add, div, mul, pow, sub
 from cresset.ops.reduce import mean
@@ -166,7 +167,10 @@ def batch_norm(
 
     Shapes: input (n, c, ...); the others (c).
     """
-    shape = input._spec.shape
+    try:
+        shape = input._spec.shape
+    except AttributeError:
+        raise not_a_tensor("batch_norm", input) from None
     if training and math.prod(shape[:1] + shape[2:]) == 1:
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {input.shape}"
@@ -295,7 +299,10 @@ def layer_norm(
     tensor([[-1.0000,  1.0000]])
     """
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    have = tuple(input._spec.shape)
+    try:
+        have = tuple(input._spec.shape)
+    except AttributeError:
+        raise not_a_tensor("layer_norm", input) from None
     if have[len(have) - len(shape) :] != shape or not shape:
         raise _wrong_rows(shape, have, ", ")
     for v, name in ((weight, "weight"), (bias, "bias")):

@@ -16,6 +16,7 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense
+from cresset.ops.elementwise import not_a_tensor
 from cresset.ops.inplace import scalar_name
 from cresset.ops.reduce import mean
 from cresset.ops.registry import Op, Result, Tensor, apply, hashable
@@ -324,7 +325,11 @@ def _max_pool(
     except TypeError:  # a list
         windows = map(hashable, (kernel_size, stride, padding, dilation))
         params = _max_arguments(n, *windows, ceil_mode)
-    if len(x._spec.shape) == n + 2:
+    try:
+        ndim = len(x._spec.shape)
+    except AttributeError:
+        raise not_a_tensor(f"max_pool{n}d", x) from None
+    if ndim == n + 2:
         return apply(MAX_POOL[n], (x,), params)
     _is_single(n, x, f"max_pool{n}d")
     return apply(MAX_POOL_SINGLE[n], (x,), params)

@@ -61,7 +61,7 @@ def _lstm_backward_body(gh: Tensor, gc: Tensor, c: Tensor, cell: Tensor, active:
 LSTM_BACKWARD = Op("lstm_cell_backward", None, body=_lstm_backward_body, multi=True)
 LSTM_CELL = Op(
     "lstm_cell", _lstm_infer, _lstm_kernel, vjp=_lstm_grad, save=(1, OUT - 1, OUT - 2),
-    multi=True, family="rnn", grad_name="ThnnFusedLstmCellBackward0",
+    multi=True, family="rnn", grad_name="MulBackward0",
 )  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def _gru_backward_body(g: Tensor, b: Tensor, h: Tensor, active: Tensor) -> tuple
 
 GRU_BACKWARD = Op("gru_cell_backward", None, body=_gru_backward_body, multi=True)
 GRU_CELL = Op("gru_cell", _gru_infer, _gru_kernel, vjp=_gru_grad, save=(1, 2, OUT - 1), multi=True,
-              family="rnn", grad_name="ThnnFusedGruCellBackward0")  # fmt: skip
+              family="rnn", grad_name="AddBackward0")  # fmt: skip
 
 
 def rnn_step(total: Tensor, nonlinearity: str) -> Tensor:

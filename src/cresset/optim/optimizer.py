@@ -27,6 +27,7 @@ from cresset.core.modes import THREAD
 from cresset.core.spec import Spec, dense
 from cresset.core.tape import RemovableHandle
 from cresset.dtypes import float32
+from cresset.nn.parameter import typename
 from cresset.ops.creation import tensor, zeros_like
 from cresset.ops.inplace import update
 from cresset.tensor import Tensor
@@ -126,11 +127,7 @@ class Optimizer:
         for p in params:
             if not isinstance(p, Tensor):
                 raise TypeError(
-                    "optimizer can only optimize Tensors, but one of the params is "
-                    f"{type(p).__module__}.{type(p).__name__}"
-                    if type(p).__module__ != "builtins"
-                    else f"optimizer can only optimize Tensors, but one of the params is "
-                    f"{type(p).__name__}"
+                    f"optimizer can only optimize Tensors, but one of the params is {typename(p)}"
                 )
             if not p.is_leaf and not p._retains:
                 raise ValueError("can't optimize a non-leaf Tensor")
