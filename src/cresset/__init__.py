@@ -13,7 +13,7 @@ from __future__ import annotations
 import math as _math
 import sys as _sys
 import types as _types
-from typing import Any
+from typing import Any as _Any
 
 import cresset.ops.methods as _methods
 from cresset import dtypes as _dtypes
@@ -78,7 +78,7 @@ bool = _dtypes.bool_  # noqa: A001
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 
-def _table(name: str, entries: dict[str, Any]) -> _types.ModuleType:
+def _table(name: str, entries: dict[str, _Any]) -> _types.ModuleType:
     """A module made of a table of functions, importable by name."""
     module = _types.ModuleType(f"{__name__}.{name}", f"``torch.{name}``")
     module.__dict__.update(entries)
@@ -100,7 +100,7 @@ _LAZY = (
 _LAZY_NAMES = {"save": "serialization", "load": "serialization", "explain": "compiler"}
 
 
-def _compiler(program: Any, plan: Any) -> Any:
+def _compiler(program: _Any, plan: _Any) -> _Any:
     """The compiler loads (and with it llvmlite) when the first plan is to be compiled."""
     from cresset.compiler import compile_plan
 
@@ -110,7 +110,7 @@ def _compiler(program: Any, plan: Any) -> Any:
 _graph.RECORDER.compiler = _compiler
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _Any:
     import importlib
 
     if name in _LAZY:
@@ -142,3 +142,5 @@ __all__ = [
     "set_num_threads", "set_printoptions", "strided", "typename", "use_deterministic_algorithms",
     *_methods.NAMESPACE,
 ]  # fmt: skip
+
+del annotations  # a name of this source, not of the API

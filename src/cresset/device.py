@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 _TYPES = (
     "cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga",
     "maia", "xla", "lazy", "vulkan", "mps", "meta", "hpu", "mtia", "privateuseone",
 )  # fmt: skip
+#: A type, and a number without leading zeros.
+_STRING = re.compile(r"([a-zA-Z_]+)(?::(0|[1-9]\d*))?")
 _interned: dict[tuple[str, int | None], device] = {}
 
 
@@ -34,29 +37,40 @@ class device:
             raise TypeError(
                 f"device(): argument 'type' (position 1) must be str, not {type.__class__.__name__}"
             )
-        if ":" in type:
-            if index is not None:
+        if not type:
+            raise RuntimeError("Device string must not be empty")
+        if type not in _TYPES:
+            parts = _STRING.fullmatch(type)
+            if parts is None:
+                raise RuntimeError(f"Invalid device string: '{type}'")
+            if parts[2] is not None and index is not None:
                 raise RuntimeError(
                     f"type (string) must not include an index because index was passed explicitly: "
                     f"{type}"
                 )
-            type, _, number = type.partition(":")
-            if not number.isdigit() or (len(number) > 1 and number[0] == "0"):
-                raise RuntimeError(f"Invalid device string: '{type}:{number}'")
-            index = int(number)
+            type, index = parts[1], index if parts[2] is None else int(parts[2])
         if type not in _TYPES:
             raise RuntimeError(
                 f"Expected one of {', '.join(_TYPES)} device type at start of device string: {type}"
             )
+        if index is not None and not isinstance(index, int):
+            raise TypeError(
+                f"device(): argument 'index' (position 2) must be int, not "
+                f"{index.__class__.__name__}"
+            )
         if index is not None and index < 0:
-            raise RuntimeError(f"Device index must not be negative, got {index}")
+            raise RuntimeError("Device index must not be negative")
         key: Any = (type, index)
         found = _interned.get(key)
         if found is None:
             found = object.__new__(cls)
-            found.type, found.index = type, index  # type: ignore[assignment]
+            object.__setattr__(found, "type", type)
+            object.__setattr__(found, "index", index)
             _interned[key] = found
         return found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"attribute '{name}' of 'torch.device' objects is not writable")
 
     def __repr__(self) -> str:
         if self.index is None:

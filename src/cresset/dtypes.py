@@ -39,6 +39,11 @@ class dtype:
         self.is_signed = category >= FLOAT or (category == INT and name != "uint8")
         self.torch_type = legacy
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(self, "torch_type"):  # the last one that __init__ sets
+            raise AttributeError(f"attribute '{name}' of 'torch.dtype' objects is not writable")
+        object.__setattr__(self, name, value)
+
     def __repr__(self) -> str:
         return f"torch.{self.name}"
 

@@ -22,17 +22,27 @@ def is_tensor(obj: Any) -> bool:
 def is_storage(obj: Any) -> bool:
     """Whether ``obj`` is a storage."""
     from cresset.core.storage import Storage
+    from cresset.ops.storages import TypedStorage, UntypedStorage
 
-    return isinstance(obj, Storage)
+    return isinstance(obj, (Storage, TypedStorage, UntypedStorage))
+
+
+def _need_tensor(name: str, given: Any) -> None:
+    if not isinstance(given, Tensor):
+        raise TypeError(
+            f"{name}(): argument 'input' (position 1) must be Tensor, not {type(given).__name__}"
+        )
 
 
 def is_floating_point(input: Tensor) -> bool:
     """Whether the dtype is a floating-point type."""
+    _need_tensor("is_floating_point", input)
     return input.is_floating_point()
 
 
 def is_complex(input: Tensor) -> bool:
     """Whether the dtype is complex."""
+    _need_tensor("is_complex", input)
     return input.is_complex()
 
 
@@ -43,6 +53,7 @@ def is_nonzero(input: Tensor) -> bool:
 
 def numel(input: Tensor) -> int:
     """How many elements there are."""
+    _need_tensor("numel", input)
     return input.numel()
 
 
@@ -142,6 +153,14 @@ def _reduce(self: Tensor, protocol: Any) -> tuple:
     return reduce_tensor(self)
 
 
+def _copy(self: Tensor) -> Tensor:
+    """``copy.copy``: another tensor over the same memory, a leaf of its own."""
+    alias = self._alias()
+    alias.__class__ = self.__class__
+    alias._requires_grad = self._requires_grad
+    return alias
+
+
 def _deepcopy(self: Tensor, memo: dict) -> Tensor:
     """A copy with memory of its own; tensors that shared memory share it again."""
     from cresset.serialization.rebuild import deepcopy_tensor
@@ -150,4 +169,5 @@ def _deepcopy(self: Tensor, memo: dict) -> Tensor:
 
 
 Tensor.__reduce_ex__ = _reduce  # type: ignore[method-assign, assignment]
+Tensor.__copy__ = _copy  # type: ignore[attr-defined]
 Tensor.__deepcopy__ = _deepcopy  # type: ignore[attr-defined]

@@ -184,6 +184,10 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if value and self._spec.dtype.category < dtypes.FLOAT:
+            raise RuntimeError(
+                "only Tensors of floating point and complex dtype can require gradients"
+            )
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -245,12 +249,19 @@ class Tensor:
             if value is self:
                 raise RuntimeError("can't assign Variable as its own grad")
             if value._spec.dtype is not self._spec.dtype:
+                from cresset.ops.elementwise import C_NAMES
+
                 raise RuntimeError(
-                    f"assigned grad has data of a different type: got {value._type_name()}, "
-                    f"expected {self._type_name()}"
+                    f"attempting to assign a gradient with dtype '{C_NAMES[value.dtype.name]}' to "
+                    f"a tensor with dtype '{C_NAMES[self.dtype.name]}'. The gradient must match "
+                    "the tensor's dtype"
                 )
             if value._spec.shape != self._spec.shape:
-                raise RuntimeError("assigned grad has data of a different size")
+                raise RuntimeError(
+                    f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of "
+                    f"size '{list(self.shape)}'. Please ensure that the gradient and the tensor "
+                    "are the same size"
+                )
             if value._spec.device is not self._spec.device:
                 raise RuntimeError("assigned grad has data located on a different device")
         self._grad = value
@@ -426,6 +437,9 @@ class Tensor:
             raise TypeError("len() of a 0-d tensor")
         return self._spec.shape[0]
 
+    def __delitem__(self, key: Any) -> None:
+        raise TypeError("Tensor does not support deleting items")
+
     def __bool__(self) -> bool:
         if self._spec.numel == 0:
             raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
@@ -434,13 +448,20 @@ class Tensor:
         return bool(self.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        value = self._scalar()
+        return float(_real(value, "double") if value.__class__ is complex else value)
 
     def __int__(self) -> int:
-        return int(self.item())
+        value = self._scalar()
+        return int(_real(value, "int64_t") if value.__class__ is complex else value)
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._scalar())
+
+    def _scalar(self) -> Any:
+        if self._spec.numel != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return self.item()
 
     def __index__(self) -> int:
         value = self.item() if self._spec.numel == 1 else None
@@ -468,6 +489,12 @@ class Tensor:
     def grad_accumulator(self) -> Any:
         """The AccumulateGrad node of a leaf."""
         return accumulate_node(self)
+
+
+def _real(value: complex, kind: str) -> float:
+    if value.imag:
+        raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
+    return value.real
 
 
 def wrap(storage: Storage, spec: Spec) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any as _Any
 
 from cresset.autograd import derive as _derive
 from cresset.autograd import functional, graph
@@ -22,7 +22,7 @@ from cresset.tensor import Tensor
 
 
 class _VariableType(type):
-    def __instancecheck__(cls, x: Any) -> bool:
+    def __instancecheck__(cls, x: _Any) -> bool:
         return isinstance(x, Tensor)
 
 
@@ -34,7 +34,7 @@ class Variable(metaclass=_VariableType):
     tensor([1., 1.], requires_grad=True)
     """
 
-    def __new__(cls, data: Any = None, requires_grad: bool = False, volatile: Any = None) -> Any:
+    def __new__(cls, data: _Any = None, requires_grad: bool = False, volatile: _Any = None) -> _Any:
         if data is None:
             from cresset.ops.creation import empty
 
@@ -53,3 +53,5 @@ __all__ = [
     "is_grad_enabled", "is_inference_mode_enabled", "no_grad", "set_detect_anomaly",
     "set_grad_enabled",
 ]  # fmt: skip
+
+del annotations  # a name of this source, not of the API

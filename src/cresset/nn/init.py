@@ -5,10 +5,10 @@ They draw in PyTorch's order from the same generator, so equal seeds give equal 
 
 from __future__ import annotations
 
-import math
-import warnings
+import math as _math
+import warnings as _warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any as _Any
 
 from cresset.autograd.grad_mode import no_grad
 from cresset.ops.creation import empty
@@ -16,7 +16,7 @@ from cresset.random.generator import Generator
 from cresset.tensor import Tensor
 
 
-def calculate_gain(nonlinearity: str, param: Any = None) -> float:
+def calculate_gain(nonlinearity: str, param: _Any = None) -> float:
     """The recommended gain for a nonlinearity.
 
     >>> import cresset as torch
@@ -31,7 +31,7 @@ def calculate_gain(nonlinearity: str, param: Any = None) -> float:
     if nonlinearity == "tanh":
         return 5.0 / 3
     if nonlinearity == "relu":
-        return math.sqrt(2.0)
+        return _math.sqrt(2.0)
     if nonlinearity == "leaky_relu":
         if param is None:
             slope = 0.01
@@ -39,7 +39,7 @@ def calculate_gain(nonlinearity: str, param: Any = None) -> float:
             slope = param
         else:
             raise ValueError(f"negative_slope {param} not a valid number")
-        return math.sqrt(2.0 / (1 + slope**2))
+        return _math.sqrt(2.0 / (1 + slope**2))
     if nonlinearity == "selu":
         return 3.0 / 4
     raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
@@ -59,7 +59,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0,
         return tensor.normal_(mean, std, generator=generator)  # type: ignore[attr-defined]
 
 
-def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0,
+def trunc_normal_(tensor: _Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0,
                   b: float = 2.0, generator: Generator | None = None) -> Tensor:  # fmt: skip
     """Normal with ``mean`` and ``std``, restricted to [a, b].
 
@@ -68,14 +68,14 @@ def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -
     with a probability that follows the density. Warns if ``mean`` is more than 2 ``std`` outside.
     """
     if mean < a - 2 * std or mean > b + 2 * std:
-        warnings.warn(
+        _warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of "
             "values may be incorrect.",
             stacklevel=2,
         )
 
     def below(x: float) -> float:
-        return (1.0 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2.0
+        return (1.0 + _math.erf((x - mean) / std / _math.sqrt(2.0))) / 2.0
 
     with no_grad():
         if below(b) - below(a) > 0.3:
@@ -84,7 +84,7 @@ def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -
 
 
 def _redraw_outside(
-    tensor: Any, mean: float, std: float, a: float, b: float, generator: Generator | None
+    tensor: _Any, mean: float, std: float, a: float, b: float, generator: Generator | None
 ) -> Tensor:
     # The bounds as the tensor's dtype rounds them: a value on one of them stays.
     low, high = tensor.new_tensor(a).item(), tensor.new_tensor(b).item()
@@ -97,12 +97,12 @@ def _redraw_outside(
 
 
 def _reject_by_density(
-    tensor: Any, mean: float, std: float, a: float, b: float, generator: Generator | None
+    tensor: _Any, mean: float, std: float, a: float, b: float, generator: Generator | None
 ) -> Tensor:
     peak = max(a, min(mean, b))
     log_peak = -0.5 * ((peak - mean) / std) ** 2
-    result: Any = None
-    pending: Any = None
+    result: _Any = None
+    pending: _Any = None
     while pending is None or bool(pending.any()):
         candidates = tensor.new_empty(tensor.shape).uniform_(a, b, generator=generator)
         log_density = ((candidates - mean) / std).pow(2) * -0.5 - log_peak
@@ -165,7 +165,7 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
         raise ValueError(
             "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
         )
-    field = math.prod(tensor.shape[2:])
+    field = _math.prod(tensor.shape[2:])
     return tensor.shape[1] * field, tensor.shape[0] * field
 
 
@@ -174,15 +174,15 @@ def xavier_uniform_(
 ) -> Tensor:
     """Uniform in ±gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
     fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
-    std = gain * math.sqrt(2.0 / float(fan_in + fan_out))
-    bound = math.sqrt(3.0) * std
+    std = gain * _math.sqrt(2.0 / float(fan_in + fan_out))
+    bound = _math.sqrt(3.0) * std
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal with std gain sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
     fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / float(fan_in + fan_out)), generator)
+    return normal_(tensor, 0.0, gain * _math.sqrt(2.0 / float(fan_in + fan_out)), generator)
 
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
@@ -191,12 +191,12 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
         raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
     fans = _calculate_fan_in_and_fan_out(tensor)
     fan = fans[0] if mode == "fan_in" else fans[1]
-    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+    return calculate_gain(nonlinearity, a) / _math.sqrt(fan)
 
 
 def _nothing_to_do(tensor: Tensor) -> bool:
     if 0 in tensor.shape:
-        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
+        _warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
         return True
     return False
 
@@ -208,7 +208,7 @@ def kaiming_uniform_(
     """Uniform in ±gain sqrt(3 / fan) (He et al., 2015)."""
     if _nothing_to_do(tensor):
         return tensor
-    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
+    bound = _math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
 
@@ -253,7 +253,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01,
     from cresset.ops.random import randperm
 
     rows, columns = tensor.shape
-    zeros = math.ceil(sparsity * rows)
+    zeros = _math.ceil(sparsity * rows)
     with no_grad():
         tensor.normal_(0, std, generator=generator)  # type: ignore[attr-defined]
         for column in range(columns):
@@ -266,8 +266,8 @@ def _deprecated(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     new = function.__name__
     old = new[:-1]
 
-    def renamed(*args: Any, **kwargs: Any) -> Tensor:
-        warnings.warn(
+    def renamed(*args: _Any, **kwargs: _Any) -> Tensor:
+        _warnings.warn(
             f"`nn.init.{old}` is now deprecated in favor of `nn.init.{new}`.",
             FutureWarning,
             stacklevel=2,
@@ -284,3 +284,5 @@ eye, dirac, orthogonal = _deprecated(eye_), _deprecated(dirac_), _deprecated(ort
 xavier_uniform, xavier_normal = _deprecated(xavier_uniform_), _deprecated(xavier_normal_)
 kaiming_uniform, kaiming_normal = _deprecated(kaiming_uniform_), _deprecated(kaiming_normal_)
 sparse = _deprecated(sparse_)
+
+del annotations  # a name of this source, not of the API

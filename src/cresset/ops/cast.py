@@ -25,7 +25,7 @@ from cresset.tensor import memory_format as MemoryFormat
 
 def _cast_kernel(xp: Any, x: Any, d: dtype, keep: bool) -> Any:
     if d.category < dtypes.COMPLEX and x.dtype.kind == "c":
-        x = x.real
+        x = x.real if d is not dtypes.bool_ else x != 0
     if d is dtypes.bfloat16:
         return x
     if x.dtype == d.np:
@@ -113,7 +113,11 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_bloc
     """
     flags = []
     for arg in args:
-        if isinstance(arg, dtypes.dtype):
+        if isinstance(arg, (dtypes.dtype, type)):
+            if dtype is not None:
+                raise TypeError(
+                    "to() received an invalid combination of arguments - got two dtypes"
+                )
             dtype = arg
         elif isinstance(arg, Tensor):
             dtype, device = arg._spec.dtype, arg._spec.device
@@ -129,10 +133,7 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_bloc
     if device is not None:
         result = move(result, resolve_device(device))
     if dtype is not None:
-        if not isinstance(dtype, dtypes.dtype):
-            raise TypeError(
-                f"to(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}"
-            )
+        dtype = dtypes.as_dtype("to", dtype)
         if self._spec.dtype.is_complex and not dtype.is_complex and dtype.category != dtypes.BOOL:
             import warnings
 
@@ -158,7 +159,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         if name.startswith("cuda."):
             name, where = name[5:], "cuda"
         found = next((d for d in dtypes.ALL if d.torch_type == name), None)
-        if found is None:
+        if found is None or not dtype.startswith("torch."):
             raise ValueError(f"invalid type: '{dtype}'")
         return to(self, where, found)
     if isinstance(dtype, type) and hasattr(dtype, "device_type"):
@@ -208,6 +209,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     tensor([[1., 2.],
             [1., 2.]])
     """
+    if isinstance(src, (bool, int, float, complex)):
+        return self.fill_(src)  # type: ignore[attr-defined]
     if not isinstance(src, Tensor):
         raise TypeError(
             f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"

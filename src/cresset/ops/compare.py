@@ -321,6 +321,17 @@ _LOGIC = (
     "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or",
     "bitwise_xor", "bitwise_not", "bitwise_left_shift", "bitwise_right_shift",
 )  # fmt: skip
+
+
+def _invert(self: Tensor) -> Tensor:
+    """``~self``."""
+    if self._spec.dtype.category > dtypes.INT:
+        raise TypeError(
+            "~ (operator.invert) is only implemented on integer and Boolean-type tensors"
+        )
+    return bitwise_not(self)
+
+
 TORCH = (
     *_COMPARE, *_LOGIC, "isnan", "isinf", "isfinite", "isposinf", "isneginf", "isreal", "isclose",
     "allclose", "equal", "isin",
@@ -329,7 +340,7 @@ METHODS = (
     *TORCH[:-1], "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__and__=_and",
     "__rand__=_and", "__or__=_or", "__ror__=_or", "__xor__=_xor", "__rxor__=_xor",
     "__lshift__=_lshift", "__rshift__=_rshift", "__rlshift__=_rlshift", "__rrshift__=_rrshift",
-    "__invert__=bitwise_not", "__iand__=_iand", "__ior__=_ior", "__ixor__=_ixor",
+    "__invert__=_invert", "__iand__=_iand", "__ior__=_ior", "__ixor__=_ixor",
     "__ilshift__=_ilshift", "__irshift__=_irshift",
 )  # fmt: skip
 IN_PLACE = (*_COMPARE, *_LOGIC)

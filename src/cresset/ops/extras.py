@@ -11,6 +11,7 @@ from cresset.ops.cast import cast
 from cresset.ops.creation import empty, from_numpy, tensor
 from cresset.ops.geometry import as_strided_, resize_as_, swapaxes_, swapdims_  # noqa: F401
 from cresset.ops.registry import Tensor
+from cresset.ops.storages import TypedStorage, UntypedStorage
 
 
 def new(self: Tensor, *args: Any, device: Any = None) -> Tensor:
@@ -52,9 +53,40 @@ def __array_wrap__(
     return from_numpy(array)
 
 
+def is_set_to(self: Tensor, tensor: Tensor) -> bool:
+    """Whether both are the same window on the same memory."""
+    return self._storage is tensor._storage and self._spec is tensor._spec
+
+
+def dim_order(self: Tensor) -> tuple[int, ...]:
+    """The dimensions from the slowest to the fastest in memory.
+
+    >>> import cresset as torch
+    >>> torch.zeros(2, 3).t().dim_order()
+    (1, 0)
+    """
+    stride = self._spec.stride
+    return tuple(sorted(range(len(stride)), key=lambda d: -stride[d]))
+
+
+def is_nonzero(self: Tensor) -> bool:
+    """Whether the only element is not zero."""
+    return bool(self)
+
+
+def resize_as(self: Tensor, other: Tensor) -> Tensor:
+    """An uninitialised tensor of this dtype and the shape of ``other``."""
+    return self.new_empty(other.shape)  # type: ignore[attr-defined]
+
+
 def untyped_storage(self: Tensor) -> Any:
-    """The storage object behind the tensor."""
-    return self._storage
+    """The memory behind the tensor, as bytes."""
+    return UntypedStorage(self)
+
+
+def storage(self: Tensor) -> Any:
+    """The memory behind the tensor, as elements of its dtype."""
+    return TypedStorage(self)
 
 
 def _volatile(self: Tensor) -> bool:
@@ -200,5 +232,6 @@ METHODS = (
     "volatile", "fill_diagonal_", "sum_to_size", "apply_", "map_", "map2_", "narrow_copy",
     "split_with_sizes", "is_same_size",
     "new", "resize", "detach_",
-    "__array_wrap__", "as_strided_", "swapaxes_", "swapdims_", "untyped_storage",
+    "__array_wrap__", "as_strided_", "swapaxes_", "swapdims_", "untyped_storage", "storage",
+    "is_set_to", "dim_order", "is_nonzero", "resize_as",
 )  # fmt: skip

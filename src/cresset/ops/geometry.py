@@ -69,6 +69,7 @@ def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = 
         )
     if source is None:
         source = self.new_empty((0,))  # type: ignore[attr-defined]
+    source = getattr(source, "_of", source)
     if not isinstance(source, Tensor):
         count = source.size * source.dtype.itemsize // self._spec.dtype.itemsize
         whole = dense(self._spec.dtype, (count - storage_offset,), self._spec.device)
