@@ -39,6 +39,22 @@ from cresset.ops.activation import (
     softsign,
     tanhshrink,
 )
+from cresset.ops.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
+from cresset.ops.avg_pool import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+)
 from cresset.ops.conv import (
     conv1d,
     conv2d,
@@ -77,6 +93,14 @@ from cresset.ops.margin_loss import (
 from cresset.ops.math import sigmoid as _sigmoid
 from cresset.ops.math import tanh as _tanh
 from cresset.ops.matmul import linear
+from cresset.ops.max_pool import (
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
 from cresset.ops.norm import (
     batch_norm,
     group_norm,
@@ -94,26 +118,6 @@ from cresset.ops.pair_loss import (
     soft_margin_loss,
 )
 from cresset.ops.pointwise import mul
-from cresset.ops.pool import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_avg_pool3d,
-    adaptive_max_pool1d,
-    adaptive_max_pool2d,
-    adaptive_max_pool3d,
-    avg_pool1d,
-    avg_pool2d,
-    avg_pool3d,
-    lp_pool1d,
-    lp_pool2d,
-    lp_pool3d,
-    max_pool1d,
-    max_pool2d,
-    max_pool3d,
-    max_unpool1d,
-    max_unpool2d,
-    max_unpool3d,
-)
 from cresset.ops.rearrange import channel_shuffle
 from cresset.ops.resize import fold, interpolate, unfold, upsample
 from cresset.ops.select import threshold

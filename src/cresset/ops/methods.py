@@ -15,8 +15,8 @@ FAMILIES = (
     "activation", "creation", "exchange", "ranges", "windows", "cast", "view", "reduce",
     "aggregate", "extremes", "scan", "special", "sort", "counting", "quantile", "vector_norm",
     "index", "gather", "join", "matmul", "addmm", "einsum", "linalg", "factor", "matrix_norm",
-    "solvers", "conv", "pool", "norm", "loss", "margin_loss", "pair_loss", "embedding", "random",
-    "dropout", "rnn", "resize", "extras", "sharing",
+    "solvers", "conv", "max_pool", "avg_pool", "adaptive_pool", "norm", "loss", "margin_loss",
+    "pair_loss", "embedding", "random", "dropout", "rnn", "resize", "extras", "sharing",
 )  # fmt: skip
 
 #: Everything that ``torch.name`` offers from the families.

@@ -456,8 +456,8 @@ def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
     """``x / (k + alpha * mean of squares over size neighbouring channels) ** beta``."""
+    from cresset.ops.avg_pool import avg_pool2d
     from cresset.ops.join import pad
-    from cresset.ops.pool import avg_pool2d
 
     shape = input._spec.shape
     if len(shape) < 3:

@@ -234,9 +234,9 @@ def interpolate(
         out = tuple(math.floor(m * f) for m, f in zip(input.shape[2:], factors, strict=True))
         scales = (None,) * n if recompute_scale_factor else tuple(float(f) for f in factors)
     if mode == "area":
-        from cresset.ops import pool
+        from cresset.ops import adaptive_pool
 
-        return getattr(pool, f"adaptive_avg_pool{n}d")(input, out)
+        return getattr(adaptive_pool, f"adaptive_avg_pool{n}d")(input, out)
     if antialias:
         return _antialiased(input, tuple(map(int, out)), mode, scales, bool(align_corners))
     _check_resize(input._spec, out, mode)
