@@ -1,12 +1,14 @@
 """Runs one workload in a process of its own, a round whenever it is told to.
 
-``python child.py MODULE TABLE NAME`` prints seconds per step for each line it reads. A process
-each, so that one library's waiting threads do not take the other's cores.
+``python child.py MODULE TABLE NAME`` prints seconds per step for each line it reads, and at the end
+the most memory it held, in bytes. A process each, so that one library's waiting threads do not take
+the other's cores.
 """
 
 from __future__ import annotations
 
 import importlib
+import resource
 import sys
 
 import timing
@@ -23,6 +25,7 @@ def main() -> None:
     print("ready", flush=True)
     for _ in sys.stdin:
         print(timing.once(run, repeats), flush=True)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,29 @@ def measure(names: list[str], rounds: int = 7) -> dict[str, float]:
     return {name: statistics.median(t) - bare for name, t in times.items()}
 
 
+FIRST_STEPS = """
+import cresset as torch
+import workloads
+step = workloads.cifar(4)(torch)
+for _ in range(8):
+    step().item()
+"""
+
+
+def first_steps(rounds: int = 3) -> tuple[float, float]:
+    """Median seconds of a whole process that trains the CIFAR-10 net for eight steps at batch 4:
+    with nothing compiled before, and with the machine code of an earlier run on disk."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    cold, warm = [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            env = {**os.environ, "CRESSET_CACHE_DIR": os.path.join(folder, "plans")}
+            env["PYTHONPATH"] = os.pathsep.join([here, env.get("PYTHONPATH", "")])
+            cold.append(_seconds(FIRST_STEPS, env))
+            warm.append(_seconds(FIRST_STEPS, env))
+    return statistics.median(cold), statistics.median(warm)
+
+
 if __name__ == "__main__":
     for name, seconds in measure(sys.argv[1:] or ["numpy", "cresset"]).items():
         print(f"import {name}: {seconds * 1e3:.0f} ms")

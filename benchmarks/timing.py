@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def peer() -> Any:
@@ -38,7 +39,17 @@ def once(run: Callable[[], Any], repeats: int) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def by_turns(modules: list[str], table: str, name: str, rounds: int = 15) -> list[float]:
+class Timed(NamedTuple):
+    """What a workload took in a process of its own."""
+
+    seconds: float
+    #: The most memory the process held, Python and the library included.
+    bytes: int
+
+
+def by_turns(
+    modules: list[str], table: str, name: str, rounds: int = 15, **environment: str
+) -> list[Timed]:
     """Median seconds per step of a workload, per module; each in its own process, by turns."""
     script = str(Path(__file__).with_name("child.py"))
     children = [
@@ -47,6 +58,7 @@ def by_turns(modules: list[str], table: str, name: str, rounds: int = 15) -> lis
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, **environment},
         )  # fmt: skip
         for module in modules
     ]
@@ -60,9 +72,8 @@ def by_turns(modules: list[str], table: str, name: str, rounds: int = 15) -> lis
             child.stdin.write("\n")
             child.stdin.flush()
             times[i].append(float(child.stdout.readline()))
-    for child in children:
-        child.communicate()
-    return [statistics.median(t) for t in times]
+    memory = [int(child.communicate()[0]) for child in children]
+    return [Timed(statistics.median(t), m) for t, m in zip(times, memory, strict=True)]
 
 
 def show(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -57,7 +58,7 @@ def cifar(batch: int) -> Callable[[Any], Step]:
     return build
 
 
-def lenet(torch: Any) -> Step:
+def lenet(torch: Any, batch: int = 64) -> Step:
     """The network of PyTorch's MNIST example: two convolutions, dropout of maps and of values."""
     nn, F = torch.nn, torch.nn.functional
 
@@ -79,7 +80,7 @@ def lenet(torch: Any) -> Step:
             return self.fc2(x)
 
     torch.manual_seed(0)
-    return _classifier(torch, Net(), torch.randn(64, 1, 28, 28), 10)
+    return _classifier(torch, Net(), torch.randn(batch, 1, 28, 28), 10)
 
 
 def logistic(torch: Any) -> Step:
@@ -87,7 +88,7 @@ def logistic(torch: Any) -> Step:
     return _classifier(torch, torch.nn.Linear(784, 10), torch.randn(64, 784), 10, momentum=0.0)
 
 
-def three_convolutions(torch: Any) -> Step:
+def three_convolutions(torch: Any, batch: int = 64) -> Step:
     """The CNN of the nn tutorial: three strided convolutions and a pooling."""
     nn = torch.nn
     torch.manual_seed(0)
@@ -97,7 +98,7 @@ def three_convolutions(torch: Any) -> Step:
         nn.Conv2d(16, 10, 3, stride=2, padding=1), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(),
     )  # fmt: skip
-    return _classifier(torch, net, torch.randn(64, 1, 28, 28), 10)
+    return _classifier(torch, net, torch.randn(batch, 1, 28, 28), 10)
 
 
 def mlp(torch: Any) -> Step:
@@ -253,4 +254,18 @@ def viterbi(torch: Any) -> Step:
 LOOKING: dict[str, Callable[[Any], Step]] = {
     "(a + b).item() on scalars": add_item,
     "Viterbi decoding, 10 steps of 5 tags": viterbi,
+}
+
+# -- how the cost grows with the batch -------------------------------------------------------------
+
+SIZES = (1, 4, 16, 64, 256, 1024)
+GROWING: dict[str, Callable[[Any, int], Step]] = {
+    "CIFAR-10 net": lambda torch, batch: cifar(batch)(torch),
+    "LeNet with dropout": lenet,
+    "3-conv CNN": three_convolutions,
+}
+SCALING: dict[str, Callable[[Any], Step]] = {
+    f"{name}, batch {batch}": functools.partial(build, batch=batch)
+    for name, build in GROWING.items()
+    for batch in SIZES
 }
