@@ -386,6 +386,69 @@ def test_threads_that_look_while_others_record_see_whole_values():
     assert wrong == []
 
 
+class Other:
+    """A thread that does what it is told, step by step."""
+
+    def __init__(self, *steps) -> None:
+        self.steps, self.found = steps, []
+        self.go, self.done = threading.Semaphore(0), threading.Semaphore(0)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self) -> None:
+        for step in self.steps:
+            self.go.acquire()
+            try:
+                self.found.append(step())
+            except Exception as error:
+                self.found.append(type(error))
+            self.done.release()
+
+    def step(self):
+        self.go.release()
+        assert self.done.acquire(timeout=20)
+        return self.found[-1]
+
+
+@lazy_only
+def test_a_threads_error_is_not_raised_in_another_thread():
+    kept = []
+    other = Other(
+        lambda: kept.append(bad()),
+        lambda: kept[0].tolist(),
+        lambda: (torch.ones(2) + 1).tolist(),  # it was told already
+    )
+    other.step()
+    assert (torch.ones(3) + 1).tolist() == [2, 2, 2]
+    assert other.step() is IndexError
+    assert other.step() == [2, 2]
+
+
+@lazy_only
+def test_a_thread_that_looks_at_nothing_wrong_is_told_at_its_next_flush():
+    total = torch.zeros(3)
+    other = Other(lambda: total.add_(bad()), lambda: (torch.ones(2) + 1).tolist(), graph.flush)
+    other.step()
+    assert total.tolist() == [0, 0, 0]
+    assert other.step() is IndexError
+    assert other.step() is None
+
+
+@lazy_only
+def test_an_error_of_a_thread_that_has_ended_is_raised_by_the_next_flush():
+    held = []
+    for flushed_before in (False, True):
+        other = Other(lambda: held.append(bad()), lambda: None)
+        other.step()
+        if flushed_before:
+            assert (torch.ones(2) + 1).tolist() == [2, 2]
+        other.step()
+        other.thread.join()
+        with pytest.raises(IndexError):
+            (torch.ones(2) + 1).tolist()
+        assert (torch.ones(2) + 1).tolist() == [2, 2]
+
+
 def test_a_fork_computes_what_was_pending_on_its_own():
     x = torch.arange(4.0) + 1
     child = os.fork()

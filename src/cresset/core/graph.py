@@ -21,6 +21,7 @@ import os
 import sys
 import threading
 from bisect import bisect_left
+from threading import get_ident
 from typing import Any
 from weakref import ref
 
@@ -47,7 +48,7 @@ class Graph:
     """The nodes recorded since the last flush."""
 
     __slots__ = ("epoch", "calls", "operands", "owners", "inputs", "slots", "nbytes", "large",
-                 "orphaned", "lines", "tracing", "urgent")  # fmt: skip
+                 "orphaned", "lines", "threads", "tracing", "urgent")  # fmt: skip
     _epochs = 0
 
     def __init__(self, tracing: bool = False) -> None:
@@ -66,6 +67,8 @@ class Graph:
         #: Bytes of large operands since they were last looked at; of those only the graph holds.
         self.large = self.orphaned = 0
         self.lines: dict[int, str] = {}
+        #: Which thread recorded a node that may refuse its values.
+        self.threads: dict[int, int] = {}
         self.tracing = tracing
         #: ``torch.compile`` had a hand in it: the plan is compiled at first sight.
         self.urgent = False
@@ -95,7 +98,7 @@ class Graph:
 class _Recorder:
     """Holds the current graph (one per process, so threads see one program order)."""
 
-    __slots__ = ("graph", "cache", "flushes", "running", "compiler", "urgent")
+    __slots__ = ("graph", "cache", "flushes", "running", "compiler", "urgent", "failures")
 
     def __init__(self) -> None:
         #: ``compiler(program, plan)`` gives a faster plan; set by the package, which knows one.
@@ -104,6 +107,8 @@ class _Recorder:
         self.cache = PlanCache()
         self.flushes = 0
         self.running = False
+        #: By thread: an error of an op that it recorded and another thread's flush ran.
+        self.failures: dict[int, BaseException] = {}
         #: How many calls of functions given to ``torch.compile`` are under way.
         self.urgent = 0
 
@@ -184,6 +189,7 @@ def record(call: Call, args: list, into: list | None = None) -> list[Storage]:
         graph.nbytes += call.nbytes
         if call.op.checks_values or PROCESS.debug:
             graph.lines[len(calls) - 1] = _user_line()
+            graph.threads[len(calls) - 1] = get_ident()
         if graph.tracing:
             return storages
         if graph.large >= MOST_BYTES:
@@ -278,6 +284,8 @@ def is_pending(storage: Storage) -> bool:
 def flush(reason: str = "asked for") -> None:
     """Run everything recorded so far and bind the results."""
     with LOCK:
+        if RECORDER.failures:
+            _raise_failures()
         graph = RECORDER.graph
         if not graph.calls:
             return
@@ -374,8 +382,38 @@ def _run(graph: Graph, plan: Plan, program: Program, bound: list[tuple[int, Stor
             settle(storage, value if slot != last else value.copy())
         storage.epoch = -1  # last: other threads may read without the lock
         last = slot
-    if failure is not None:
+    if failure is not None and not _belongs_to_another(graph, plan, values, failure):
         raise failure
+
+
+def _belongs_to_another(
+    graph: Graph, plan: Plan, values: list[Any], failure: BaseException
+) -> bool:
+    """Whether a thread that still runs recorded the op that failed; it is told at its next flush.
+
+    Threads share the graph: one that merely looks at a value of its own must not get the error.
+    """
+    step = next((s for s in plan.steps if values[s.outs[0][0]] is failure), None)
+    thread = None if step is None else graph.threads.get(step.node)
+    if thread is None or thread == get_ident() or thread not in _running_threads():
+        return False
+    failure.__traceback__ = None  # nobody was told yet
+    RECORDER.failures[thread] = failure
+    return True
+
+
+def _running_threads() -> set[int | None]:
+    return {thread.ident for thread in threading.enumerate()}
+
+
+def _raise_failures() -> None:
+    """Raise what waits for this thread, or for one that has ended, unless a value has told it."""
+    running = _running_threads()
+    for thread in list(RECORDER.failures):
+        if thread == get_ident() or thread not in running:
+            failure = RECORDER.failures.pop(thread)
+            if failure.__traceback__ is None:
+                raise failure
 
 
 def settle(storage: Storage, buffer: Any) -> None:
