@@ -10,6 +10,7 @@ from cresset.nn.containers import *  # noqa: F403
 from cresset.nn.conv import *  # noqa: F403
 from cresset.nn.dropout import *  # noqa: F403
 from cresset.nn.flatten import *  # noqa: F403
+from cresset.nn.lazy import *  # noqa: F403
 from cresset.nn.linear import *  # noqa: F403
 from cresset.nn.loss import *  # noqa: F403
 from cresset.nn.misc import *  # noqa: F403

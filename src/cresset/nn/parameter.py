@@ -7,7 +7,7 @@ version counter) with the tensor it was made from.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from cresset.ops.creation import empty
 from cresset.tensor import Tensor
@@ -99,6 +99,79 @@ def _rebuild_parameter(cls: type, data: Tensor, requires_grad: bool, state: dict
     return parameter
 
 
+# -- without a shape so far (see lazy.py) ----------------------------------------------------------
+
+
+class _Uninitialized:
+    """A tensor without a shape so far."""
+
+    cls_to_become: ClassVar[type]
+
+    @property
+    def shape(self) -> Any:
+        raise RuntimeError(
+            "Can't access the shape of an uninitialized parameter or buffer. This error usually "
+            "happens in `load_state_dict` when trying to load an uninitialized parameter into an "
+            "initialized one. Call `forward` to initialize the parameters before accessing their "
+            "attributes."
+        )
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Become an ordinary tensor of that shape; the values are not set."""
+        held: Any = self
+        fresh = empty(
+            tuple(shape),
+            device=held.device if device is None else device,
+            dtype=held.dtype if dtype is None else dtype,
+        )
+        held._storage, held._spec = fresh._storage, fresh._spec
+        held.__class__ = self.cls_to_become
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class UninitializedParameter(_Uninitialized, Parameter):  # type: ignore[misc]
+    """A parameter whose shape is not known yet; see ``LazyLinear``."""
+
+    cls_to_become = Parameter
+
+    def __new__(
+        cls, requires_grad: bool = True, device: Any = None, dtype: Any = None
+    ) -> UninitializedParameter:
+        made: Any = Parameter.__new__(cls, empty(0, device=device, dtype=dtype), requires_grad)
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        known = memo.get(id(self))
+        if known is None:
+            known = type(self)(self.requires_grad, self.device, self.dtype)
+            memo[id(self)] = known
+        return known
+
+
+class UninitializedBuffer(_Uninitialized, Tensor):  # type: ignore[misc]
+    """A buffer whose shape is not known yet; see ``LazyBatchNorm1d``."""
+
+    cls_to_become = Tensor
+
+    def __new__(
+        cls, requires_grad: bool = False, device: Any = None, dtype: Any = None
+    ) -> UninitializedBuffer:
+        made = object.__new__(cls)
+        made.__dict__.update(empty(0, device=device, dtype=dtype).__dict__)
+        made._requires_grad = requires_grad
+        return made
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Everything is done in ``__new__``."""
+
+
+def is_lazy(value: Any) -> bool:
+    """Whether a parameter or buffer has no shape yet."""
+    return isinstance(value, _Uninitialized)
+
+
 #: Files of layers that have another name in PyTorch.
 _MODULES = {"containers": "container", "attention": "activation"}
 
@@ -116,4 +189,6 @@ def typename(value: Any) -> str:
     return f"{module}.{kind.__qualname__}"
 
 
-__all__ = ["Buffer", "Parameter", "typename"]
+__all__ = [
+    "Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy", "typename",
+]  # fmt: skip
