@@ -61,7 +61,7 @@ for d in (1, 2, 3):
     add((f(4, 3, *(9, 8, 7)[:d]),), f"nn.LPPool{d}d(2,2)", f"nn.ReflectionPad{d}d(1)",
         f"nn.CircularPad{d}d(1)")  # fmt: skip
 add((f(3, 4, 5),), "nn.LayerNorm((4,5),elementwise_affine=False)", "nn.GroupNorm(2,4)")
-add((f(3, 4, 5, 5),), "nn.LocalResponseNorm(2)", "nn.Softmax2d()")
+add((f(3, 4, 5, 5),), "nn.LocalResponseNorm(2)", "nn.CrossMapLRN2d(3)", "nn.Softmax2d()")
 add((f(6, 7),), "nn.Dropout(0.3)", "nn.Dropout(0.)", "nn.Dropout(1.)", "nn.AlphaDropout(0.3)")
 add((f(6, 7, 3),), "nn.FeatureAlphaDropout(0.3)")
 add((f(5, 8),), *(f"nn.{name}" for name in (

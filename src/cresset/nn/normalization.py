@@ -144,4 +144,8 @@ class LocalResponseNorm(Module):
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
-CrossMapLRN2d = LocalResponseNorm
+class CrossMapLRN2d(LocalResponseNorm):
+    """``LocalResponseNorm`` under the name and with the defaults of Torch7."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__(size, alpha, beta, k)
