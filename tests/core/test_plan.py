@@ -191,6 +191,20 @@ def test_a_second_failure_does_not_hide_the_first():
 
 
 @lazy_only
+def test_a_refusal_is_not_swallowed_because_nobody_kept_the_result(monkeypatch):
+    monkeypatch.setattr(plan, "LATE", 2)
+    table = torch.ones(3, 2)
+    for wrong in (0, 0, 0, 7, 0):  # the plan is compiled on the way
+        F.embedding(torch.tensor([1, wrong]), table)  # dropped at once
+        F.cross_entropy(torch.zeros(2, 3), torch.tensor([0, min(wrong, 2)]))
+        fine = (table * 2 + 1).exp().log().sum()
+        if wrong:
+            with pytest.raises(IndexError, match="index out of range in self"):
+                graph.flush()
+        assert fine.item() == pytest.approx(18)
+
+
+@lazy_only
 def test_a_compiled_plan_fails_as_the_reference_plan_does_and_spares_the_same_values(monkeypatch):
     monkeypatch.setattr(plan, "LATE", 2)
 

@@ -274,7 +274,8 @@ def reference_plan(program: Program, slots: int) -> Plan:
     needed = set(program.live)
     kept = []
     for entry in reversed(flat):
-        if any(slot in needed for slot in entry[2]):
+        # What may refuse its values runs though nobody reads its result: PyTorch would have raised.
+        if entry[0].op.checks_values or any(slot in needed for slot in entry[2]):
             needed.update(entry[1])
             kept.append(entry)
     kept.reverse()
