@@ -34,7 +34,9 @@ class _Both:
         wrong = compiled.run(copies, lines)
         failure = self.plan.run(values, lines)
         assert type(wrong) is type(failure)
-        found = [] if failure else [(values[s], copies[s]) for s in self.program.live]
+        # A later plan may write over a value that nobody needs any more: keep copies.
+        live = [] if failure else self.program.live
+        found = [(values[s].copy(), copies[s]) for s in live]
         self.seen_plans.append((compiled, found))
         return failure
 

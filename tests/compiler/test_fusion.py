@@ -145,6 +145,55 @@ def test_operands_that_are_broadcast_transposed_or_apart():
     groups(program)
 
 
+def test_results_that_lie_in_memory_as_their_operands_did_are_fused_in_that_order():
+    x, row, column = torch.randn(6, 5, 8).transpose(0, 1), torch.randn(8), torch.randn(6, 1)
+
+    def program():
+        y = x * 2 + row
+        z = y.tanh() - column
+        return [y, z, (z * y).clone()]
+
+    kernels = groups(program)
+    assert ["mul", "add", "tanh", "sub", "mul", "clone"] in kernels
+    assert program()[0].stride() == x.stride() == program()[2].stride()
+
+
+def test_a_value_seen_in_two_orders_is_written_in_between():
+    x = torch.randn(6, 8)
+
+    def program():
+        y = x * 2
+        return [y + 1, y.t() + torch.ones(8, 6), y.t().contiguous() * 3]
+
+    groups(program)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_norms_of_rows_and_of_all(kind):
+    x = torch.randn(7, 40, dtype=kind)
+
+    def program():
+        norm = x.norm()
+        return [x / x.norm(dim=-1, keepdim=True), norm, x * (1 / (norm + 1e-6))]
+
+    names = groups(program)
+    assert "linalg_vector_norm" in [n for group in names for n in group]
+    assert not [n for n in names if isinstance(n, str)]
+
+
+def test_filling_and_copying():
+    x = torch.randn(5, 9)
+
+    def program():
+        y = x.clone()
+        y.zero_()
+        z = x.detach().clone()
+        z.fill_(2.5)
+        return [y + 1, z * x, x.clone()]
+
+    groups(program)
+
+
 def test_dtypes_are_not_mixed():
     x, y = torch.randn(6, 8), torch.randn(6, 8, dtype=torch.float64)
     assert groups(lambda: [x * 2, y * 2]) == [["mul"], ["mul"]]
@@ -155,7 +204,7 @@ _ABOVE = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0, "sqrt": 0.0, "rs
 #: Reached by the tests of conditions and of backward passes.
 _OWN_TESTS = set(
     "where masked_fill cast bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or "
-    "logical_xor logical_not fill addcmul clamp pow_2 zero_where_zero relu_backward "
+    "logical_xor logical_not fill fill_like copy addcmul clamp pow_2 zero_where_zero relu_backward "
     "leaky_relu_backward hardtanh_backward tanh_backward sigmoid_backward".split()
 )
 

@@ -339,3 +339,45 @@ def test_softmax_along_rows(size, dtype):
     seen = run_both(program)
     assert_close(seen, *([2e-6] * 2 if dtype is torch.float32 else [1e-14] * 2))
     assert not [name for name in fallbacks(seen) if "softmax" in name]
+
+
+@pytest.mark.parametrize("padding", [None, 2])
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32])
+def test_embedding_and_its_gradient(padding, kind):
+    def program():
+        table = torch.randn(7, 11, requires_grad=True)
+        rows = torch.tensor([[1, 2, 2], [0, 6, 1]], dtype=kind)
+        y = F.embedding(rows, table, padding)
+        (y * torch.randn(y.shape)).sum().backward()
+        return [y.tolist(), table.grad.tolist()]
+
+    seen = run_both(program)
+    assert_close(seen, rtol=1e-6, atol=1e-6)
+    assert not [name for name in fallbacks(seen) if "embedding" in name]
+
+
+def test_a_row_beyond_the_table_is_the_kernels_error():
+    table = torch.randn(7, 4)
+
+    def step(rows):
+        y = F.embedding(rows, table)
+        return ((y * 2 + 1).tanh() @ torch.ones(4, 2)).relu() + 3
+
+    good = torch.tensor([1, 2])
+    compiled = torch.compile(step)
+    assert torch.allclose(compiled(good), step(good))
+    with pytest.raises(IndexError, match="index out of range in self"):
+        compiled(torch.tensor([1, 7])).tolist()
+    with pytest.raises(IndexError, match="index out of range in self"):
+        compiled(torch.tensor([-1, 3])).tolist()
+    assert torch.allclose(compiled(good), step(good))
+
+
+def test_linear_over_a_transposed_batch():
+    def program():
+        x = torch.randn(5, 4, 16).transpose(0, 1)
+        return F.linear(x, torch.randn(9, 16), torch.randn(9)).tolist()
+
+    seen = run_both(program)
+    assert_close(seen)
+    assert "linear" not in fallbacks(seen)

@@ -12,7 +12,7 @@ from cresset.core.spec import spec as make_spec
 _WIDTHS = {1: "i8", 2: "i16", 4: "i32", 8: "i64", 16: "i128"}
 
 
-def _move(c: Code, source: Array, target: Array) -> None:
+def move(c: Code, source: Array, target: Array) -> None:
     """Copy elementwise between two layouts of one shape (the source may be broadcast)."""
     shape = tuple(target.spec.shape)
     if not target.spec.numel:
@@ -41,7 +41,7 @@ def lower_copy(call: Call, operands: list[Array], outs: list[Array], lanes: int)
     if source.spec.dtype is not target.spec.dtype or not target.spec.numel:
         return None
     # The outermost loop may be longer than its dimension where dimensions are joined.
-    return Lowering(lambda c: _move(c, source, target), pieces=_pieces(tuple(target.spec.shape)))
+    return Lowering(lambda c: move(c, source, target), pieces=_pieces(tuple(target.spec.shape)))
 
 
 def lower_write(
@@ -59,9 +59,9 @@ def lower_write(
 
     def emit(c: Code) -> None:
         if not c.aliased:
-            _move(c, base, target)
+            move(c, base, target)
         if window.numel:
-            _move(c, source, Array(target.pointer, window))
+            move(c, source, Array(target.pointer, window))
 
     return Lowering(emit, pairs=((0, 0),))
 
@@ -87,7 +87,7 @@ def lower_cat(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
 
     def emit(c: Code) -> None:
         for source, target in parts:
-            _move(c, source, target)
+            move(c, source, target)
 
     return Lowering(emit)
 
@@ -109,6 +109,6 @@ def lower_stack(
             part = make_spec(
                 out.dtype, tuple(a.spec.shape), stride, i * out.stride[dim], out.device
             )
-            _move(c, a, Array(outs[0].pointer, part))
+            move(c, a, Array(outs[0].pointer, part))
 
     return Lowering(emit)

@@ -5,6 +5,9 @@ shape, sums and means over the space's last dimensions (its *rows*), and element
 value per row. What only members read stays in registers, or in a row's worth of memory; layer norm
 and the activation behind it are one group. ``loops.py`` writes a group's code.
 
+Results that lie in memory in another order of dimensions (as operands did that were transposed) are
+seen in that order, so that loops always go along memory.
+
 A step that does not fit, and that nothing behind it in the group depends on, is passed over: what
 comes after it may move in front of it, never the other way.
 """
@@ -20,6 +23,7 @@ from cresset.compiler.layout import broadcast_stride, collapse
 from cresset.core.call import Call, Op
 from cresset.core.plan import Step
 from cresset.core.spec import Spec, contiguous_stride
+from cresset.core.spec import spec as make_spec
 from cresset.device import CPU
 
 #: What the kernels of groups are called.
@@ -28,6 +32,9 @@ FUSED = Op("fused", None)
 _REACH, _MOST = 12, 64
 #: Rows shorter than this are not worth a loop of their own; longer ones lose too much to rounding.
 _SHORTEST, _LONGEST = 4, 65_536
+
+#: Sums over rows, and what is like them.
+FOLDS = ("sum", "mean", "linalg_vector_norm")
 
 _KINDS = ("float32", "float64")
 
@@ -38,6 +45,8 @@ class Member(NamedTuple):
     call: Call
     operands: tuple[int, ...]
     specs: tuple[Spec, ...]
+    #: The result, in the order of its memory.
+    out: Spec
     #: How it goes over the space: "each" element, "fold" a row, or on "row" values.
     role: str
 
@@ -160,7 +169,10 @@ class _Draft:
         kind = _float_kind(step)
         if kind is None or _role(step, kind) is None:
             return None
-        source = step.operands[0][1] if _role(step, kind) == "fold" else step.outs[0][1]
+        if _role(step, kind) == "fold":
+            source = step.operands[0][1]
+        else:
+            source = _in_order(step)[1]
         draft = cls(tuple(source.shape), kind)
         draft.node = step.node
         return draft if draft.take(step) else None
@@ -170,32 +182,33 @@ class _Draft:
         kind = _role(step, self.kind)
         if kind is None:
             return False
+        seen, out = _in_order(step)
         depth = self.depth
         if kind == "fold":
             depth = _folded(step)
-            if tuple(step.operands[0][1].shape) != self.space or depth not in (
-                self.depth or depth,
-            ):
+            if tuple(seen[0].shape) != self.space:
                 return False
-            if self.depth == 0 and not self._rows_fit(depth):
+            if depth != self.depth and (self.depth or not self._rows_fit(depth)):
                 return False
-        elif tuple(step.outs[0][1].shape) == self.space:
+        elif tuple(out.shape) == self.space:
             kind = "each"
-        elif depth and tuple(step.outs[0][1].shape) == _row_shape(self.space, depth):
+        elif depth and tuple(out.shape) == _row_shape(self.space, depth):
             kind = "row"
         else:
             return False
-        if not all(self._readable(slot, spec, kind, depth) for slot, spec, _ in step.operands):
+        slots = [slot for slot, _, _ in step.operands]
+        pairs = list(zip(slots, seen, strict=True))
+        if not all(self._readable(slot, spec, kind, depth) for slot, spec in pairs):
             return False
         odd = any(
             spec.number is None and slot not in self.slots and _odd(spec, self.space)
-            for slot, spec, _ in step.operands
+            for slot, spec in pairs
         )
         if self.members and (odd or self.odd):
             return False
         self.depth, self.odd = depth, odd
         operands = []
-        for slot, spec, convert in step.operands:
+        for (slot, spec), (_, _, convert) in zip(pairs, step.operands, strict=True):
             if slot in self.slots:
                 operands.append(-1 - self.slots[slot])
             else:
@@ -203,8 +216,7 @@ class _Draft:
                 self.conversions[slot, spec] = convert
                 operands.append(number)
         self.slots[step.outs[0][0]] = len(self.members)
-        specs = tuple(spec for _, spec, _ in step.operands)
-        self.members.append(Member(step.call, tuple(operands), specs, kind))
+        self.members.append(Member(step.call, tuple(operands), tuple(seen), out, kind))
         return True
 
     def _rows_fit(self, depth: int) -> bool:
@@ -217,7 +229,7 @@ class _Draft:
             return False
         return all(
             _along(spec, space, depth) for _, spec in self.outside if spec.number is None
-        ) and not any(tuple(m.call.outs[0].shape) == shape != space for m in self.members)
+        ) and not any(tuple(m.out.shape) == shape != space for m in self.members)
 
     def _readable(self, slot: int, spec: Spec, kind: str, depth: int) -> bool:
         """Whether a member of that kind can read the value where the group goes."""
@@ -255,6 +267,27 @@ class _Draft:
         )  # fmt: skip
 
 
+def _in_order(step: Step) -> tuple[list[Spec], Spec]:
+    """How an elementwise step's operands and result look in the order of the result's memory."""
+    out = step.outs[0][1]
+    specs = [spec for _, spec, _ in step.operands]
+    order = out.memory_order()
+    if out.contiguous or order is None:
+        return specs, out
+
+    def turned(old: Spec) -> Spec:
+        if old.number is not None:
+            return old
+        lead = (0,) * (len(out.shape) - len(old.shape))
+        shape, stride = (*(1 for _ in lead), *old.shape), (*lead, *old.stride)
+        return make_spec(
+            old.dtype, tuple(shape[d] for d in order), tuple(stride[d] for d in order), old.offset,
+            old.device,
+        )  # fmt: skip
+
+    return [turned(spec) for spec in specs], turned(out)
+
+
 def _float_kind(step: Step) -> str | None:
     """The float dtype among what a step reads and gives."""
     specs = [spec for _, spec in step.outs] + [s for _, s, _ in step.operands if s.number is None]
@@ -266,7 +299,8 @@ def _role(step: Step, kind: str) -> str | None:
     if len(step.outs) != 1:
         return None
     out = step.outs[0][1]
-    if not out.numel or not out.compact or out.device is not CPU:
+    dense = out.offset == 0 and (out.contiguous or out.memory_order() is not None)
+    if not out.numel or not dense or out.device is not CPU:
         return None
     for spec in (out, *[s for _, s, _ in step.operands if s.number is None]):
         if spec.dtype.name not in (kind, "bool"):
@@ -278,7 +312,7 @@ def _role(step: Step, kind: str) -> str | None:
             return None
     if step.call.op.name in FORMULAS:
         return "each" if out.dtype.name == kind or step.call.op.name in CONDITIONS else None
-    if step.call.op.name in ("sum", "mean") and _folded(step):
+    if step.call.op.name in FOLDS and out.contiguous and _folded(step):
         whole = all(s.dtype.name == kind for s in (out, step.operands[0][1]))
         return "fold" if whole else None
     return None
@@ -286,8 +320,12 @@ def _role(step: Step, kind: str) -> str | None:
 
 def _folded(step: Step) -> int:
     """Over how many last dimensions a sum goes; 0 if it is no such sum."""
-    shape = step.operands[0][1].shape
-    dims = sorted(d % len(shape) for d in step.call.params[0]) if len(shape) else []
+    shape, params = step.operands[0][1].shape, step.call.params
+    if step.call.op.name == "linalg_vector_norm":
+        if params[0] != 2:
+            return 0
+        params = params[1:]
+    dims = sorted(d % len(shape) for d in params[0]) if len(shape) else []
     return len(dims) if dims and dims == list(range(len(shape) - len(dims), len(shape))) else 0
 
 

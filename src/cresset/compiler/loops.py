@@ -269,6 +269,8 @@ class _Emission:
                 if m.role == "fold":
                     place = totals[value][which]
                     term = operands[0]
+                    if m.call.op.name == "linalg_vector_norm":
+                        term = term * term
                     if used < lanes:
                         keep = Lanes(c, "i1", lanes, mask(lanes, used))
                         term = select(keep, term, 0.0)
@@ -327,4 +329,6 @@ class _Emission:
         member = self.loops.group.members[value - self.loops.count]
         if member.call.op.name == "mean":
             total = (Lanes(c, kind, 0, total) / float(self.loops.size)).register
+        elif member.call.op.name == "linalg_vector_norm":
+            total = Lanes(c, kind, 0, total).sqrt().register
         return total

@@ -13,6 +13,7 @@ from cresset.compiler import (
     recurrent,
     reductions,
     rows,
+    tables,
     updates,
 )
 from cresset.compiler.fusion import Group
@@ -33,6 +34,8 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "contiguous": copies.lower_copy,
     "dense_copy": copies.lower_copy,
     "write": copies.lower_write,
+    "embedding": tables.lower_embedding,
+    "embedding_dense_backward": tables.lower_embedding_backward,
     "max_pool2d": pooling.lower_max,
     "max_pool_backward": pooling.lower_backward,
     "lstm_cell": recurrent.lower_lstm_cell,
@@ -70,6 +73,6 @@ def lower(step: Step, lanes: int, makers: Mapping[int, Call]) -> Lowering | None
         Array(f"%a{n}", spec, makers.get(slot)) for n, (slot, spec, _) in enumerate(step.operands)
     ]
     outs = [Array(f"%o{n}", spec) for n, (_, spec) in enumerate(step.outs)]
-    if not all(a.spec.compact for a in outs):
+    if not isinstance(step.call, Group) and not all(a.spec.compact for a in outs):
         return None
     return row(step.call, operands, outs, lanes)  # type: ignore[arg-type]

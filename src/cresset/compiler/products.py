@@ -7,9 +7,12 @@ transposed operand costs nothing: its layout is one of the two that BLAS takes.
 from __future__ import annotations
 
 from cresset.compiler.code import Code
+from cresset.compiler.copies import move
 from cresset.compiler.matmul import Matrix, multiply, pieces, takes, turn, turned, turns
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
+from cresset.core.spec import contiguous_stride
+from cresset.core.spec import spec as make_spec
 
 
 def _layout(a: Array) -> tuple[str, int] | None:
@@ -59,23 +62,30 @@ def _matrix(a: Array) -> Matrix:
 def _own(
     x: Array, left: Matrix, w: Array, right: Matrix, bias: Array | None, out: Array, lanes: int
 ) -> Lowering:
-    """The product by the kernels of ``matmul.py``."""
+    """The product by the kernels of ``matmul.py``. Before it, what is to be turned over is, and a
+    left operand that is no matrix in memory (rows of a transposed batch) is made one."""
     (m, k), n = left.shape, right.shape[1]
-    flips = turns(left, right)
+    flips, gathers = turns(left, right), not (x.spec.contiguous or len(x.spec.shape) == 2)
+    room = 4 * n * k if flips else 0
     near = turned(right, "%shared") if flips else right
 
     def prepare(c: Code) -> None:
-        turn(c, "float", right._replace(pointer=_base(c, w)), "%shared", lanes)
+        if flips:
+            turn(c, "float", right._replace(pointer=_base(c, w)), "%shared", lanes)
+        if gathers:
+            shape = tuple(x.spec.shape)
+            whole = make_spec(x.spec.dtype, shape, contiguous_stride(shape), 0, x.spec.device)
+            move(c, x, Array(c.at("i8", "%shared", room), whole))
 
     def emit(c: Code) -> None:
         start = None if bias is None else _base(c, bias)
         other = near if flips else near._replace(pointer=_base(c, w))
-        a = left._replace(pointer=_base(c, x))
+        a = left._replace(pointer=c.at("i8", "%shared", room) if gathers else _base(c, x))
         multiply(c, "float", a, other, out.pointer, start, lanes)
 
     return Lowering(
         emit, pieces=pieces(left, near, lanes), flops=2 * m * n * k,
-        prepare=prepare if flips else None, shared=4 * n * k if flips else 0,
+        prepare=prepare if flips or gathers else None, shared=room + 4 * m * k * gathers,
     )  # fmt: skip
 
 
@@ -137,15 +147,15 @@ def lower_linear(
     bias, x, w = operands
     if not _float(*operands, *outs) or len(w.spec.shape) != 2 or not outs[0].spec.compact:
         return None
-    if not (x.spec.contiguous and w.spec.contiguous and bias.spec.contiguous):
-        return None
-    if len(bias.spec.shape) != 1:
+    if not (w.spec.contiguous and bias.spec.contiguous) or len(bias.spec.shape) != 1:
         return None
     n, k = w.spec.shape
     m = x.spec.numel // k
     left, right = Matrix("", (m, k), k, 1), Matrix("", (k, n), 1, k)
     if takes(left, right):
         return _own(x, left, w, right, bias, outs[0], lanes)
+    if not x.spec.contiguous:
+        return None
 
     def emit(c: Code) -> None:
         out = outs[0].pointer
