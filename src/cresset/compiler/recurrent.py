@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from cresset.compiler.code import TYPES, Code
 from cresset.compiler.rows import Rows, vector_lanes
 from cresset.compiler.step import Array, Lowering
@@ -26,37 +28,47 @@ def _line(c: Code, kind: str, a: Array, row: str) -> str:
     return c.at(kind, a.pointer, c.plus(start, a.spec.offset))
 
 
+def _vectors(
+    c: Code, state: Array, arrays: list[Array], lanes: int
+) -> Iterator[tuple[Rows, str, int, list[str]]]:
+    """For each vector of a state's row: (rows, place, lanes used, where each array's row begins)."""
+    kind, size = TYPES[state.spec.dtype.name], state.spec.shape[-1]
+    rows = Rows(c, kind, size, vector_lanes(state, lanes))
+    with c.share(state.spec.numel // size) as row:
+        lines = [_line(c, kind, a, row) for a in arrays]
+        for i, used in rows.spans():
+            yield rows, i, used, lines
+
+
+def _lowering(emit: Callable[[Code], None], state: Array) -> Lowering:
+    count = state.spec.numel // state.spec.shape[-1]
+    return Lowering(emit, pieces=count, flops=_COST * state.spec.numel)
+
+
 def lower_lstm_cell(
     call: Call, operands: list[Array], outs: list[Array], lanes: int
 ) -> Lowering | None:
     """Hidden state, cell and the four activated gates, from the gates' sums and the old cell."""
     if not _takes(*operands, *outs):
         return None
-    gates, old = operands
-    hidden, cell, active = outs
+    old = operands[1]
     size = old.spec.shape[-1]
-    count = old.spec.numel // size
-    kind = TYPES[old.spec.dtype.name]
+    acts = (sigmoid, sigmoid, tanh, sigmoid)
 
     def emit(c: Code) -> None:
-        rows = Rows(c, kind, size, vector_lanes(old, lanes))
-        with c.share(count) as row:
-            sums, before, new, state, kept = (
-                _line(c, kind, a, row) for a in (gates, old, hidden, cell, active)
-            )
-            for i, used in rows.spans():
-                at = [c.plus(i, gate * size) for gate in range(4)]
-                acts = (sigmoid, sigmoid, tanh, sigmoid)
-                gate_in, forget, fresh, out = values = [
-                    act(rows.load(sums, place, used)) for act, place in zip(acts, at, strict=True)
-                ]
-                for value, place in zip(values, at, strict=True):
-                    rows.store(value, kept, place, used)
-                total = forget * rows.load(before, i, used) + gate_in * fresh
-                rows.store(total, state, i, used)
-                rows.store(out * tanh(total), new, i, used)
+        for rows, i, used, lines in _vectors(c, old, [*operands, *outs], lanes):
+            sums, before, new, state, kept = lines
+            at = [c.plus(i, gate * size) for gate in range(4)]
+            gate_in, forget, fresh, out = values = [
+                act(rows.load(sums, place, used)) for act, place in zip(acts, at, strict=True)
+            ]
+            for value, place in zip(values, at, strict=True):
+                rows.store(value, kept, place, used)
+            total = forget * rows.load(before, i, used) + gate_in * fresh
+            rows.store(total, state, i, used)
+            rows.store(out * tanh(total), new, i, used)
 
-    return Lowering(emit, pieces=count, flops=_COST * old.spec.numel)
+    return _lowering(emit, old)
 
 
 def lower_gru_cell(
@@ -65,28 +77,21 @@ def lower_gru_cell(
     """The new state and the three activated gates, from both gates' sums and the old state."""
     if not _takes(*operands, *outs):
         return None
-    from_input, from_state, old = operands
-    hidden, active = outs
+    old = operands[2]
     size = old.spec.shape[-1]
-    count = old.spec.numel // size
-    kind = TYPES[old.spec.dtype.name]
 
     def emit(c: Code) -> None:
-        rows = Rows(c, kind, size, vector_lanes(old, lanes))
-        with c.share(count) as row:
-            a, b, before, new, kept = (
-                _line(c, kind, x, row) for x in (from_input, from_state, old, hidden, active)
-            )
-            for i, used in rows.spans():
-                at = [c.plus(i, gate * size) for gate in range(3)]
-                left = [rows.load(a, place, used) for place in at]
-                right = [rows.load(b, place, used) for place in at]
-                reset = sigmoid(left[0] + right[0])
-                update = sigmoid(left[1] + right[1])
-                fresh = tanh(left[2] + reset * right[2])
-                for value, place in zip((reset, update, fresh), at, strict=True):
-                    rows.store(value, kept, place, used)
-                state = (1.0 - update) * fresh + update * rows.load(before, i, used)
-                rows.store(state, new, i, used)
+        for rows, i, used, lines in _vectors(c, old, [*operands, *outs], lanes):
+            a, b, before, new, kept = lines
+            at = [c.plus(i, gate * size) for gate in range(3)]
+            left = [rows.load(a, place, used) for place in at]
+            right = [rows.load(b, place, used) for place in at]
+            reset = sigmoid(left[0] + right[0])
+            update = sigmoid(left[1] + right[1])
+            fresh = tanh(left[2] + reset * right[2])
+            for value, place in zip((reset, update, fresh), at, strict=True):
+                rows.store(value, kept, place, used)
+            state = (1.0 - update) * fresh + update * rows.load(before, i, used)
+            rows.store(state, new, i, used)
 
-    return Lowering(emit, pieces=count, flops=_COST * old.spec.numel)
+    return _lowering(emit, old)
