@@ -31,7 +31,7 @@ def _line(c: Code, kind: str, a: Array, row: str) -> str:
 def _vectors(
     c: Code, state: Array, arrays: list[Array], lanes: int
 ) -> Iterator[tuple[Rows, str, int, list[str]]]:
-    """For each vector of a state's row: (rows, place, lanes used, where each array's row begins)."""
+    """For each vector of a state's row: rows, place, lanes used, where each array's row begins."""
     kind, size = TYPES[state.spec.dtype.name], state.spec.shape[-1]
     rows = Rows(c, kind, size, vector_lanes(state, lanes))
     with c.share(state.spec.numel // size) as row:
