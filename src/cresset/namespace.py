@@ -48,6 +48,7 @@ def is_complex(input: Tensor) -> bool:
 
 def is_nonzero(input: Tensor) -> bool:
     """Whether a one-element tensor is not zero."""
+    _need_tensor("is_nonzero", input)
     return bool(input)
 
 

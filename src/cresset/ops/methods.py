@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from cresset.ops.arguments import checked
 from cresset.ops.inplace import in_place, regenerate_history
 from cresset.tensor import Tensor
 
@@ -19,6 +20,18 @@ FAMILIES = (
     "pair_loss", "embedding", "random", "dropout", "rnn", "resize", "extras", "sharing",
 )  # fmt: skip
 
+#: In-place methods that are functions of ``torch.*`` too.
+TORCH_IN_PLACE = set(
+    """
+    abs acos acosh addmv alpha_dropout arccos arccosh arcsin arcsinh arctan arctanh as_strided
+    asin asinh atan atanh ceil celu clamp clamp_max clamp_min clip conj_physical cos cosh deg2rad
+    detach dropout embedding_renorm erf erfc exp2 exp expm1 feature_alpha_dropout feature_dropout
+    fill fix floor frac gcd i0 index_put lcm ldexp log10 log1p log2 log logit nan_to_num neg
+    negative rad2deg reciprocal relu resize_as resize_as_sparse round rrelu rsqrt selu sigmoid sin
+    sinc sinh sqrt square tan tanh threshold trunc xlogy zero
+    """.split()
+)
+
 #: Everything that ``torch.name`` offers from the families.
 NAMESPACE: dict[str, Any] = {}
 
@@ -27,7 +40,7 @@ def _attach(module: Any) -> None:
     functions = vars(module)
     for name in getattr(module, "TORCH", ()):
         public, _, source = name.partition("=")
-        NAMESPACE[public] = functions[source or public]
+        NAMESPACE[public] = checked(public, functions[source or public])
     for name in getattr(module, "METHODS", ()):
         public, _, source = name.partition("=")
         setattr(Tensor, public, functions[source or public])
@@ -36,8 +49,8 @@ def _attach(module: Any) -> None:
         method: Callable[..., Any] = in_place(functions[source or public])
         method.__name__ = method.__qualname__ = public + "_"
         setattr(Tensor, public + "_", method)
-        if name in getattr(module, "TORCH", ()) and public not in ("add", "sub", "mul", "div"):
-            NAMESPACE[public + "_"] = method
+        if public in TORCH_IN_PLACE:
+            NAMESPACE[public + "_"] = checked(public + "_", method)
 
 
 for _family in FAMILIES:

@@ -9,6 +9,7 @@ from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, dense
 from cresset.dtypes import dtype
+from cresset.ops.arguments import refused
 from cresset.ops.cast import cast
 from cresset.ops.inplace import into, scalar_name
 from cresset.ops.pointwise import div, mul, sub, where_zero
@@ -86,7 +87,10 @@ def sum(
     """
     dim = axis if dim is None else dim
     keepdim = keepdim if keepdims is None else keepdims
-    spec = input._spec
+    try:  # an exception costs nothing where it does not happen
+        spec = input._spec
+    except AttributeError:
+        raise refused("sum", input) from None
     d = dtype or (dtypes.int64 if spec.dtype.category < dtypes.FLOAT else spec.dtype)
     dims = reduced_dims(dim, len(spec.shape))
     result = apply(SUM if dim is None else SUM_DIM, (input,), (dims, keepdim, d))
@@ -167,7 +171,10 @@ def mean(
     """
     dim = axis if dim is None else dim
     keepdim = keepdim if keepdims is None else keepdims
-    d = float_dtype(input, dtype, "mean")
+    try:
+        d = float_dtype(input, dtype, "mean")
+    except AttributeError:
+        raise refused("mean", input) from None
     dims = reduced_dims(dim, len(input._spec.shape))
     result = apply(MEAN if dim is None else MEAN_DIM, (input,), (dims, keepdim, d))
     return result if out is None else into(out, result)

@@ -8,6 +8,7 @@ from typing import Any
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense, like
+from cresset.ops.arguments import refused
 from cresset.ops.deprecated import old_order
 from cresset.ops.elementwise import (
     C_NAMES,
@@ -61,6 +62,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
     tensor([1., 0.])
     """
     if input is None and other is None:
+        if not isinstance(condition, Tensor):
+            raise refused("where", condition, argument="condition")
         return condition.nonzero(as_tuple=True)  # type: ignore[attr-defined]
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         d = dtypes.promote(*(dtypes.of_number(number_spec(v).number or 0) for v in (input, other)))
