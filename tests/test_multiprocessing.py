@@ -31,15 +31,15 @@ def work(rank, size, queue):
         sys.exit(3)
     if sys.argv[1:] == ["shout"] and rank == 1:
         raise ValueError("long " * 100_000)
-    if sys.argv[1:] == ["orphan"]:
+    if sys.argv[1:2] == ["orphan"]:
         time.sleep(100)
     queue.put((rank, (torch.ones(2) * rank).tolist(), torch.__name__))
 
 if __name__ == "__main__":
     queue = mp.get_context("spawn").SimpleQueue()
-    if sys.argv[1:] == ["orphan"]:
+    if sys.argv[1:2] == ["orphan"]:
         print(*mp.spawn(work, args=(2, queue), nprocs=2, join=False).pids(), flush=True)
-        time.sleep(1)
+        time.sleep(float(sys.argv[2]))
         os._exit(0)
     try:
         mp.spawn(work, args=(2, queue), nprocs=2, join=True)
@@ -81,8 +81,9 @@ def test_a_very_long_traceback_is_read_and_not_waited_for(tmp_path: Path) -> Non
     assert len(done.stdout) > 300_000
 
 
-def test_processes_that_were_spawned_end_with_their_parent(tmp_path: Path) -> None:
-    pids = [int(word) for word in _run(tmp_path, "orphan").stdout.split()]
+@pytest.mark.parametrize("after", ["0", "2"])  # seconds: before they run, and (mostly) while
+def test_processes_that_were_spawned_end_with_their_parent(tmp_path: Path, after: str) -> None:
+    pids = [int(word) for word in _run(tmp_path, "orphan", after).stdout.split()]
     assert len(pids) == 2
     until = time.monotonic() + 20
     while any(Path(f"/proc/{pid}").exists() and not _is_zombie(pid) for pid in pids):

@@ -101,6 +101,9 @@ def _end_with_parent() -> None:
 
         death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(death_signal, int(signal.SIGINT), 0, 0, 0)
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():  # it died before the system was asked
+            sys.exit(1)
 
 
 #: Seconds for a terminated process to end before it is killed.
