@@ -21,10 +21,11 @@ from cresset.core.spec import Spec, dense
 from cresset.core.tape import derived
 from cresset.ops.elementwise import not_a_tensor
 from cresset.ops.inplace import scalar_name
+from cresset.ops.parts import narrow
 from cresset.ops.pointwise import add
 from cresset.ops.reduce import SUM_DIM
 from cresset.ops.registry import Op, Result, Tensor, apply, common_device, hashable
-from cresset.ops.view import narrow, reshape, squeeze, unsqueeze
+from cresset.ops.view import reshape, squeeze, unsqueeze
 
 #: Indexes all samples and channels; spatial slices are added to it.
 _PLANES: tuple = (slice(None), slice(None))

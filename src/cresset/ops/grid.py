@@ -19,10 +19,11 @@ from cresset.core.tape import derived
 from cresset.ops.creation import from_numpy
 from cresset.ops.inplace import scalar_name
 from cresset.ops.matmul import matmul
+from cresset.ops.parts import select
 from cresset.ops.pointwise import add, mul, sub
 from cresset.ops.registry import Op, Tensor, apply
 from cresset.ops.select import where
-from cresset.ops.view import expand, reshape, select, transpose, unsqueeze
+from cresset.ops.view import expand, reshape, transpose, unsqueeze
 
 _MODES = ("bilinear", "nearest", "bicubic")
 _PADDINGS = ("zeros", "border", "reflection")

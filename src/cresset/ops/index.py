@@ -29,8 +29,9 @@ from cresset.ops.masks import argwhere as argwhere
 from cresset.ops.masks import masked_scatter as masked_scatter
 from cresset.ops.masks import masked_select as masked_select
 from cresset.ops.masks import nonzero as nonzero
+from cresset.ops.parts import select, slice_dim
 from cresset.ops.registry import CPU, Op, Result, Tensor, apply, broadcast_shapes
-from cresset.ops.view import ALIAS, expand, reshape, select, slice_dim, unsqueeze, view
+from cresset.ops.view import ALIAS, expand, reshape, unsqueeze, view
 from cresset.tensor import view_of
 
 _EVERY = slice(None)

@@ -43,6 +43,7 @@ from cresset.ops.padding import (
 from cresset.ops.padding import (
     pad as pad,
 )
+from cresset.ops.parts import slice_dim
 from cresset.ops.ranges import arange
 from cresset.ops.rearrange import (
     channel_shuffle as channel_shuffle,
@@ -111,7 +112,7 @@ from cresset.ops.triangle import (
 from cresset.ops.triangle import (
     triu_indices as triu_indices,
 )
-from cresset.ops.view import expand, reshape, slice_dim, unsqueeze
+from cresset.ops.view import expand, reshape, unsqueeze
 from cresset.size import Size
 
 # -- cat and stack ---------------------------------------------------------------------------------

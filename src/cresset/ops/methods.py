@@ -13,12 +13,12 @@ from cresset.tensor import Tensor
 #: The family modules, in the order in which later ones may build on earlier ones.
 FAMILIES = (
     "inplace", "pointwise", "math", "rounding", "binary", "compare", "select", "softmax",
-    "activation", "creation", "exchange", "ranges", "windows", "cast", "view", "reduce",
-    "aggregate", "extremes", "scan", "special", "sort", "counting", "quantile", "vector_norm",
-    "index", "gather", "join", "gradient", "matmul", "addmm", "einsum", "linalg", "factor",
-    "matrix_norm", "solvers", "conv", "max_pool", "avg_pool", "adaptive_pool", "norm", "loss",
-    "margin_loss", "pair_loss", "embedding", "random", "dropout", "rnn", "resize", "extras",
-    "sharing",
+    "activation", "creation", "exchange", "ranges", "windows", "cast", "view", "parts", "split",
+    "reinterpret", "reduce", "aggregate", "extremes", "scan", "special", "sort", "counting",
+    "quantile", "vector_norm", "index", "gather", "join", "gradient", "matmul", "addmm", "einsum",
+    "linalg", "factor", "matrix_norm", "solvers", "conv", "max_pool", "avg_pool", "adaptive_pool",
+    "norm", "loss", "margin_loss", "pair_loss", "embedding", "random", "dropout", "rnn", "resize",
+    "extras", "sharing",
 )  # fmt: skip
 
 #: In-place methods that are functions of ``torch.*`` too.

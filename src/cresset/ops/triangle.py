@@ -11,8 +11,9 @@ from cresset import dtypes
 from cresset.core.spec import Spec, dense
 from cresset.ops.creation import tensor
 from cresset.ops.inplace import into
+from cresset.ops.parts import diagonal, slice_dim
 from cresset.ops.registry import Op, Result, Tensor, apply, wrap_dim
-from cresset.ops.view import diagonal, reshape, slice_dim
+from cresset.ops.view import reshape
 
 
 def tril_triu_mask(rows: int, columns: int, diagonal: int, lower: bool) -> Any:
