@@ -173,6 +173,14 @@ def expect_dtype(name: str, given: Any, argument: str = "type", position: int = 
     return given
 
 
+#: Element types as PyTorch's C++ names them.
+C_NAMES = {
+    "float32": "float", "float64": "double", "int64": "long int", "int32": "int",
+    "int16": "short int", "int8": "signed char", "uint8": "unsigned char", "bool": "bool",
+    "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+}  # fmt: skip
+
 #: Python's number types stand for the widest dtype of their kind.
 _PYTHON = {float: float64, int: int64, bool: bool_, complex: complex128}
 

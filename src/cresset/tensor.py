@@ -249,12 +249,10 @@ class Tensor:
             if value is self:
                 raise RuntimeError("can't assign Variable as its own grad")
             if value._spec.dtype is not self._spec.dtype:
-                from cresset.ops.elementwise import C_NAMES
-
+                given, own = (dtypes.C_NAMES[x._spec.dtype.name] for x in (value, self))
                 raise RuntimeError(
-                    f"attempting to assign a gradient with dtype '{C_NAMES[value.dtype.name]}' to "
-                    f"a tensor with dtype '{C_NAMES[self.dtype.name]}'. The gradient must match "
-                    "the tensor's dtype"
+                    f"attempting to assign a gradient with dtype '{given}' to a tensor with dtype "
+                    f"'{own}'. The gradient must match the tensor's dtype"
                 )
             if value._spec.shape != self._spec.shape:
                 raise RuntimeError(

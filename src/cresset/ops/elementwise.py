@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cresset import dtypes
+from cresset.dtypes import C_NAMES as C_NAMES
 from cresset.ops.inplace import into, scalar_name
 from cresset.ops.registry import (
     Op,
@@ -186,15 +187,6 @@ def into_exactly(out: Tensor | None, result: Tensor) -> Tensor:
             f"{scalar_name(result._spec.dtype)}"
         )
     return into(out, result)
-
-
-#: Element types as PyTorch's C++ names them.
-C_NAMES = {
-    "float32": "float", "float64": "double", "int64": "long int", "int32": "int",
-    "int16": "short int", "int8": "signed char", "uint8": "unsigned char", "bool": "bool",
-    "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
-    "complex128": "c10::complex<double>",
-}  # fmt: skip
 
 
 def into_typed(out: Tensor | None, result: Tensor) -> Tensor:
