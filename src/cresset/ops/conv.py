@@ -465,6 +465,13 @@ def _convolve_transposed(
             shape[2:], stride, pads, dilation, w._spec.shape[2:], extra, strict=True
         )
     )
+    if min(out) < 1:
+        one = (1,) if n == 1 else ()  # PyTorch adds a height to one dimension
+        given, found = (" x ".join(map(str, (*one, *sizes))) for sizes in (shape[2:], out))
+        raise RuntimeError(
+            f"Given input size per channel: ({given}). Calculated output size per channel: "
+            f"({found}). Output size is too small"
+        )
     whole = (shape[0], w._spec.shape[1] * groups, *out)
     if bias is None:
         y = apply(CONV_INPUT, (x, w), (whole, geometry))
