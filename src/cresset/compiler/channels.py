@@ -393,21 +393,27 @@ def lower_forward(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lo
     return _lower_product(product, s, operands[:2], bias, out, planes, s.padding, strides, lanes)
 
 
-def lower_input(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
-    """A pass for every remainder that the strides leave."""
+def reaches(s: Sizes) -> tuple[list[list[tuple[Taps, int, int]]], list[int], tuple[int, int]]:
+    """For the gradient of the input: per axis its remainders, where the gradient begins in a frame
+    of zeros that all taps stay inside of, and the frame's size."""
     axes = [
         _remainders(*axis)
         for axis in zip(
             (s.height, s.width), s.kernel, s.stride, s.padding, s.dilation, strict=True
         )
     ]  # fmt: skip
-    #: Per axis: how far taps reach before the first pixel, and how long the frame must be.
     starts, frame = [], []
     for axis, size in zip(axes, s.out, strict=True):
         reached = [t.start + i * t.shift for t, _, _ in axis for i in range(t.number)] or [0]
         most = max(count for _, count, _ in axis)
         starts.append(max(0, -min(reached)))
         frame.append(starts[-1] + max(size, max(reached) + most))
+    return axes, starts, (frame[0], frame[1])
+
+
+def lower_input(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+    """A pass for every remainder that the strides leave."""
+    axes, starts, frame = reaches(s)
     passes = tuple(
         Pass(
             (down._replace(start=down.start + starts[0]),

@@ -8,8 +8,9 @@ the input is the same loop over the padded gradient with the weights turned arou
 the weights keeps one register per weight of a kernel row, vector lanes along the row, and adds the
 lanes up at the end.
 
-A stride along the row is taken by loading whole stretches and picking every second element (or
-third). For the gradient of the input a stride means gaps of zeros in the padded gradient.
+Where columns are a stride apart, rows are parted first: all even columns, then all odd ones (for a
+stride of 2), so that each tap's columns lie side by side. The gradient of the input is made of as
+many passes then, one for the pixels that the same taps reach, and woven together.
 """
 
 from __future__ import annotations
@@ -66,6 +67,15 @@ class _Shape(NamedTuple):
     oh: int
     ow: int
     groups: int = 1
+    #: The columns of a row are parted by their remainder of the stride.
+    parted: bool = False
+
+    def tap(self, kx: int) -> tuple[int, int]:
+        """Where in a row a tap's columns begin, and how far apart they are."""
+        column, step = kx * self.dilation[1], self.stride[1]
+        if not self.parted:
+            return column, step
+        return column % step * (self.w // step) + column // step, 1
 
 
 def _images(arrays: list[Array]) -> list[Array]:
@@ -106,11 +116,12 @@ def lower_forward(
         return channels.lower_forward(
             _sizes(operands[0], operands[1], geometry, (oh, ow)), operands, outs[0], lanes
         )
+    parts = _parts(geometry, o // groups * kh * kw)
     shape = _Shape(
-        n, ch // groups, h + 2 * ph, w + 2 * pw, o // groups, (kh, kw), geometry.dilation,
-        geometry.stride, oh, ow, groups,
+        n, ch // groups, h + 2 * ph, _up(w + 2 * pw, parts), o // groups, (kh, kw),
+        geometry.dilation, geometry.stride, oh, ow, groups, parts > 1,
     )  # fmt: skip
-    frame = ch * shape.h * shape.w if ph or pw else 0
+    frame = ch * shape.h * shape.w if ph or pw or parts > 1 else 0
 
     def emit(c: Code) -> None:
         bias = _base(c, operands[2]) if len(operands) == 3 else None
@@ -118,12 +129,22 @@ def lower_forward(
         with c.share(n) as i:
             image = c.at("float", _base(c, operands[0]), c.times(i, ch * h * w))
             if frame:
-                place(c, image, (ch, h, w), "%scratch", (shape.h, shape.w), (ph, pw), (1, 1))
+                size = (shape.h, shape.w)
+                place(c, image, (ch, h, w), "%scratch", size, (ph, pw), lanes, parts)
                 image = "%scratch"
             target = c.at("float", _base(c, outs[0]), c.times(i, o * shape.oh * shape.ow))
             _each_group(c, shape, image, weights, bias, target, lanes)
 
     return Lowering(emit, scratch=frame * 4, pieces=n, flops=_flops(shape))
+
+
+def _parts(geometry: Any, uses: int) -> int:
+    """Into how many parts rows are parted: one if every value is used but a few times."""
+    return geometry.stride[1] if uses >= 16 else 1
+
+
+def _up(n: int, step: int) -> int:
+    return -(-n // step) * step
 
 
 def _each_group(c: Code, s: _Shape, x: str, w: str, bias: str | None, y: str, lanes: int) -> None:
@@ -240,7 +261,7 @@ def _sums(
     across: int,
 ) -> None:  # fmt: skip
     """A block of output channels for some tiles, as many at a time as registers hold."""
-    (kh, kw), (dh, dw), (sh, sw) = s.kernel, s.dilation, s.stride
+    (kh, kw), dh, sh = s.kernel, s.dilation[0], s.stride[0]
     vector = f"<{lanes} x float>"
     at_once = max(across, sum_registers() // len(starts))
     for first in range(0, len(tiles), at_once):
@@ -250,8 +271,9 @@ def _sums(
             line = c.at("float", x, c.plus(c.times(channel, s.h * s.w), c.times(ky, s.w * dh)))
             taps = c.at("float", w, c.plus(c.times(channel, kh * kw), c.times(ky, kw)))
             for kx in range(kw):
-                start = c.at("float", line, kx * dw)
-                values = {t: t.load(c, lanes, start, sh * s.w, sw) for t in some}
+                place, step = s.tap(kx)
+                start = c.at("float", line, place)
+                values = {t: t.load(c, lanes, start, sh * s.w, step) for t in some}
                 for b in range(len(starts)):
                     tap = c.splat("float", lanes, c.load("float", taps, b * s.c * kh * kw + kx))
                     for t in some:
@@ -263,21 +285,28 @@ def _sums(
 
 def place(
     c: Code, x: str, planes: tuple[int, int, int], target: str, frame: tuple[int, int],
-    corner: tuple[int, int], step: tuple[int, int],
+    corner: tuple[int, int], lanes: int, parts: int = 1,
 ) -> None:  # fmt: skip
-    """Copy planes (count, height, width) into frames of zeros, from a corner on, ``step`` apart."""
+    """Copy planes (count, height, width) into frames of zeros, from a corner on; the columns of
+    the frame are parted by their remainder of ``parts``."""
     count, h, w = planes
     height, width = frame
     zero(c, target, count * height * width)
-    with c.loop(count) as plane, c.loop(h) as row, c.loop(w) as column:
-        value = c.load("float", x, c.plus(c.times(plane, h * w), c.times(row, w), column))
-        c.store(
-            "float", value, target,
-            c.plus(
-                c.times(plane, height * width), c.times(row, step[0] * width),
-                c.times(column, step[1]), corner[0] * width + corner[1],
-            ),
+    with c.loop(count) as plane, c.loop(h) as row:
+        source = c.at("float", x, c.plus(c.times(plane, h * w), c.times(row, w)))
+        line = c.at(
+            "float", target,
+            c.plus(c.times(plane, height * width), c.times(row, width), corner[0] * width),
         )  # fmt: skip
+        for part in range(parts):
+            first = (part - corner[1]) % parts
+            number = len(range(first, w, parts))
+            begin = part * (width // parts) + (first + corner[1]) // parts
+            for column in range(0, number, lanes):
+                used = min(lanes, number - column)
+                start = c.at("float", source, column * parts + first)
+                values = c.strided_load("float", lanes, used, parts, start)
+                c.masked_store("float", lanes, used, values, c.at("float", line, column + begin))
 
 
 def zero(c: Code, target: str, count: int) -> None:
@@ -294,48 +323,122 @@ def lower_input(
         return None
     geometry, operands, outs = _planes(geometry), _images(operands), _images(outs)
     g, w = operands
-    (n, o, oh, ow), (_, cg, kh, kw) = g.spec.shape, w.spec.shape
-    ch, h, width = outs[0].spec.shape[1:]
+    (_, o, oh, ow), (_, _, kh, kw) = g.spec.shape, w.spec.shape
+    ch, _, width = outs[0].spec.shape[1:]
     groups = geometry.groups
-    og = o // groups
-    (ph, pw), (dh, dw), (sh, sw) = geometry.padding, geometry.dilation, geometry.stride
-    # Gaps of zeros cost more than turning does, unless a tap is all there is to a wide row.
-    gaps = max(geometry.stride) > 1 and (kh * kw > 1 or width <= 16)
-    if groups == 1 and channels.suits(ch, o, width, _WIDEST if gaps else 4):
+    # Weaving costs more than turning does, unless a tap is all there is to a wide row.
+    woven = max(geometry.stride) > 1 and (kh * kw > 1 or width <= 16)
+    if groups == 1 and channels.suits(ch, o, width, _WIDEST if woven else 4):
         return channels.lower_input(
             _sizes(outs[0], w, geometry, (oh, ow)), operands, outs[0], lanes
         )
-    top, left = dh * (kh - 1) - ph, dw * (kw - 1) - pw
-    if top < 0 or left < 0:
-        return None
-    shape = _Shape(
-        n, og, h + dh * (kh - 1), width + dw * (kw - 1), cg, (kh, kw), (dh, dw), (1, 1), h, width,
-        groups,
-    )  # fmt: skip
-    frame, taps = o * shape.h * shape.w, kh * kw
+    return _lower_passes(_sizes(outs[0], w, geometry, (oh, ow)), groups, g, w, outs[0], lanes)
+
+
+class _Pass(NamedTuple):
+    """The pixels of the input that the same taps reach: a convolution of the gradient."""
+
+    shape: _Shape
+    #: Where its first tap reads in the frame.
+    begin: int
+    #: Per axis the kernel's taps in the order they are read, and the first pixel.
+    taps: tuple[list[int], list[int]]
+    at: tuple[int, int]
+
+
+def _lower_passes(
+    s: channels.Sizes, groups: int, g: Array, w: Array, out: Array, lanes: int
+) -> Lowering:
+    """A pass for every remainder that the strides leave; without strides there is one."""
+    axes, starts, frame = channels.reaches(s)
+    cg, og = s.inputs // groups, s.outputs // groups
+    passes = []
+    for down, height, top in axes[0]:
+        for right, width, left in axes[1]:
+            orders, begins, gaps = [], [], []
+            for taps, start in ((down, starts[0]), (right, starts[1])):
+                order = [taps.first + i * taps.step for i in range(taps.number)]
+                orders.append(order[::-1])
+                begins.append(start + taps.start + (taps.number - 1) * taps.shift)
+                gaps.append(max(-taps.shift, 1))
+            shape = _Shape(
+                s.n, og, frame[0], frame[1], cg, (len(orders[0]), len(orders[1])),
+                (gaps[0], gaps[1]), (1, 1), height, width, groups,
+            )  # fmt: skip
+            begin = begins[0] * frame[1] + begins[1]
+            passes.append(_Pass(shape, begin, (orders[0], orders[1]), (top, left)))
+    room = s.outputs * frame[0] * frame[1]
+    whole = len(passes) == 1
+    single = 0 if whole else cg * max(p.shape.oh * p.shape.ow for p in passes)
+    count = s.kernel[0] * s.kernel[1]
 
     def turn(c: Code) -> None:
-        with c.loop(groups) as group, c.loop(og) as b, c.loop(cg) as a, c.loop(taps) as k:
-            old = c.plus(c.times(group, og), b)
-            value = c.load(
-                "float", _base(c, w), c.plus(c.times(old, cg * taps), c.times(a, taps), k)
-            )
-            back = c.let(f"sub nsw i64 {taps - 1}, {k}")
-            new = c.plus(c.times(group, cg), a)
-            place = c.plus(c.times(new, og * taps), c.times(b, taps), back)
-            c.store("float", value, "%shared", place)
+        start = 0
+        for p in passes:
+            _turn(c, p, _base(c, w), c.at("float", "%shared", start), s.kernel)
+            start += groups * cg * og * len(p.taps[0]) * len(p.taps[1])
 
     def emit(c: Code) -> None:
-        with c.share(n) as i:
-            gradients = c.at("float", _base(c, g), c.times(i, o * oh * ow))
-            place(c, gradients, (o, oh, ow), "%scratch", (shape.h, shape.w), (top, left), (sh, sw))
-            target = c.at("float", _base(c, outs[0]), c.times(i, ch * h * width))
-            _each_group(c, shape, "%scratch", "%shared", None, target, lanes)
+        with c.share(s.n) as i:
+            gradients = c.at("float", _base(c, g), c.times(i, s.outputs * s.out[0] * s.out[1]))
+            corner = (starts[0], starts[1])
+            place(c, gradients, (s.outputs, *s.out), "%scratch", frame, corner, lanes)
+            target = c.at("float", _base(c, out), c.times(i, s.inputs * s.height * s.width))
+            start = 0
+            for p in passes:
+                weights = c.at("float", "%shared", start)
+                start += groups * cg * og * len(p.taps[0]) * len(p.taps[1])
+                if whole and p.taps[0] and p.taps[1]:
+                    source = c.at("float", "%scratch", p.begin)
+                    _each_group(c, p.shape, source, weights, None, target, lanes)
+                elif p.shape.oh * p.shape.ow:
+                    own = c.at("float", "%scratch", room)
+                    _woven(c, p, s, weights, own, target, lanes)
 
     return Lowering(
-        emit, scratch=frame * 4, pieces=n, flops=_flops(shape), prepare=turn,
-        shared=o * cg * taps * 4,
+        emit, scratch=4 * (room + single), pieces=s.n, prepare=turn,
+        flops=2 * s.n * s.out[0] * s.out[1] * s.outputs * cg * count,
+        shared=4 * s.outputs * cg * count,
     )  # fmt: skip
+
+
+def _turn(c: Code, p: _Pass, w: str, target: str, kernel: tuple[int, int]) -> None:
+    """A pass's weights, inputs and outputs of a group exchanged, taps in the order of the pass."""
+    s, (down, right) = p.shape, p.taps
+    count = kernel[0] * kernel[1]
+    with c.loop(s.groups) as group, c.loop(s.c) as b, c.loop(s.o) as a:
+        old = c.plus(c.times(c.plus(c.times(group, s.c), b), s.o), a)
+        new = c.plus(c.times(c.plus(c.times(group, s.o), a), s.c), b)
+        source = c.at("float", w, c.times(old, count))
+        place_ = c.at("float", target, c.times(new, len(down) * len(right)))
+        for i, ky in enumerate(down):
+            for j, kx in enumerate(right):
+                value = c.load("float", source, ky * kernel[1] + kx)
+                c.store("float", value, place_, i * len(right) + j)
+
+
+def _woven(
+    c: Code, p: _Pass, s: channels.Sizes, weights: str, own: str, target: str, lanes: int
+) -> None:
+    """One pass over an image, group by group: computed apart, then put where its pixels are."""
+    shape = p.shape
+    taps = len(p.taps[0]) * len(p.taps[1])
+    with c.loop(shape.groups) as group:
+        if taps:
+            image = c.plus(c.times(group, shape.c * shape.h * shape.w), p.begin)
+            forward(
+                c, shape, c.at("float", "%scratch", image),
+                c.at("float", weights, c.times(group, shape.o * shape.c * taps)), None, own, lanes,
+            )  # fmt: skip
+        else:
+            zero(c, own, shape.o * shape.oh * shape.ow)
+        with c.loop(shape.o) as plane, c.loop(shape.oh) as y, c.loop(shape.ow) as x:
+            pixel = c.plus(c.times(c.plus(c.times(plane, shape.oh), y), shape.ow), x)
+            row = c.plus(c.times(y, s.stride[0]), p.at[0])
+            column = c.plus(c.times(x, s.stride[1]), p.at[1])
+            whole = c.plus(c.times(group, shape.o), plane)
+            line = c.plus(c.times(c.plus(c.times(whole, s.height), row), s.width), column)
+            c.store("float", c.load("float", own, pixel), target, line)
 
 
 def lower_weight(
@@ -357,18 +460,19 @@ def lower_weight(
         )
     if kernel[1] > 12:
         return None
+    parts = _parts(geometry, o // groups * kernel[0] * kernel[1])
     shape = _Shape(
-        n, ch // groups, h + 2 * ph, w + 2 * pw, o // groups, kernel, geometry.dilation,
-        geometry.stride, oh, ow, groups,
+        n, ch // groups, h + 2 * ph, _up(w + 2 * pw, parts), o // groups, kernel,
+        geometry.dilation, geometry.stride, oh, ow, groups, parts > 1,
     )  # fmt: skip
-    padded = n * ch * shape.h * shape.w * 4 if ph or pw else 0
+    padded = n * ch * shape.h * shape.w * 4 if ph or pw or parts > 1 else 0
 
     def pad(c: Code) -> None:
         with c.share(n) as i:
             place(
                 c, c.at("float", _base(c, x), c.times(i, ch * h * w)), (ch, h, w),
                 c.at("float", "%shared", c.times(i, ch * shape.h * shape.w)), (shape.h, shape.w),
-                (ph, pw), (1, 1),
+                (ph, pw), lanes, parts,
             )  # fmt: skip
 
     def emit(c: Code) -> None:
@@ -459,11 +563,10 @@ def _products(
 ) -> None:
     """Add the products of gradients and shifted inputs to the sums of a kernel row."""
     vector = f"<{lanes} x float>"
-    (sh, sw), dw = s.stride, s.dilation[1]
     for tile in tiles:
         shifted = [
-            tile.load(c, lanes, c.at("float", x, kx * dw), sh * s.w, sw)
-            for kx in range(s.kernel[1])
+            tile.load(c, lanes, c.at("float", x, place), s.stride[0] * s.w, step)
+            for place, step in map(s.tap, range(s.kernel[1]))
         ]
         for b, row in enumerate(sums):
             part = tile.load(c, lanes, c.at("float", g, b * s.oh * s.ow), s.ow, 1)
