@@ -26,7 +26,7 @@ from cresset.core.check import close
 from cresset.core.modes import PROCESS
 from cresset.core.plan import Plan, Program, run_step
 
-#: Fewer steps are not worth a module of their own.
+#: Fewer steps are not worth a module of their own, unless they are heavy.
 FEWEST_STEPS = 4
 #: Structures that never come back must not be compiled without end.
 MOST_COMPILED = 256
@@ -141,7 +141,8 @@ class NativePlan(Plan):
 
 def compile_plan(program: Program, plan: Plan) -> Plan:
     """The plan with native segments; ``plan`` itself where that is not worth its time."""
-    if len(plan.steps) < FEWEST_STEPS or _Count.compiled >= MOST_COMPILED:
+    small = len(plan.steps) < FEWEST_STEPS and not plan.heavy
+    if small or _Count.compiled >= MOST_COMPILED:
         return plan
     try:
         native = native_plan(program, plan)

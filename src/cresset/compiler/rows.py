@@ -26,15 +26,15 @@ class Rows:
         self.lanes = lanes
         self.vector = f"<{lanes} x {kind}>"
 
-    def spans(self) -> Iterator[tuple[str, int]]:
-        """(first element, lanes used), each emitted once: whole vectors in a loop, then the
-        rest."""
-        whole = self.size // self.lanes * self.lanes
+    def spans(self, first: int = 0) -> Iterator[tuple[str, int]]:
+        """(first element, lanes used) from an element on, each emitted once: whole vectors in a
+        loop, then the rest."""
+        whole = (self.size - first) // self.lanes * self.lanes
         if whole:
             with self.c.loop(whole, self.lanes) as i:
-                yield i, self.lanes
-        if whole < self.size:
-            yield str(whole), self.size - whole
+                yield self.c.plus(i, first), self.lanes
+        if first + whole < self.size:
+            yield str(first + whole), self.size - first - whole
 
     def load(self, line: str, i: str, used: int, filler: str = "0.0") -> Lanes:
         c = self.c
@@ -51,19 +51,39 @@ class Rows:
         c = self.c
         c.masked_store(self.kind, self.lanes, used, value.register, c.at(self.kind, line, i))
 
-    def fold(self, start: str, step: Callable[[str, int, Lanes], Lanes], name: str) -> str:
-        """Go over a row with a vector of partial results; then join its lanes."""
+    def fold(
+        self, start: str, step: Callable[[str, int, Lanes], Lanes], name: str, ways: int = 1
+    ) -> str:
+        """Go over a row with vectors of partial results, ``ways`` of them so that a short step does
+        not wait for the one before; then join them and their lanes."""
         c = self.c
-        place = c.slot(self.vector, c.splat(self.kind, self.lanes, start))
-        for i, used in self.spans():
+        ways = ways if self.size >= 2 * ways * self.lanes else 1
+        stride = ways * self.lanes
+        long = self.size // stride * stride if ways > 1 else 0
+        places = [c.slot(self.vector, c.splat(self.kind, self.lanes, start)) for _ in range(ways)]
+
+        def go(i: str, used: int, place: str) -> None:
             have = Lanes(c, self.kind, self.lanes, c.get(self.vector, place))
             c.set(self.vector, place, step(i, used, have).register)
-        total = c.get(self.vector, place)
-        suffix = f"v{self.lanes}{'f32' if self.kind == 'float' else 'f64'}"
+
+        if long:
+            with c.loop(long, stride) as i:
+                for n, place in enumerate(places):
+                    go(c.plus(i, n * self.lanes), self.lanes, place)
+        for i, used in self.spans(long):
+            go(i, used, places[0])
+        total, *others = [
+            Lanes(c, self.kind, self.lanes, c.get(self.vector, place)) for place in places
+        ]
+        for other in others:
+            total = total + other if name == "fadd" else total.intrinsic(name[1:], other)
         if name == "fadd":
-            return c.reduce_add(self.kind, self.lanes, total)
+            return c.reduce_add(self.kind, self.lanes, total.register)
+        suffix = f"v{self.lanes}{'f32' if self.kind == 'float' else 'f64'}"
         c.declare(f"{self.kind} @llvm.vector.reduce.{name}.{suffix}({self.vector})")
-        return c.let(f"call {self.kind} @llvm.vector.reduce.{name}.{suffix}({self.vector} {total})")
+        return c.let(
+            f"call {self.kind} @llvm.vector.reduce.{name}.{suffix}({self.vector} {total.register})"
+        )
 
     def all(self, scalar: str) -> Lanes:
         return Lanes(self.c, self.kind, self.lanes, self.c.splat(self.kind, self.lanes, scalar))
@@ -121,7 +141,7 @@ def _softmax(
                 lambda i, used, have: have.intrinsic(
                     "maximum", rows.load(source, i, used, _LOWEST)
                 ),
-                "fmaximum",
+                "fmaximum", ways=4,
             )  # fmt: skip
             highest = rows.all(top)
 
@@ -160,7 +180,7 @@ def lower_log_softmax_backward(
         with c.share(count) as row:
             gradients, values, target = (_line(c, kind, a, row, size) for a in (g, y, out))
             total = rows.fold(
-                "0.0", lambda i, used, have: have + rows.load(gradients, i, used), "fadd"
+                "0.0", lambda i, used, have: have + rows.load(gradients, i, used), "fadd", ways=4
             )
             summed = rows.all(total)
             for i, used in rows.spans():

@@ -28,7 +28,7 @@ import numpy as np
 #: Words of the pool's memory, apart by cache lines.
 EPOCH, GATE, SLEEPERS, JOB, LIMIT, FAILED, COUNTERS = 0, 16, 32, 48, 56, 64, 80
 #: Words per stage: how many pieces are done, then a flag per piece that says it was claimed.
-STAGE, MOST_STAGES = 64, 256
+STAGE, MOST_STAGES = 64, 1024
 MOST_PIECES = STAGE - 1
 #: The gate's word: whether a plan is running, above the number of workers inside.
 _OPEN = 1 << 32

@@ -67,7 +67,7 @@ def _work(steps: list[Step]) -> int:
 class Plan:
     """A runnable program on the reference tier."""
 
-    __slots__ = ("steps", "slots", "constants", "seen", "tier", "compile_at")
+    __slots__ = ("steps", "slots", "constants", "seen", "tier", "compile_at", "heavy")
 
     def __init__(
         self, steps: list[Step], slots: int, constants: tuple[tuple[int, Any], ...] = ()
@@ -79,7 +79,8 @@ class Plan:
         self.seen = 1
         self.tier = "reference"
         #: Compiled when met for this time: a count, so that the same program gives the same bits.
-        self.compile_at = EARLY if _work(steps) >= HEAVY else LATE
+        self.heavy = _work(steps) >= HEAVY
+        self.compile_at = EARLY if self.heavy else LATE
 
     def run(self, values: list[Any], lines: dict[int, str]) -> BaseException | None:
         """Fill ``values`` in place. Returns the first error; failed values hold their exception."""
