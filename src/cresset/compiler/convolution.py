@@ -406,7 +406,7 @@ def _turn(c: Code, p: _Pass, w: str, target: str, kernel: tuple[int, int]) -> No
     """A pass's weights, inputs and outputs of a group exchanged, taps in the order of the pass."""
     s, (down, right) = p.shape, p.taps
     count = kernel[0] * kernel[1]
-    with c.loop(s.groups) as group, c.loop(s.c) as b, c.loop(s.o) as a:
+    with c.loop(s.groups) as group, c.share(s.c) as b, c.loop(s.o) as a:
         old = c.plus(c.times(c.plus(c.times(group, s.c), b), s.o), a)
         new = c.plus(c.times(c.plus(c.times(group, s.o), a), s.c), b)
         source = c.at("float", w, c.times(old, count))
