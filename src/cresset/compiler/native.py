@@ -121,7 +121,7 @@ class NativePlan(Plan):
         """Run every step by itself on the reference's ``values``; RuntimeError if one differs."""
         if self._apart is None:
             self._apart = native_plan(self.program, self.reference, apart=True)
-        given = list(values)
+        given, last = list(values), LAST.plan
         for part, step in zip(self._apart.parts, self._apart.built.steps, strict=True):
             if part.__class__ is not Segment:
                 continue
@@ -137,6 +137,7 @@ class NativePlan(Plan):
                         f"internal error: the machine code of {step.call} gave another value than "
                         f"its reference kernel (output of {spec})"
                     )
+        LAST.plan = last
 
 
 def compile_plan(program: Program, plan: Plan) -> Plan:
