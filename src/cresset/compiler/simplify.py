@@ -1,5 +1,9 @@
 """Steps that other steps make unnecessary.
 
+*The same once more.* Two steps that do the same with the same values are one, unless somebody holds
+both results. The backward pass of a composite without a formula of its own begins with its forward
+pass once more; in a plan that has both, it costs nothing.
+
 *Slices of one tensor.* The gradient of a slice is a tensor of zeros with one region written. Where
 many slices were taken (the steps of a recurrent net, the heads of attention) autograd adds such
 tensors up; where the regions are apart, the sum is one tensor of zeros with all regions written
@@ -22,7 +26,45 @@ _LARGEST = 1 << 24
 def simplify(steps: list[Step], live: Iterable[int], given: dict[int, Any]) -> list[Step]:
     """Fewer steps with the same results; ``given`` has the plan's constants by slot."""
     kept = set(live)
-    return _needed(_join_slices(steps, kept, given), kept)
+    return _needed(_join_slices(_merge(steps, kept, given), kept, given), kept)
+
+
+def _merge(steps: list[Step], live: set[int], given: dict[int, Any]) -> list[Step]:
+    """Without steps that were done before."""
+    names: dict[int, int] = {}
+    seen: dict[tuple, Step] = {}
+    result: list[Step] = []
+    for step in steps:
+        if any(slot in names for slot, _, _ in step.operands):
+            step = step._replace(
+                operands=tuple(
+                    (names.get(s, s), spec, convert) for s, spec, convert in step.operands
+                )
+            )
+        key = (step.call, *[_identity(slot, given) for slot, _, _ in step.operands])
+        first = seen.setdefault(key, step)
+        if first is step or any(slot in live for slot, _ in step.outs):
+            result.append(step)
+            continue
+        for (old, _), (new, _) in zip(step.outs, first.outs, strict=True):
+            names[old] = new
+    return _not_over_what_is_needed(result) if names else result
+
+
+def _identity(slot: int, given: dict[int, Any]) -> Any:
+    """What tells an operand from others: constant numbers are their values."""
+    value = given.get(slot)
+    return (type(value), repr(value)) if isinstance(value, (bool, int, float)) else slot
+
+
+def _not_over_what_is_needed(steps: list[Step]) -> list[Step]:
+    """Values that are read for longer now are not written over."""
+    last = {slot: i for i, step in enumerate(steps) for slot, _, _ in step.operands}
+    return [
+        step._replace(in_place=False)
+        if step.in_place and last[step.operands[0][0]] > i else step
+        for i, step in enumerate(steps)
+    ]  # fmt: skip
 
 
 def _join_slices(steps: list[Step], live: set[int], given: dict[int, Any]) -> list[Step]:

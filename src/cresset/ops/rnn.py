@@ -10,8 +10,11 @@ from typing import Any
 
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, dense
-from cresset.ops.join import cat
+from cresset.core.tape import derived
+from cresset.ops.join import cat, stack
 from cresset.ops.math import special, tanh
+from cresset.ops.matmul import linear
+from cresset.ops.parts import select
 from cresset.ops.pointwise import add, mul, sub
 from cresset.ops.registry import Op, Result, Tensor, apply
 
@@ -69,6 +72,36 @@ def lstm_step(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """The new hidden and cell state from the gate sums and the old cell state."""
     h, cell, _ = apply(LSTM_CELL, (gates, c))
     return h, cell
+
+
+def _lstm_layer_body(sums: Tensor, h: Tensor, c: Tensor, w_hh: Tensor, *rest: Any) -> tuple:
+    *bias, reverse = rest
+    steps = sums._spec.shape[0]
+    outputs: list[Any] = [None] * steps
+    for t in range(steps - 1, -1, -1) if reverse else range(steps):
+        gates = add(select(sums, 0, t), linear(h, w_hh, *bias))
+        h, c = lstm_step(gates, c)
+        outputs[t] = h
+    return stack(outputs), h, c
+
+
+#: A layer's whole run over time, by its number of operands: one node, one line of the program.
+LSTM_LAYER = {
+    n: Op("lstm_layer", None, body=_lstm_layer_body, vjp=derived, save=tuple(range(n)), multi=True,
+          family="rnn", grad_name="StackBackward0")
+    for n in (4, 5)
+}  # fmt: skip
+
+
+def lstm_layer(
+    sums: Tensor, h: Tensor, c: Tensor, w_hh: Tensor, b_hh: Tensor | None, reverse: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states of all steps, the last hidden state and the last cell state.
+
+    ``sums`` (t, n, 4h) is what the input adds to the gates at every step.
+    """
+    operands = (sums, h, c, w_hh) if b_hh is None else (sums, h, c, w_hh, b_hh)
+    return apply(LSTM_LAYER[len(operands)], operands, (reverse,))
 
 
 def gru_step(from_input: Tensor, from_state: Tensor, h: Tensor) -> Tensor:
