@@ -17,7 +17,7 @@ from cresset.nn.parameter import Parameter
 from cresset.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 from cresset.ops.creation import empty, zeros
 from cresset.ops.join import cat, stack
-from cresset.ops.rnn import gru_step, lstm_layer, lstm_step, rnn_step
+from cresset.ops.rnn import gru_step, lstm_step, recurrent_layer, rnn_step
 from cresset.tensor import Tensor
 
 __all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell", "RNNCellBase"]
@@ -139,10 +139,10 @@ class RNNBase(Module):
         b_ih, b_hh = (weights[2], weights[3]) if self.bias else (None, None)
         project = weights[-1] if self.proj_size else None
         sums = F.linear(x, w_ih, b_ih)
-        if self.mode == "LSTM" and project is None and sizes is None:
-            h, c = state
-            out, h, c = lstm_layer(sums, h, c, w_hh, b_hh, reverse)
-            return out, (h, c)
+        if project is None and sizes is None:
+            given = state if self.mode == "LSTM" else (state,)
+            out, *last = recurrent_layer(self.mode, sums, given, w_hh, b_hh, reverse)
+            return out, tuple(last) if self.mode == "LSTM" else last[0]
         steps = x.shape[0]
         order = range(steps - 1, -1, -1) if reverse else range(steps)
         outputs: list[Any] = [None] * steps

@@ -74,36 +74,6 @@ def lstm_step(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     return h, cell
 
 
-def _lstm_layer_body(sums: Tensor, h: Tensor, c: Tensor, w_hh: Tensor, *rest: Any) -> tuple:
-    *bias, reverse = rest
-    steps = sums._spec.shape[0]
-    outputs: list[Any] = [None] * steps
-    for t in range(steps - 1, -1, -1) if reverse else range(steps):
-        gates = add(select(sums, 0, t), linear(h, w_hh, *bias))
-        h, c = lstm_step(gates, c)
-        outputs[t] = h
-    return stack(outputs), h, c
-
-
-#: A layer's whole run over time, by its number of operands: one node, one line of the program.
-LSTM_LAYER = {
-    n: Op("lstm_layer", None, body=_lstm_layer_body, vjp=derived, save=tuple(range(n)), multi=True,
-          family="rnn", grad_name="StackBackward0")
-    for n in (4, 5)
-}  # fmt: skip
-
-
-def lstm_layer(
-    sums: Tensor, h: Tensor, c: Tensor, w_hh: Tensor, b_hh: Tensor | None, reverse: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden states of all steps, the last hidden state and the last cell state.
-
-    ``sums`` (t, n, 4h) is what the input adds to the gates at every step.
-    """
-    operands = (sums, h, c, w_hh) if b_hh is None else (sums, h, c, w_hh, b_hh)
-    return apply(LSTM_LAYER[len(operands)], operands, (reverse,))
-
-
 def gru_step(from_input: Tensor, from_state: Tensor, h: Tensor) -> Tensor:
     """The new hidden state from both parts of the gate sums and the old state."""
     return apply(GRU_CELL, (from_input, from_state, h))[0]
@@ -162,3 +132,48 @@ def rnn_step(total: Tensor, nonlinearity: str) -> Tensor:
     from cresset.ops.activation import relu
 
     return tanh(total) if nonlinearity == "tanh" else relu(total)
+
+
+# -- a layer's whole run over time -----------------------------------------------------------------
+
+
+def _cell(mode: str, part: Tensor, state: tuple, w_hh: Tensor, bias: tuple) -> tuple:
+    """The state after one step; its first entry is what the step gives."""
+    sums = linear(state[0], w_hh, *bias)
+    if mode == "LSTM":
+        return lstm_step(add(part, sums), state[1])
+    if mode == "GRU":
+        return (gru_step(part, sums, state[0]),)
+    return (rnn_step(add(part, sums), mode[4:].lower()),)
+
+
+def _layer_body(sums: Tensor, *rest: Any) -> tuple:
+    *tensors, mode, reverse = rest
+    held = 2 if mode == "LSTM" else 1
+    state, w_hh, bias = tuple(tensors[:held]), tensors[held], tuple(tensors[held + 1 :])
+    steps = sums._spec.shape[0]
+    outputs: list[Any] = [None] * steps
+    for t in range(steps - 1, -1, -1) if reverse else range(steps):
+        state = _cell(mode, select(sums, 0, t), state, w_hh, bias)
+        outputs[t] = state[0]
+    return stack(outputs), *state
+
+
+#: By its number of operands: one node, one line of the program.
+LAYER = {
+    n: Op("recurrent_layer", None, body=_layer_body, vjp=derived, save=tuple(range(n)), multi=True,
+          family="rnn", grad_name="StackBackward0")
+    for n in (3, 4, 5)
+}  # fmt: skip
+
+
+def recurrent_layer(
+    mode: str, sums: Tensor, state: tuple, w_hh: Tensor, b_hh: Tensor | None, reverse: bool
+) -> tuple:
+    """The hidden states of all steps, then the last state.
+
+    ``sums`` (t, n, gates) is what the input adds at every step; ``mode`` is LSTM, GRU, RNN_TANH or
+    RNN_RELU; ``state`` (h, c) for LSTM, else (h,).
+    """
+    operands = (sums, *state, w_hh) if b_hh is None else (sums, *state, w_hh, b_hh)
+    return apply(LAYER[len(operands)], operands, (mode, reverse))
