@@ -1,7 +1,7 @@
 """``make bench``: measures everything beside PyTorch, where it is installed, and writes the page.
 
 ``docs/benchmarks.md`` and ``docs/scaling.png`` are made anew by each whole run, which takes about
-ten minutes; ``python benchmarks/run.py WORD`` prints the rows whose name contains the word.
+four minutes; ``python benchmarks/run.py WORD`` prints the rows whose name contains the word.
 """
 
 from __future__ import annotations

@@ -356,10 +356,6 @@ class _Weights(NamedTuple):
             c.store("float", value, out, c.plus(place, tap))
 
 
-def _base(c: Code, a: Array) -> str:
-    return c.at("float", a.pointer, a.spec.offset)
-
-
 class Sizes(NamedTuple):
     """A convolution: images, weights, outputs, and how the kernel moves over the images."""
 
@@ -459,14 +455,14 @@ def _lower_product(
     sizes = (s.kernel[0] * s.kernel[1], product.images.channels, product.outputs)
 
     def prepare(c: Code) -> None:
-        turn(c, _base(c, x), planes, "%shared", product.images, corner, lanes)
+        turn(c, x.base(c), planes, "%shared", product.images, corner, lanes)
         panels = c.at("i8", "%shared", product.images.bytes)
-        _panels(c, _base(c, w), sizes, strides, panels, lanes)
+        _panels(c, w.base(c), sizes, strides, panels, lanes)
 
     def emit(c: Code) -> None:
         panels = c.at("i8", "%shared", product.images.bytes)
-        start = None if bias is None else _base(c, bias)
-        product.emit(c, "%shared", panels, start, _base(c, out), lanes)
+        start = None if bias is None else bias.base(c)
+        product.emit(c, "%shared", panels, start, out.base(c), lanes)
 
     return Lowering(
         emit, scratch=product.scratch(lanes), pieces=product.pieces(lanes), flops=product.flops(),
@@ -481,13 +477,13 @@ def lower_weight(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Low
     weights = _Weights(gradients, images, s.kernel, s.stride, s.dilation)
 
     def prepare(c: Code) -> None:
-        turn(c, _base(c, g), (s.outputs, *s.out), "%shared", gradients, (0, 0), lanes)
+        turn(c, g.base(c), (s.outputs, *s.out), "%shared", gradients, (0, 0), lanes)
         place = c.at("i8", "%shared", gradients.bytes)
-        turn(c, _base(c, x), (s.inputs, s.height, s.width), place, images, s.padding, lanes)
+        turn(c, x.base(c), (s.inputs, s.height, s.width), place, images, s.padding, lanes)
 
     def emit(c: Code) -> None:
         place = c.at("i8", "%shared", gradients.bytes)
-        weights.emit(c, "%shared", place, _base(c, out), lanes)
+        weights.emit(c, "%shared", place, out.base(c), lanes)
 
     return Lowering(
         emit, scratch=weights.scratch(lanes), pieces=weights.pieces(), flops=weights.flops(),

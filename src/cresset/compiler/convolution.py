@@ -87,15 +87,15 @@ def lower_forward(
     frame = ch * shape.h * shape.w if ph or pw or parts > 1 else 0
 
     def emit(c: Code) -> None:
-        bias = _base(c, operands[2]) if len(operands) == 3 else None
-        weights = _base(c, operands[1])
+        bias = operands[2].base(c) if len(operands) == 3 else None
+        weights = operands[1].base(c)
         with c.share(n) as i:
-            image = c.at("float", _base(c, operands[0]), c.times(i, ch * h * w))
+            image = c.at("float", operands[0].base(c), c.times(i, ch * h * w))
             if frame:
                 size = (shape.h, shape.w)
                 place(c, image, (ch, h, w), "%scratch", size, (ph, pw), lanes, parts)
                 image = "%scratch"
-            target = c.at("float", _base(c, outs[0]), c.times(i, o * shape.oh * shape.ow))
+            target = c.at("float", outs[0].base(c), c.times(i, o * shape.oh * shape.ow))
             _each_group(c, shape, image, weights, bias, target, lanes)
 
     return Lowering(emit, scratch=frame * 4, pieces=n, flops=_flops(shape))
@@ -131,10 +131,6 @@ def _sizes(x: Array, w: Array, geometry: Any, out: tuple[int, int]) -> channels.
 
 def _flops(s: Shape) -> int:
     return 2 * s.n * s.groups * s.c * s.o * s.oh * s.ow * s.kernel[0] * s.kernel[1]
-
-
-def _base(c: Code, a: Array) -> str:
-    return c.at("float", a.pointer, a.spec.offset)
 
 
 def lower_input(
@@ -198,15 +194,15 @@ def _lower_passes(
     def turn(c: Code) -> None:
         start = 0
         for p in passes:
-            _turn(c, p, _base(c, w), c.at("float", "%shared", start), s.kernel)
+            _turn(c, p, w.base(c), c.at("float", "%shared", start), s.kernel)
             start += groups * cg * og * len(p.taps[0]) * len(p.taps[1])
 
     def emit(c: Code) -> None:
         with c.share(s.n) as i:
-            gradients = c.at("float", _base(c, g), c.times(i, s.outputs * s.out[0] * s.out[1]))
+            gradients = c.at("float", g.base(c), c.times(i, s.outputs * s.out[0] * s.out[1]))
             corner = (starts[0], starts[1])
             place(c, gradients, (s.outputs, *s.out), "%scratch", frame, corner, lanes)
-            target = c.at("float", _base(c, out), c.times(i, s.inputs * s.height * s.width))
+            target = c.at("float", out.base(c), c.times(i, s.inputs * s.height * s.width))
             start = 0
             for p in passes:
                 weights = c.at("float", "%shared", start)
@@ -293,18 +289,18 @@ def lower_weight(
     def pad(c: Code) -> None:
         with c.share(n) as i:
             place(
-                c, c.at("float", _base(c, x), c.times(i, ch * h * w)), (ch, h, w),
+                c, c.at("float", x.base(c), c.times(i, ch * h * w)), (ch, h, w),
                 c.at("float", "%shared", c.times(i, ch * shape.h * shape.w)), (shape.h, shape.w),
                 (ph, pw), lanes, parts,
             )  # fmt: skip
 
     def emit(c: Code) -> None:
-        source = "%shared" if padded else _base(c, x)
+        source = "%shared" if padded else x.base(c)
         with c.loop(groups) as group:
             weight_sums(
-                c, shape, c.at("float", _base(c, g), c.times(group, shape.o * oh * ow)),
+                c, shape, c.at("float", g.base(c), c.times(group, shape.o * oh * ow)),
                 c.at("float", source, c.times(group, shape.c * shape.h * shape.w)),
-                c.at("float", _base(c, outs[0]), c.times(group, outs[0].spec.numel // groups)),
+                c.at("float", outs[0].base(c), c.times(group, outs[0].spec.numel // groups)),
                 lanes,
             )  # fmt: skip
 

@@ -50,10 +50,6 @@ def _float(*arrays: Array) -> bool:
     return all(a.spec.dtype.name == "float32" and a.spec.numel for a in arrays)
 
 
-def _base(c: Code, a: Array) -> str:
-    return c.at("float", a.pointer, a.spec.offset)
-
-
 def _matrix(a: Array) -> Matrix:
     rows, columns = a.spec.shape
     return Matrix("", (rows, columns), *a.spec.stride)
@@ -71,16 +67,16 @@ def _own(
 
     def prepare(c: Code) -> None:
         if flips:
-            turn(c, "float", right._replace(pointer=_base(c, w)), "%shared", lanes)
+            turn(c, "float", right._replace(pointer=w.base(c)), "%shared", lanes)
         if gathers:
             shape = tuple(x.spec.shape)
             whole = make_spec(x.spec.dtype, shape, contiguous_stride(shape), 0, x.spec.device)
             move(c, x, Array(c.at("i8", "%shared", room), whole))
 
     def emit(c: Code) -> None:
-        start = None if bias is None else _base(c, bias)
-        other = near if flips else near._replace(pointer=_base(c, w))
-        a = left._replace(pointer=c.at("i8", "%shared", room) if gathers else _base(c, x))
+        start = None if bias is None else bias.base(c)
+        other = near if flips else near._replace(pointer=w.base(c))
+        a = left._replace(pointer=c.at("i8", "%shared", room) if gathers else x.base(c))
         multiply(c, "float", a, other, out.pointer, start, lanes)
 
     return Lowering(
@@ -101,7 +97,7 @@ def lower_mm(call: Call, operands: list[Array], outs: list[Array], lanes: int) -
     (m, k), n = a.spec.shape, b.spec.shape[1]
 
     def emit(c: Code) -> None:
-        left, right = [(_base(c, x), *lay) for x, lay in zip(operands, layouts, strict=True)]  # type: ignore[misc]
+        left, right = [(x.base(c), *lay) for x, lay in zip(operands, layouts, strict=True)]  # type: ignore[misc]
         _gemm(c, m, n, k, left, right, outs[0].pointer, "0.0")
 
     return Lowering(emit, flops=2 * m * n * k)
@@ -126,7 +122,7 @@ def lower_bmm(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
     def emit(c: Code) -> None:
         with c.share(batch) as i:
             left, right = (
-                matrix(x, c.at("float", _base(c, x), c.times(i, x.spec.stride[0]))) for x in (a, b)
+                matrix(x, c.at("float", x.base(c), c.times(i, x.spec.stride[0]))) for x in (a, b)
             )
             target = c.at("float", outs[0].pointer, c.times(i, m * n))
             with c.uncut():
@@ -160,8 +156,8 @@ def lower_linear(
     def emit(c: Code) -> None:
         out = outs[0].pointer
         with c.loop(m) as i, c.loop(n) as j:
-            value = c.load("float", _base(c, bias), j)
+            value = c.load("float", bias.base(c), j)
             c.store("float", value, out, c.plus(c.times(i, n), j))
-        _gemm(c, m, n, k, (_base(c, x), "n", k), (_base(c, w), "t", k), out, "1.0")
+        _gemm(c, m, n, k, (x.base(c), "n", k), (w.base(c), "t", k), out, "1.0")
 
     return Lowering(emit, flops=2 * m * n * k)

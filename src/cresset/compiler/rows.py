@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from cresset.compiler.code import TYPES, Code
+from cresset.compiler.code import TYPES, Code, mask
 from cresset.compiler.step import Array, Lowering
 from cresset.compiler.vectormath.exponential import exp
 from cresset.compiler.vectormath.lanes import Lanes
@@ -40,7 +40,7 @@ class Rows:
         c = self.c
         values = c.masked_load(self.kind, self.lanes, used, c.at(self.kind, line, i))
         if used < self.lanes and filler != "0.0":
-            keep = "<" + ", ".join(f"i1 {int(n < used)}" for n in range(self.lanes)) + ">"
+            keep = mask(self.lanes, used)
             fill = c.splat(self.kind, self.lanes, filler)
             values = c.let(
                 f"select <{self.lanes} x i1> {keep}, {self.vector} {values}, {self.vector} {fill}"

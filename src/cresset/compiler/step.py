@@ -18,6 +18,10 @@ class Array(NamedTuple):
     #: What made an operand, where a step of the plan did.
     maker: Call | None = None
 
+    def base(self, c: Code, kind: str = "float") -> str:
+        """Where the first element lies."""
+        return c.at(kind, self.pointer, self.spec.offset)
+
     def number(self, c: Code, kind: str) -> str:
         """The value of a number operand (numbers travel as doubles), in a float type."""
         value = c.load("double", self.pointer)

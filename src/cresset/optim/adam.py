@@ -14,6 +14,27 @@ def _check_betas(betas: tuple[float, float]) -> None:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
 
 
+def decayed(p: Any, g: Any, lr: float, decay: float, static: tuple) -> tuple[Any, Any]:
+    """Parameter and gradient after weight decay.
+
+    ``static`` is (maximize, whether there is decay, whether it is apart from the gradient).
+    """
+    maximize, has_decay, decoupled = static
+    if maximize:
+        g = -g
+    if has_decay:
+        if decoupled:
+            p = p * (1 - lr * decay)
+        else:
+            g = g + p * decay
+    return p, g
+
+
+def averaged(g: Any, m: Any, v: Any, b1: float, b2: float) -> tuple[Any, Any]:
+    """The running averages of the gradient and of its square."""
+    return m + (g - m) * (1 - b1), v * b2 + (g * g) * (1 - b2)
+
+
 class Adam(Optimizer):
     """``m <- b1 m + (1 - b1) g``, ``v <- b2 v + (1 - b2) g^2``,
     ``p <- p - lr * m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`` (Kingma and Ba, 2014).
@@ -65,17 +86,9 @@ class Adam(Optimizer):
     @staticmethod
     def _update(xp: Any, p: Any, g: Any, state: tuple, numbers: tuple, static: tuple) -> tuple:
         lr, b1, b2, eps, decay, step_size, root_correction = numbers
-        maximize, has_decay, decoupled = static
-        if maximize:
-            g = -g
-        if has_decay:
-            if decoupled:
-                p = p * (1 - lr * decay)
-            else:
-                g = g + p * decay
+        p, g = decayed(p, g, lr, decay, static)
         m, v, *most = state
-        m = m + (g - m) * (1 - b1)
-        v = v * b2 + (g * g) * (1 - b2)
+        m, v = averaged(g, m, v, b1, b2)
         if most:
             most = [xp.maximum(most[0], v)]
         size = xp.sqrt(most[0] if most else v) / root_correction + eps

@@ -9,7 +9,7 @@ import numpy as np
 
 from cresset.dtypes import float32
 from cresset.ops.creation import tensor
-from cresset.optim.adam import _check_betas
+from cresset.optim.adam import _check_betas, averaged, decayed
 from cresset.optim.counted import CountedOptimizer, replace_number
 from cresset.optim.optimizer import Optimizer, check, number
 from cresset.tensor import Tensor
@@ -69,17 +69,9 @@ class NAdam(CountedOptimizer):
     @staticmethod
     def _update(xp: Any, p: Any, g: Any, state: tuple, numbers: tuple, static: tuple) -> tuple:
         lr, b1, b2, eps, decay, correction, for_gradient, for_average = numbers
-        maximize, has_decay, decoupled = static
-        if maximize:
-            g = -g
-        if has_decay:
-            if decoupled:
-                p = p * (1 - lr * decay)
-            else:
-                g = g + p * decay
+        p, g = decayed(p, g, lr, decay, static)
         m, v = state
-        m = m + (g - m) * (1 - b1)
-        v = v * b2 + (g * g) * (1 - b2)
+        m, v = averaged(g, m, v, b1, b2)
         size = xp.sqrt(v / correction) + eps
         return p - for_gradient * (g / size) - for_average * (m / size), m, v
 
@@ -134,17 +126,9 @@ class RAdam(Optimizer):
     @staticmethod
     def _update(xp: Any, p: Any, g: Any, state: tuple, numbers: tuple, static: tuple) -> tuple:
         lr, b1, b2, eps, decay, correction, scale = numbers
-        maximize, has_decay, decoupled = static
-        if maximize:
-            g = -g
-        if has_decay:
-            if decoupled:
-                p = p * (1 - lr * decay)
-            else:
-                g = g + p * decay
+        p, g = decayed(p, g, lr, decay, static)
         m, v = state
-        m = m + (g - m) * (1 - b1)
-        v = v * b2 + (g * g) * (1 - b2)
+        m, v = averaged(g, m, v, b1, b2)
         move = m / correction * lr
         if scale > 0:
             move = move * (scale / (xp.sqrt(v) + eps))
