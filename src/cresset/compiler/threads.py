@@ -187,6 +187,10 @@ class Pool:
         self._module: Any = None
         self._run: Any = None
         self._wake: Any = None
+        self._threads: list[int] = []
+        #: The processor that the caller was on when the workers were placed.
+        self._here = -1
+        self._processor: Any = None
 
     def start(self, threads: int) -> None:
         """Have workers for ``threads`` threads, the caller being one of them."""
@@ -194,6 +198,10 @@ class Pool:
             self._prepare()
         while self.count < threads - 1:
             self._spawn()
+            self._here = -1
+        here = self._processor()
+        if here != self._here:
+            self._place(here)
         self._words[LIMIT] = threads - 1
 
     def _prepare(self) -> None:
@@ -206,6 +214,7 @@ class Pool:
         pointer = ctypes.c_void_p
         self._run = self._module.function("run", *[pointer] * 5, ctypes.c_int64)
         self._wake = self._module.function("wake", pointer)
+        self._processor = ctypes.PyDLL(None).sched_getcpu
 
     def _spawn(self) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -221,21 +230,22 @@ class Pool:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if failed:
             raise OSError(failed, "a worker thread could not be started")
-        self._pin(libc, thread)
+        self._threads.append(thread.value)
         self.count += 1
 
-    def _pin(self, libc: Any, thread: Any) -> None:
-        """Keep a worker off the caller's processor, where it would gain nothing."""
-        allowed = sorted(os.sched_getaffinity(0))
-        here = libc.sched_getcpu()
-        others = [cpu for cpu in allowed if cpu != here]
-        if self.count >= len(others):
-            return
-        cpu = others[self.count]
-        mask = (ctypes.c_uint64 * 16)()
-        if cpu < 1024:
+    def _place(self, here: int) -> None:
+        """Pin the workers to processors besides the caller's, where they would gain nothing.
+
+        The system moves the caller now and then. A worker left on the processor that it came to
+        would take turns with it, for whole slices of the scheduler's time.
+        """
+        self._here = here
+        libc = ctypes.CDLL(None)
+        others = [cpu for cpu in sorted(os.sched_getaffinity(0)) if cpu != here]
+        for thread, cpu in zip(self._threads, others):  # noqa: B905
+            mask = (ctypes.c_uint64 * (cpu // 64 + 1))()
             mask[cpu // 64] = 1 << (cpu % 64)
-            libc.pthread_setaffinity_np(thread, ctypes.sizeof(mask), mask)
+            libc.pthread_setaffinity_np(ctypes.c_ulong(thread), ctypes.sizeof(mask), mask)
 
     def run(self, segment: Any, objects: Any, numbers: Any, arena: int, stages: int) -> int:
         """Run a segment with all workers that come."""
