@@ -8,25 +8,14 @@ import pytest
 
 import cresset as torch
 import cresset.nn.functional as F
-from cresset.compiler import build, threads
 from cresset.core.modes import PROCESS
 
 from .both import assert_close, fallbacks, run_both
 
-pytestmark = pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing")
-
-
-@pytest.fixture(params=["whole", "cut"], autouse=True)
-def pieces(request, monkeypatch):
-    """Each kernel in one piece, and cut into as many as it can be for several threads."""
-    if request.param == "cut":
-        if not threads.available():
-            pytest.skip("no pool of threads on this system")
-        monkeypatch.setattr(build, "_WORTH_CUTTING", 0)
-        monkeypatch.setattr(build, "_WORTH_WAKING", 0)
-        monkeypatch.setattr(PROCESS, "_threads", 3)
-    else:
-        monkeypatch.setattr(PROCESS, "_threads", 1)
+pytestmark = [
+    pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing"),
+    pytest.mark.usefixtures("pieces"),
+]
 
 
 POINTWISE = {
@@ -221,43 +210,6 @@ def test_a_class_out_of_range_is_pytorchs_error_on_both_tiers():
             F.cross_entropy(torch.randn(2, 3), torch.tensor([0, 7])).item()
 
     run_both(program)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"weight_decay": 0.1},
-     {"momentum": 0.5, "dampening": 0.2, "weight_decay": 0.1, "maximize": True}],
-)  # fmt: skip
-def test_sgd(options):
-    def program():
-        p = [torch.randn(7, 3, requires_grad=True), torch.randn(40, requires_grad=True)]
-        optimizer = torch.optim.SGD(p, lr=0.1, **options)
-        for _ in range(3):
-            optimizer.zero_grad()
-            sum((q * q).sum() for q in p).backward()
-            optimizer.step()
-        return [q.tolist() for q in p]
-
-    seen = run_both(program)
-    assert_close(seen)
-
-
-@pytest.mark.parametrize("amsgrad", [False, True])
-@pytest.mark.parametrize("kind", ["Adam", "AdamW"])
-@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "maximize": True}])
-def test_adam(kind, options, amsgrad):
-    def program():
-        p = [torch.randn(7, 3, requires_grad=True), torch.randn(40, requires_grad=True)]
-        optimizer = getattr(torch.optim, kind)(p, lr=0.1, amsgrad=amsgrad, **options)
-        for _ in range(3):
-            optimizer.zero_grad()
-            sum((q * q).sum() for q in p).backward()
-            optimizer.step()
-        return [q.tolist() for q in p]
-
-    seen = run_both(program)
-    assert_close(seen)
-    assert any("adam" in name for name in fallbacks(seen)) == amsgrad
 
 
 @pytest.mark.parametrize("b, m, k, n", [(3, 4, 5, 6), (1, 1, 33, 2), (7, 20, 16, 40)])

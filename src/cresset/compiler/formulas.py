@@ -79,17 +79,18 @@ def _leaky_relu(params: tuple, x: Lanes, slope: Lanes) -> Lanes:
     return select(x > 0.0, x, x * slope)
 
 
-def _larger(params: tuple, a: Lanes, b: Lanes) -> Lanes:
+def larger(a: Lanes, b: Lanes) -> Lanes:
     """NaN if one of them is."""
     return select((a >= b) | a.unordered(a), a, b)
 
 
-def _smaller(params: tuple, a: Lanes, b: Lanes) -> Lanes:
+def smaller(a: Lanes, b: Lanes) -> Lanes:
     return select((a <= b) | a.unordered(a), a, b)
 
 
-def _clamp(params: tuple, x: Lanes, low: Lanes, high: Lanes) -> Lanes:
-    return _smaller(params, _larger(params, x, low), high)
+def sign(x: Lanes) -> Lanes:
+    """-1, 0 or 1; NaN stays."""
+    return select(x > 0.0, 1.0, select(x < 0.0, -1.0, select(x.equals(0.0), 0.0, x)))
 
 
 def _truth(x: Lanes) -> Lanes:
@@ -124,11 +125,11 @@ _EXACT: dict[str, Callable[..., Lanes]] = {
     "hardtanh_backward": _hardtanh_backward,
     "tanh_backward": lambda p, g, y: g * (1.0 - y * y),
     "sigmoid_backward": lambda p, g, y: g * ((1.0 - y) * y),
-    "maximum": _larger,
-    "minimum": _smaller,
-    "clamp_min": _larger,
-    "clamp_max": _smaller,
-    "clamp": _clamp,
+    "maximum": _plain(larger),
+    "minimum": _plain(smaller),
+    "clamp_min": _plain(larger),
+    "clamp_max": _plain(smaller),
+    "clamp": lambda p, x, low, high: smaller(larger(x, low), high),
     "eq": lambda p, a, b: a.equals(b),
     "ne": lambda p, a, b: ~a.equals(b),
     "lt": lambda p, a, b: a < b,

@@ -49,9 +49,7 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "softmax": rows.lower_softmax,
     "log_softmax": rows.lower_log_softmax,
     "log_softmax_backward": rows.lower_log_softmax_backward,
-    "sgd_step": updates.lower_sgd,
-    "adam_step": updates.lower_adam,
-    "adamw_step": updates.lower_adam,
+    **dict.fromkeys(updates.FORMULAS, updates.lower_update),
 }
 
 

@@ -1,111 +1,220 @@
-"""Optimiser steps: one loop per parameter, written over the old values where nobody reads them."""
+"""Optimiser steps: one loop per parameter, written over the old values where nobody reads them.
+
+A formula is what the optimiser's own ``_update`` says, operation by operation, over ``Lanes``: the
+parameter, its gradient, its state, and the run-time numbers. Numbers are scalars in double, as
+Python's are, and are rounded to the parameter's dtype where they meet one of its values (``fit``).
+"""
 
 from __future__ import annotations
 
-from cresset.compiler.code import Code
+from collections.abc import Callable
+
+from cresset.compiler.code import TYPES, Code
+from cresset.compiler.formulas import larger, sign, smaller
 from cresset.compiler.step import Array, Lowering
+from cresset.compiler.vectormath.lanes import Lanes, select
 from cresset.core.call import Call
 
+#: A number as the parameter's dtype has it, in every lane.
+Fit = Callable[[Lanes], Lanes]
+Values = list[Lanes]
 
-def lower_sgd(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
-    """Stochastic gradient descent as ``optim.SGD._update`` defines it."""
+
+def lower_update(
+    call: Call, operands: list[Array], outs: list[Array], lanes: int
+) -> Lowering | None:
+    """The step of any optimiser in ``FORMULAS``, but not one that makes its state."""
     rows, fresh, static = call.params
-    momentum, nesterov, maximize, decay = static
-    width = 2 + len(fresh) - sum(fresh)
+    formula = FORMULAS[call.op.name]
+    width, per = 2 + len(fresh), 1 + len(fresh)
     tensors, numbers = operands[: rows * width], operands[rows * width :]
-    if any(fresh) or not all(
-        a.spec.dtype.name == "float32" and a.spec.compact and a.spec.numel
-        for a in (*tensors, *outs)
+    dtype = outs[0].spec.dtype
+    if any(fresh) or dtype.name not in ("float32", "float64"):
+        return None
+    if not all(
+        a.spec.dtype is dtype and a.spec.compact and a.spec.numel for a in (*tensors, *outs)
     ):
         return None
+    kind = TYPES[dtype.name]
+    count = lanes if kind == "float" else lanes // 2
 
     def emit(c: Code) -> None:
-        lr, factor, _, weight = [a.number(c, "float") for a in numbers]
-        share = c.let(f"fsub double 1.0, {numbers[2].number(c, 'double')}")
-        share = c.let(f"fptrunc double {share} to float")
-        per = 1 + len(fresh)
+        given = [Lanes(c, "double", 0, a.number(c, "double")) for a in numbers]
+
+        def fit(number: Lanes) -> Lanes:
+            one = number if kind == "double" else number.narrow()
+            return Lanes(c, kind, count, c.splat(kind, count, one.register))
+
         for row in range(rows):
             own = tensors[row * width : (row + 1) * width]
             new = outs[row * per : (row + 1) * per]
-            with c.share(own[0].spec.numel) as i:
-                p = c.load("float", own[0].pointer, i)
-                g = c.load("float", own[1].pointer, i)
-                if maximize:
-                    g = c.let(f"fneg float {g}")
-                if decay:
-                    g = c.let(f"fadd float {g}, {c.let(f'fmul float {p}, {weight}')}")
-                direction = g
-                if momentum:
-                    old = c.let(f"fmul float {c.load('float', own[2].pointer, i)}, {factor}")
-                    buffer = c.let(f"fadd float {old}, {c.let(f'fmul float {g}, {share}')}")
-                    c.store("float", buffer, new[1].pointer, i)
-                    direction = buffer
-                    if nesterov:
-                        ahead = c.let(f"fmul float {buffer}, {factor}")
-                        direction = c.let(f"fadd float {g}, {ahead}")
-                step = c.let(f"fmul float {direction}, {lr}")
-                c.store("float", c.let(f"fsub float {p}, {step}"), new[0].pointer, i)
+            size = own[0].spec.numel
+            for block, last in c.blocks(size // count, bool(size % count)):
+                i, used = c.times(block, count), size % count if last else count
+                p, g, *state = (
+                    Lanes(
+                        c, kind, count, c.masked_load(kind, count, used, c.at(kind, a.pointer, i))
+                    )
+                    for a in own
+                )
+                results = formula(fit, p, g, state, given, static)
+                for a, value in zip(new, results, strict=True):
+                    c.masked_store(kind, count, used, value.register, c.at(kind, a.pointer, i))
 
-    return Lowering(emit, pairs=_pairs(rows, width, len(fresh)), pieces=_pieces(tensors))
-
-
-def _pairs(rows: int, width: int, states: int) -> tuple[tuple[int, int], ...]:
-    """New parameters and state lie where the old ones lay."""
     pairs = []
     for row in range(rows):
-        pairs.append((row * (1 + states), row * width))
-        pairs += [(row * (1 + states) + 1 + i, row * width + 2 + i) for i in range(states)]
-    return tuple(pairs)
+        pairs.append((row * per, row * width))
+        pairs += [(row * per + 1 + i, row * width + 2 + i) for i in range(len(fresh))]
+    # Every piece takes its part of every parameter, in whole cache lines of the largest.
+    pieces = max(1, max(a.spec.numel for a in tensors) // 1024)
+    return Lowering(emit, pairs=tuple(pairs), pieces=pieces)
 
 
-def _pieces(tensors: list[Array]) -> int:
-    """Every piece takes its part of every parameter, in whole cache lines of the largest."""
-    return max(1, max(a.spec.numel for a in tensors) // 1024)
+def _sgd(fit: Fit, p: Lanes, g: Lanes, state: Values, numbers: Values, static: tuple) -> Values:
+    lr, momentum, dampening, decay = numbers
+    has_momentum, nesterov, maximize, has_decay = static
+    g = _with_decay(fit, p, g, decay, (maximize, has_decay))
+    if not has_momentum:
+        return [p - g * fit(lr)]
+    buffer = state[0] * fit(momentum) + g * fit(1.0 - dampening)
+    direction = g + buffer * fit(momentum) if nesterov else buffer
+    return [p - direction * fit(lr), buffer]
 
 
-def lower_adam(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
-    """Adam and AdamW as ``optim.Adam._update`` defines them, without amsgrad."""
-    rows, fresh, static = call.params
+def _with_decay(fit: Fit, p: Lanes, g: Lanes, decay: Lanes, static: tuple) -> Lanes:
+    """The gradient with weight decay; ``static`` is (maximize, whether there is decay)."""
+    if static[0]:
+        g = -g
+    return g + p * fit(decay) if static[1] else g
+
+
+def _decayed(fit: Fit, p: Lanes, g: Lanes, lr: Lanes, decay: Lanes, static: tuple) -> Values:
+    """Parameter and gradient with weight decay, which may be apart from the gradient."""
     maximize, has_decay, decoupled = static
-    width = 2 + len(fresh)
-    tensors, numbers = operands[: rows * width], operands[rows * width :]
-    if any(fresh) or len(fresh) != 2 or not all(
-        a.spec.dtype.name == "float32" and a.spec.compact and a.spec.numel
-        for a in (*tensors, *outs)
-    ):  # fmt: skip
-        return None
+    if decoupled and has_decay:
+        p = p * fit(1.0 - lr * decay)
+    return [p, _with_decay(fit, p, g, decay, (maximize, has_decay and not decoupled))]
 
-    def single(c: Code, value: str) -> str:
-        return c.let(f"fptrunc double {value} to float")
 
-    def emit(c: Code) -> None:
-        lr, b1, b2, eps, decay, step_size, root = [a.number(c, "double") for a in numbers]
-        keep = single(c, c.let(f"fsub double 1.0, {c.let(f'fmul double {lr}, {decay}')}"))
-        share1 = single(c, c.let(f"fsub double 1.0, {b1}"))
-        share2 = single(c, c.let(f"fsub double 1.0, {b2}"))
-        factor2, small, weight = single(c, b2), single(c, eps), single(c, decay)
-        rate, scale = single(c, step_size), single(c, root)
-        c.declare("float @llvm.sqrt.f32(float)")
-        for row in range(rows):
-            own = tensors[row * width : (row + 1) * width]
-            new = outs[row * 3 : row * 3 + 3]
-            with c.share(own[0].spec.numel) as i:
-                p, g, m, v = (c.load("float", a.pointer, i) for a in own)
-                if maximize:
-                    g = c.let(f"fneg float {g}")
-                if has_decay and decoupled:
-                    p = c.let(f"fmul float {p}, {keep}")
-                elif has_decay:
-                    g = c.let(f"fadd float {g}, {c.let(f'fmul float {p}, {weight}')}")
-                ahead = c.let(f"fsub float {g}, {m}")
-                m = c.let(f"fadd float {m}, {c.let(f'fmul float {ahead}, {share1}')}")
-                square = c.let(f"fmul float {c.let(f'fmul float {g}, {g}')}, {share2}")
-                v = c.let(f"fadd float {c.let(f'fmul float {v}, {factor2}')}, {square}")
-                size = c.let(f"call float @llvm.sqrt.f32(float {v})")
-                size = c.let(f"fadd float {c.let(f'fdiv float {size}, {scale}')}, {small}")
-                step = c.let(f"fmul float {c.let(f'fdiv float {m}, {size}')}, {rate}")
-                c.store("float", c.let(f"fsub float {p}, {step}"), new[0].pointer, i)
-                c.store("float", m, new[1].pointer, i)
-                c.store("float", v, new[2].pointer, i)
+def _averaged(fit: Fit, g: Lanes, m: Lanes, v: Lanes, b1: Lanes, b2: Lanes) -> Values:
+    return [m + (g - m) * fit(1.0 - b1), v * fit(b2) + (g * g) * fit(1.0 - b2)]
 
-    return Lowering(emit, pairs=_pairs(rows, width, 2), pieces=_pieces(tensors))
+
+def _adam(fit: Fit, p: Lanes, g: Lanes, state: Values, numbers: Values, static: tuple) -> Values:
+    lr, b1, b2, eps, decay, step_size, root_correction = numbers
+    p, g = _decayed(fit, p, g, lr, decay, static)
+    m, v, *most = state
+    m, v = _averaged(fit, g, m, v, b1, b2)
+    if most:
+        most = [larger(most[0], v)]
+    size = (most[0] if most else v).sqrt() / fit(root_correction) + fit(eps)
+    return [p - fit(step_size) * (m / size), m, v, *most]
+
+
+def _adamax(fit: Fit, p: Lanes, g: Lanes, state: Values, numbers: Values, static: tuple) -> Values:
+    b1, b2, eps, decay, step_size = numbers
+    g = _with_decay(fit, p, g, decay, static)
+    m, u = state
+    m = m + (g - m) * fit(1.0 - b1)
+    u = larger(u * fit(b2), abs(g) + fit(eps))
+    return [p - fit(step_size) * (m / u), m, u]
+
+
+def _nadam(fit: Fit, p: Lanes, g: Lanes, state: Values, numbers: Values, static: tuple) -> Values:
+    lr, b1, b2, eps, decay, correction, for_gradient, for_average = numbers
+    p, g = _decayed(fit, p, g, lr, decay, static)
+    m, v = _averaged(fit, g, state[0], state[1], b1, b2)
+    size = (v / fit(correction)).sqrt() + fit(eps)
+    return [p - fit(for_gradient) * (g / size) - fit(for_average) * (m / size), m, v]
+
+
+def _radam(fit: Fit, p: Lanes, g: Lanes, state: Values, numbers: Values, static: tuple) -> Values:
+    lr, b1, b2, eps, decay, correction, scale = numbers
+    p, g = _decayed(fit, p, g, lr, decay, static)
+    m, v = _averaged(fit, g, state[0], state[1], b1, b2)
+    move = m / fit(correction) * fit(lr)
+    adapted = move * (fit(scale) / (v.sqrt() + fit(eps)))
+    return [p - select(fit(scale) > 0.0, adapted, move), m, v]
+
+
+def _adagrad(fit: Fit, p: Lanes, g: Lanes, state: Values, numbers: Values, static: tuple) -> Values:
+    rate, eps, decay = numbers
+    g = _with_decay(fit, p, g, decay, static)
+    total = state[0] + g * g
+    return [p - fit(rate) * (g / (total.sqrt() + fit(eps))), total]
+
+
+def _adadelta(
+    fit: Fit, p: Lanes, g: Lanes, state: Values, numbers: Values, static: tuple
+) -> Values:
+    lr, rho, eps, decay = numbers
+    g = _with_decay(fit, p, g, decay, static)
+    s, a = state
+    s = s * fit(rho) + (g * g) * fit(1.0 - rho)
+    d = (a + fit(eps)).sqrt() / (s + fit(eps)).sqrt() * g
+    a = a * fit(rho) + (d * d) * fit(1.0 - rho)
+    return [p - d * fit(lr), s, a]
+
+
+def _rmsprop(fit: Fit, p: Lanes, g: Lanes, state: Values, numbers: Values, static: tuple) -> Values:
+    lr, alpha, eps, decay, momentum = numbers
+    *both, has_momentum, centered = static
+    g = _with_decay(fit, p, g, decay, tuple(both))
+    rest = list(state)
+    s = rest.pop(0) * fit(alpha) + (g * g) * fit(1.0 - alpha)
+    buffer = rest.pop(0) if has_momentum else None
+    spread, new = s, [s]
+    if centered:
+        average = rest.pop(0)
+        average = average + (g - average) * fit(1.0 - alpha)
+        spread = s - average * average
+    size = spread.sqrt() + fit(eps)
+    if buffer is not None:
+        buffer = buffer * fit(momentum) + g / size
+        p = p - buffer * fit(lr)
+        new.append(buffer)
+    else:
+        p = p - fit(lr) * (g / size)
+    return [p, *new, average] if centered else [p, *new]
+
+
+def _rprop(fit: Fit, p: Lanes, g: Lanes, state: Values, numbers: Values, static: tuple) -> Values:
+    shrink, grow, least, most = numbers
+    if static[0]:
+        g = -g
+    before, size = state
+    turn = g * before
+    factor = select(turn > 0.0, fit(grow), select(turn < 0.0, fit(shrink), turn.constant(1.0)))
+    size = smaller(larger(size * factor, fit(least)), fit(most))
+    g = select(turn < 0.0, 0.0, g)
+    return [p - sign(g) * size, g, size]
+
+
+def _asgd(fit: Fit, p: Lanes, g: Lanes, state: Values, numbers: Values, static: tuple) -> Values:
+    eta, mu, lambd, decay = numbers
+    g = _with_decay(fit, p, g, decay, static)
+    (average,) = state
+    p = p * fit(1.0 - lambd * eta) - fit(eta) * g
+    moved = average + (p - average) * fit(mu)
+    return [p, select(_all(p, mu.equals(1.0)), p, moved)]
+
+
+def _all(like: Lanes, condition: Lanes) -> Lanes:
+    """A scalar condition in every lane."""
+    c = like.code
+    return Lanes(c, "i1", like.count, c.splat("i1", like.count, condition.register))
+
+
+FORMULAS: dict[str, Callable[[Fit, Lanes, Lanes, Values, Values, tuple], Values]] = {
+    "sgd_step": _sgd,
+    "adam_step": _adam,
+    "adamw_step": _adam,
+    "adamax_step": _adamax,
+    "nadam_step": _nadam,
+    "radam_step": _radam,
+    "adagrad_step": _adagrad,
+    "adadelta_step": _adadelta,
+    "rmsprop_step": _rmsprop,
+    "rprop_step": _rprop,
+    "asgd_step": _asgd,
+}
