@@ -1,4 +1,4 @@
-"""Small files in the exact formats of CIFAR-10, CIFAR-100 and MNIST, for tests.
+"""Small files in the exact formats of CIFAR, MNIST and its kin, SVHN, STL-10 and USPS, for tests.
 
 The images can be learned: each class is a bright bar at its own place, under noise. CIFAR's files
 are pickles as Python 2 wrote them, byte strings and old NumPy names included.
@@ -12,12 +12,14 @@ in ``CRESSET_DATASETS_MIRROR``; see cresset.vision.datasets.utils.
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
 import pickle
 import struct
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +166,112 @@ def make_mnist(
                 file, data = file.with_name(file.name + ".gz"), gzip.compress(data, mtime=0)
             file.write_bytes(data)
     return folder
+
+
+EMNIST_CLASSES = {"byclass": 62, "bymerge": 47, "balanced": 47, "letters": 26,
+                  "digits": 10, "mnist": 10}  # fmt: skip
+
+
+def emnist_files(n_train: int = 60, n_test: int = 30) -> dict[str, bytes]:
+    """The 24 files in EMNIST's archive, by name, without their ``.gz``."""
+    files = {}
+    for split, classes in EMNIST_CLASSES.items():
+        for seed, (part, n) in enumerate([("train", n_train), ("test", n_test)]):
+            labels = np.arange(n) % classes + (split == "letters")
+            images = images_of(labels % 10, 28, 1, seed)[:, 0]
+            files[f"emnist-{split}-{part}-images-idx3-ubyte"] = idx_bytes(images)
+            files[f"emnist-{split}-{part}-labels-idx1-ubyte"] = idx_bytes(labels)
+    return files
+
+
+def make_emnist(root: Any) -> Path:
+    """Writes the files to ``root/EMNIST/raw`` and returns it."""
+    folder = Path(root) / "EMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name, content in emnist_files().items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def make_emnist_archive(mirror: Any) -> Path:
+    """Writes ``mirror/EMNIST/gzip.zip`` and returns it."""
+    archive = Path(mirror) / "EMNIST" / "gzip.zip"
+    archive.parent.mkdir(parents=True)
+    with zipfile.ZipFile(archive, "w") as out:
+        for name, content in emnist_files().items():
+            out.writestr(f"gzip/{name}.gz", gzip.compress(content, mtime=0))
+        out.writestr("gzip/readme.txt", "not an archive")
+    return archive
+
+
+def make_qmnist(root: Any, what: str = "test", n: int = 30) -> Path:
+    """Writes the two files of ``what`` (train, test or nist) to ``root/QMNIST/raw``."""
+    folder = Path(root) / "QMNIST" / "raw"
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = np.random.default_rng(7).integers(0, 100_000, (n, 8))
+    labels[:, 0] = np.arange(n) % 10
+    stem = "xnist" if what == "nist" else f"qmnist-{what}"
+    images = images_of(labels[:, 0], 28, 1, 7)[:, 0]
+    (folder / f"{stem}-images-idx3-ubyte").write_bytes(idx_bytes(images))
+    header = bytes([0, 0, 12, 2]) + struct.pack(">2I", *labels.shape)
+    (folder / f"{stem}-labels-idx2-int").write_bytes(header + labels.astype(">i4").tobytes())
+    return folder
+
+
+def make_svhn(root: Any, split: str = "train", n: int = 25) -> Path:
+    """Writes ``root/<split>_32x32.mat``, in which 10 is the class of the digit 0."""
+    from scipy.io import savemat
+
+    labels = np.arange(n) % 10
+    images = images_of(labels, 32, 3, 8).transpose(2, 3, 1, 0)
+    file = Path(root) / f"{split}_32x32.mat"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    savemat(file, {"X": images, "y": np.where(labels == 0, 10, labels).astype(np.uint8)[:, None]})
+    return file
+
+
+def make_stl10(root: Any, n_train: int = 20, n_test: int = 10, n_unlabeled: int = 6) -> Path:
+    """Writes ``root/stl10_binary`` and returns it; each fold is two training images."""
+    folder = Path(root) / "stl10_binary"
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, (part, n) in enumerate(
+        [("train", n_train), ("test", n_test), ("unlabeled", n_unlabeled)]
+    ):
+        labels = np.arange(n) % 10
+        images = images_of(labels, 96, 3, seed).transpose(0, 1, 3, 2)
+        (folder / f"{part}_X.bin").write_bytes(images.tobytes())
+        if part != "unlabeled":
+            (folder / f"{part}_y.bin").write_bytes((labels + 1).astype(np.uint8).tobytes())
+    (folder / "class_names.txt").write_text("\n".join(CIFAR10_CLASSES) + "\n")
+    folds = "".join(f"{k} {n_train - 1 - k} \n" for k in range(10))
+    (folder / "fold_indices.txt").write_text(folds)
+    return folder
+
+
+def make_usps(root: Any, train: bool = True, n: int = 20) -> Path:
+    """Writes ``root/usps.bz2``, or the test part's ``usps.t.bz2``."""
+    rng = np.random.default_rng(9)
+    lines = []
+    for k in range(n):
+        values = rng.uniform(-1, 1, 256)
+        values[:3] = -1, 0, 1
+        pairs = " ".join(f"{i + 1}:{v:.6g}" for i, v in enumerate(values))
+        lines.append(f"{k % 10 + 1} {pairs} \n")
+    file = Path(root) / ("usps.bz2" if train else "usps.t.bz2")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(bz2.compress("".join(lines).encode()))
+    return file
+
+
+def accept_stl10(monkeypatch: Any, cls: Any, root: Any) -> None:
+    """Sets the sums of STL10 to those of the files under ``root``."""
+    folder = Path(root) / cls.base_folder
+    for attribute in ("train_list", "test_list"):
+        sums = [[name, md5_of(folder / name)] for name, _ in getattr(cls, attribute)]
+        monkeypatch.setattr(cls, attribute, sums)
+
+
+def accept_split(monkeypatch: Any, cls: Any, split: str, file: Path) -> None:
+    """Sets the sum of one split of SVHN or USPS to that of ``file``."""
+    url, name, _ = cls.split_list[split]
+    monkeypatch.setattr(cls, "split_list", {**cls.split_list, split: [url, name, md5_of(file)]})

@@ -4,8 +4,12 @@ from cresset.vision.datasets.cifar import CIFAR10, CIFAR100
 from cresset.vision.datasets.digits import Digits
 from cresset.vision.datasets.fakedata import FakeData
 from cresset.vision.datasets.folder import DatasetFolder, ImageFolder
-from cresset.vision.datasets.mnist import KMNIST, MNIST, FashionMNIST
+from cresset.vision.datasets.mnist import EMNIST, KMNIST, MNIST, QMNIST, FashionMNIST
+from cresset.vision.datasets.stl10 import STL10
+from cresset.vision.datasets.svhn import SVHN
+from cresset.vision.datasets.usps import USPS
 from cresset.vision.datasets.vision import VisionDataset
 
-__all__ = ["CIFAR10", "CIFAR100", "DatasetFolder", "Digits", "FakeData", "FashionMNIST",
-           "ImageFolder", "KMNIST", "MNIST", "VisionDataset"]  # fmt: skip
+__all__ = ["CIFAR10", "CIFAR100", "DatasetFolder", "Digits", "EMNIST", "FakeData", "FashionMNIST",
+           "ImageFolder", "KMNIST", "MNIST", "QMNIST", "STL10", "SVHN", "USPS",
+           "VisionDataset"]  # fmt: skip

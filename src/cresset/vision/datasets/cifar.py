@@ -16,6 +16,7 @@ from cresset.vision.datasets.unpickle import load_plain
 from cresset.vision.datasets.utils import (
     check_integrity,
     download_and_extract_archive,
+    try_each,
     with_mirror,
 )
 from cresset.vision.datasets.vision import Transform, VisionDataset
@@ -111,17 +112,11 @@ class CIFAR10(VisionDataset):
         if self._check_integrity():
             print("Files already downloaded and verified")
             return
-        *others, last = with_mirror(type(self).__name__, [self.url[: -len(self.filename)]])
-        for place in others:
-            try:
-                return self._download_from(place)
-            except (RuntimeError, OSError) as error:
-                print(f"Tried {place}, got: {error}")
-        self._download_from(last)
-
-    def _download_from(self, place: str) -> None:
-        download_and_extract_archive(
-            place + self.filename, self.root, filename=self.filename, md5=self.tgz_md5
+        try_each(
+            with_mirror(type(self).__name__, [self.url[: -len(self.filename)]]),
+            lambda place: download_and_extract_archive(
+                place + self.filename, self.root, filename=self.filename, md5=self.tgz_md5
+            ),
         )
 
     def extra_repr(self) -> str:

@@ -1,25 +1,32 @@
-"""MNIST and its look-alikes: grey 28x28 images in IDX files, ten classes.
+"""MNIST and its look-alikes: grey 28x28 images in IDX files under ``root/<class name>/raw``.
 
-An IDX file is a big-endian header (magic number: element type and number of dimensions; then each
-size as 32 bits) followed by the elements. ``root/<class name>/raw`` holds four of them.
+A subclass says which files it wants, where they are fetched and how they become ``data`` and
+``targets``; loading, warnings for old names and printing are MNIST's.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import string
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from cresset import dtypes
-from cresset.ops.creation import from_numpy
 from cresset.serialization import load
 from cresset.tensor import Tensor
+from cresset.vision.datasets.idx import (
+    read_image_file,
+    read_label_file,
+    read_sn3_pascalvincent_tensor,
+)
 from cresset.vision.datasets.utils import (
     check_integrity,
     download_and_extract_archive,
+    extract_archive,
+    try_each,
+    verify_str_arg,
     with_mirror,
 )
 from cresset.vision.datasets.vision import Transform, VisionDataset
@@ -195,48 +202,194 @@ class KMNIST(MNIST):
     classes = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
 
 
-#: The third byte of the magic number. Elements are big-endian.
-IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+class _OnePair(MNIST):
+    """A data set that loads one file of images and one of classes, whatever else it can load."""
+
+    @property
+    def images_file(self) -> str:
+        """The file of the images."""
+        raise NotImplementedError
+
+    @property
+    def labels_file(self) -> str:
+        """The file of the classes."""
+        raise NotImplementedError
+
+    def _check_exists(self) -> bool:
+        return all(check_integrity(file) for file in (self.images_file, self.labels_file))
 
 
-def read_sn3_pascalvincent_tensor(path: str, strict: bool = True) -> Tensor:
-    """Reads an IDX file of one to three dimensions.
+class EMNIST(_OnePair):
+    """Handwritten letters and digits in MNIST's format (Cohen et al., 2017), as (PIL image, int).
+
+    Args:
+        root: the folder that holds ``EMNIST/raw/emnist-<split>-train-images-idx3-ubyte`` etc.
+        split: ``byclass`` (62 classes), ``bymerge`` and ``balanced`` (47: letters that look alike
+            in both cases are one class), ``letters`` (26, numbered from 1), ``digits``, ``mnist``.
+        train, transform, target_transform, download: as for MNIST.
+
+    The images lie on their side, as they are published: rows and columns are exchanged.
 
     Raises:
-        RuntimeError: not such a file, or not as long as its header says. (``strict`` is accepted
-            for compatibility: a length that is wrong is always an error.)
+        ValueError: an unknown split.
+        RuntimeError: files missing, or no good copy could be fetched.
     """
-    with open(path, "rb") as f:
-        content = f.read()
-    kind, ndim = int.from_bytes(content[:3], "big"), content[3] if len(content) > 3 else 0
-    start = 4 * (ndim + 1)
-    if kind not in IDX_TYPES or not 1 <= ndim <= 3 or len(content) < start:
-        raise RuntimeError(f"{path} is not an IDX file of 1 to 3 dimensions")
-    shape = np.frombuffer(content, ">u4", ndim, offset=4).tolist()
-    dtype = np.dtype(IDX_TYPES[kind])
-    expected = start + dtype.itemsize * int(np.prod(shape, dtype=object))
-    if len(content) != expected:
-        raise RuntimeError(
-            f"{path} should have {expected} bytes for its shape {shape}, but has {len(content)}"
+
+    url = "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip"
+    md5 = "58c8d27c78d21e728a6bc7b3cc06412e"
+    splits = ("byclass", "bymerge", "balanced", "letters", "digits", "mnist")
+    _merged_classes = set("cijklmopsuvwxyz")
+    _all_classes = set(string.digits + string.ascii_letters)
+    classes_split_dict = {
+        "byclass": sorted(_all_classes),
+        "bymerge": sorted(_all_classes - _merged_classes),
+        "balanced": sorted(_all_classes - _merged_classes),
+        "letters": ["N/A", *string.ascii_lowercase],
+        "digits": list(string.digits),
+        "mnist": list(string.digits),
+    }
+
+    def __init__(self, root: str | os.PathLike[str], split: str, **kwargs: Any) -> None:
+        self.split = verify_str_arg(split, "split", self.splits)
+        self.training_file = f"training_{split}.pt"
+        self.test_file = f"test_{split}.pt"
+        super().__init__(root, **kwargs)
+        self.classes = self.classes_split_dict[self.split]
+
+    def _file(self, kind: str) -> str:
+        part = "train" if self.train else "test"
+        return os.path.join(self.raw_folder, f"emnist-{self.split}-{part}-{kind}-ubyte")
+
+    @property
+    def images_file(self) -> str:
+        """The file of the images of this split and part."""
+        return self._file("images-idx3")
+
+    @property
+    def labels_file(self) -> str:
+        """The file of the classes of this split and part."""
+        return self._file("labels-idx1")
+
+    def _load_data(self) -> tuple[Tensor, Tensor]:
+        return read_image_file(self.images_file), read_label_file(self.labels_file)
+
+    def download(self) -> None:
+        """Fetches the one archive of all splits and unpacks the files in it."""
+        if self._check_exists():
+            return
+        os.makedirs(self.raw_folder, exist_ok=True)
+        base, _, file = self.url.rpartition("/")
+        try_each(
+            with_mirror(type(self).__name__, [base + "/"]),
+            lambda place: download_and_extract_archive(place + file, self.raw_folder, md5=self.md5),
         )
-    elements = np.frombuffer(content, dtype, offset=start).reshape(shape)
-    return from_numpy(elements.astype(dtype.newbyteorder("=")))  # a copy, so it can be written to
+        inner = os.path.join(self.raw_folder, "gzip")
+        for name in sorted(os.listdir(inner)):
+            if name.endswith(".gz"):
+                extract_archive(os.path.join(inner, name), self.raw_folder)
+        shutil.rmtree(inner)
 
 
-def _read_bytes(path: str, ndim: int, plural: str) -> Tensor:
-    x = read_sn3_pascalvincent_tensor(path, strict=False)
-    if x.dtype != dtypes.uint8:
-        raise TypeError(f"x should be of dtype torch.uint8 instead of {x.dtype}")
-    if x.ndim != ndim:
-        raise ValueError(f"x should have {ndim} dimension{plural} instead of {x.ndim}")
-    return x
+class QMNIST(_OnePair):
+    """MNIST with its lost test digits and each digit's origin (Yadav and Bottou, 2019).
 
+    Args:
+        root: the folder that holds ``QMNIST/raw``.
+        what: ``train`` (MNIST's 60,000), ``test`` (60,000), ``test10k`` (the 10,000 of these in
+            MNIST's test part), ``test50k`` (the others), or ``nist`` (all 402,953 of NIST).
+        compat: a target is a class, as MNIST's; otherwise a row of eight numbers: class, series,
+            writer, the digit's number for this writer, NIST's code of the class, its number in
+            NIST, and two that are 0.
+        train: what to take where ``what`` is not given.
+        transform, target_transform, download: as for MNIST. Only what is asked for is fetched.
 
-def read_label_file(path: str) -> Tensor:
-    """The classes in an IDX file, as int64 (N)."""
-    return _read_bytes(path, 1, "").to(dtypes.int64)
+    ``targets`` is an int64 tensor (N, 8).
+    """
 
+    subsets = {
+        "train": "train",
+        "test": "test",
+        "test10k": "test",
+        "test50k": "test",
+        "nist": "nist",
+    }
+    _home = "https://raw.githubusercontent.com/facebookresearch/qmnist/master/"
+    resources: dict[str, list[tuple[str, str]]] = {  # type: ignore[assignment]
+        "train": [
+            (_home + "qmnist-train-images-idx3-ubyte.gz", "ed72d4157d28c017586c42bc6afe6370"),
+            (_home + "qmnist-train-labels-idx2-int.gz", "0058f8dd561b90ffdd0f734c6a30e5e4"),
+        ],
+        "test": [
+            (_home + "qmnist-test-images-idx3-ubyte.gz", "1394631089c404de565df7b7aeaf9412"),
+            (_home + "qmnist-test-labels-idx2-int.gz", "5b5b05890a5e13444e108efe57b788aa"),
+        ],
+        "nist": [
+            (_home + "xnist-images-idx3-ubyte.xz", "7f124b3b8ab81486c9d8c2749c17f834"),
+            (_home + "xnist-labels-idx2-int.xz", "5ed0e788978e45d4a8bd4b7caec3d79d"),
+        ],
+    }
 
-def read_image_file(path: str) -> Tensor:
-    """The images in an IDX file, as uint8 (N, height, width)."""
-    return _read_bytes(path, 3, "")
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        what: str | None = None,
+        compat: bool = True,
+        train: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        what = ("train" if train else "test") if what is None else what
+        self.what = verify_str_arg(what, "what", tuple(self.subsets))
+        self.compat = compat
+        self.data_file = self.training_file = self.test_file = what + ".pt"
+        super().__init__(root, train, **kwargs)
+
+    def _unpacked(self, which: int) -> str:
+        url, _ = self.resources[self.subsets[self.what]][which]
+        return os.path.join(self.raw_folder, os.path.splitext(os.path.basename(url))[0])
+
+    @property
+    def images_file(self) -> str:
+        """The file of the images."""
+        return self._unpacked(0)
+
+    @property
+    def labels_file(self) -> str:
+        """The file of the classes and origins."""
+        return self._unpacked(1)
+
+    def _load_data(self) -> tuple[Tensor, Tensor]:
+        data = read_sn3_pascalvincent_tensor(self.images_file)
+        if data.dtype != dtypes.uint8:
+            raise TypeError(f"data should be of dtype torch.uint8 instead of {data.dtype}")
+        if data.ndim != 3:
+            raise ValueError(f"data should have 3 dimensions instead of {data.ndim}")
+        targets = read_sn3_pascalvincent_tensor(self.labels_file).to(dtypes.int64)
+        if targets.ndim != 2:
+            raise ValueError(f"targets should have 2 dimensions instead of {targets.ndim}")
+        part = {"test10k": slice(None, 10000), "test50k": slice(10000, None)}.get(self.what)
+        if part is None:
+            return data, targets
+        return data[part].clone(), targets[part].clone()
+
+    def download(self) -> None:
+        """Fetches and unpacks the two files of ``what``."""
+        if self._check_exists():
+            return
+        os.makedirs(self.raw_folder, exist_ok=True)
+        for url, md5 in self.resources[self.subsets[self.what]]:
+            self._download_one(url, md5)
+
+    def _download_one(self, url: str, md5: str) -> None:
+        base, _, file = url.rpartition("/")
+        try_each(
+            with_mirror(type(self).__name__, [base + "/"]),
+            lambda place: download_and_extract_archive(place + file, self.raw_folder, md5=md5),
+        )
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        image = image_from_array(self.data[index].numpy(), mode="L")
+        row = self.targets[index]
+        return self._transformed(image, int(row[0]) if self.compat else row)
+
+    def extra_repr(self) -> str:
+        return f"Split: {self.what}"

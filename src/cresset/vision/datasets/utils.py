@@ -51,6 +51,17 @@ def with_mirror(name: str, bases: Sequence[str]) -> list[str]:
     return [f"{mirror.rstrip('/')}/{name}/", *bases]
 
 
+def try_each(places: Sequence[str], fetch: Callable[[str], None]) -> None:
+    """``fetch(place)`` with the first place where it works; the last one's error is raised."""
+    *others, last = places
+    for place in others:
+        try:
+            return fetch(place)
+        except (RuntimeError, OSError) as error:
+            print(f"Tried {place}, got: {error}")
+    fetch(last)
+
+
 def calculate_md5(fpath: Path, chunk_size: int = 1 << 20) -> str:
     """The MD5 sum of a file, in hexadecimal."""
     md5 = hashlib.md5(usedforsecurity=False)
