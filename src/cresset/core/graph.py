@@ -139,64 +139,66 @@ def record(call: Call, args: list, into: list | None = None) -> list[Storage]:
     """
     with LOCK:
         graph = RECORDER.graph
+        epoch = graph.epoch
+        slots = [0]
+        slot = graph.slots
         try:
-            epoch = graph.epoch
-            slots = [0]
-            bind = slots.append
-            inputs = graph.inputs
-            slot = graph.slots
             for arg in args:
                 if arg.__class__ is not Storage:
-                    inputs.append((slot, arg, None))
-                    bind(slot)
+                    graph.inputs.append((slot, arg, None))
+                    slots.append(slot)
                     slot += 1
-                    continue
-                if arg.epoch != epoch:  # concrete: from now on it has a name in this graph
+                elif arg.epoch == epoch:
+                    slots.append(arg.slot)
+                else:  # concrete: from now on it has a name in this graph
                     if arg.error is not None:
                         raise arg.error
-                    inputs.append((slot, arg.buffer, ref(arg)))
+                    graph.inputs.append((slot, arg.buffer, ref(arg)))
                     arg.epoch = epoch
                     arg.slot = slot
+                    slots.append(slot)
                     slot += 1
                     if arg.size >= _LARGE:
                         graph.large += arg.buffer.nbytes
-                bind(arg.slot)
             slots[0] = slot
             storages = []
-            own = graph.owners.append
-            targets = iter(into) if into is not None else None
-            for spec in call.outs:
-                storage = None if targets is None else next(targets)
-                if storage is None:
+            owners = graph.owners
+            if into is None:
+                for spec in call.outs:
                     storage = _new(Storage)
                     storage.dtype = spec.dtype
                     storage.size = spec.numel
                     storage.device = spec.device
-                else:
+                    storage.epoch = epoch
+                    storage.slot = slot
+                    owners.append((slot, ref(storage)))
+                    slot += 1
+                    storages.append(storage)
+            else:
+                for storage in into:
                     storage.error = None
-                storage.epoch = epoch
-                storage.slot = slot
-                own((slot, ref(storage)))
-                slot += 1
-                storages.append(storage)
+                    storage.epoch = epoch
+                    storage.slot = slot
+                    owners.append((slot, ref(storage)))
+                    slot += 1
+                storages = into
             graph.slots = slot
-            calls = graph.calls
-            calls.append(call)
+            graph.calls.append(call)
             graph.operands.append(tuple(slots))
         except BaseException:  # an operand that failed, or Ctrl-C
             graph.mend()
             raise
         graph.nbytes += call.nbytes
         if call.op.checks_values or PROCESS.debug:
-            graph.lines[len(calls) - 1] = _user_line()
-            graph.threads[len(calls) - 1] = get_ident()
+            graph.lines[len(graph.calls) - 1] = _user_line()
+            graph.threads[len(graph.calls) - 1] = get_ident()
         if graph.tracing:
             return storages
         if graph.large >= MOST_BYTES:
             graph.count_orphans()
         if PROCESS.eager:
             flush("eager mode")
-        elif len(calls) >= MOST_NODES or graph.nbytes >= MOST_BYTES:
+        elif graph.nbytes >= MOST_BYTES or len(graph.calls) >= MOST_NODES:
             flush("cap on pending nodes or bytes")
     return storages
 

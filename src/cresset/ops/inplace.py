@@ -12,6 +12,7 @@ When ``x`` is a view, its base was made by CopySlices, and every view of that ba
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from cresset.core import graph
@@ -360,59 +361,41 @@ def write(x: Tensor, result: Tensor) -> None:
     x._bump_version()
 
 
-def update(op: Op, operands: list, params: tuple, targets: list[int | None]) -> list[Tensor]:
-    """Record an op (of several outputs, without derivative) that writes outputs to its operands.
+_SPEC, _STORAGE = attrgetter("_spec"), attrgetter("_storage")
+_OFFSET, _NUMEL, _DTYPE = attrgetter("offset"), attrgetter("numel"), attrgetter("dtype")
+_EXPORTED, _SIZE = attrgetter("exported"), attrgetter("size")
 
-    ``targets`` says per output which operand takes it, or None for a new tensor. Returns the
-    tensors that hold the outputs.
+
+def update(
+    op: Op, operands: list[Tensor], numbers: tuple, params: tuple, targets: tuple[int, ...]
+) -> None:
+    """Record an op without derivative whose output i is written to operand ``targets[i]``.
+
+    An optimiser's step has dozens of operands, so they are looked at all at once.
     """
-    specs: list[Spec] = []
-    args: list[Any] = []
-    plain = True
-    for x in operands:
-        if isinstance(x, Tensor):
-            spec, storage = x._spec, x._storage
-            if spec.offset or storage.exported:
-                plain = False
-                break
-            specs.append(spec)
-            args.append(storage)
-        else:
-            specs.append(number_spec(x))
-            args.append(x)
-    call = CALLS.get((op, params, tuple(specs)))
-    if call is not None and plain:
-        into = []
-        for target, spec in zip(targets, call.outs):  # noqa: B905
-            if target is None:
-                into.append(None)
-                continue
-            storage = args[target]
-            if specs[target] is not spec or spec.numel != storage.size or (
-                spec.dtype is not storage.dtype or storage.home
-            ):  # fmt: skip
-                break
-            into.append(storage)
-        else:
-            storages = graph.record(call, args, into)
-            results = []
-            for target, storage, spec in zip(targets, storages, call.outs):  # noqa: B905
-                if target is None:
-                    results.append(wrap(storage, spec))
+    specs = list(map(_SPEC, operands))
+    call = CALLS.get((op, params, (*specs, *map(number_spec, numbers))))
+    if call is not None:
+        storages = list(map(_STORAGE, operands))
+        into = [storages[i] for i in targets]
+        if (
+            tuple([specs[i] for i in targets]) == call.outs
+            and not any(map(_OFFSET, specs))
+            and not any(map(_EXPORTED, storages))
+            and list(map(_NUMEL, call.outs)) == list(map(_SIZE, into))
+            and list(map(_DTYPE, call.outs)) == list(map(_DTYPE, into))
+        ):
+            graph.record(call, [*storages, *numbers], into)
+            for i in targets:
+                own = operands[i]._own_version
+                if own is None:
+                    storages[i].version += 1
                 else:
-                    tensor = operands[target]
-                    if tensor._own_version is None:
-                        storage.version += 1
-                    else:
-                        tensor._own_version[0] += 1
-                    results.append(tensor)
-            return results
-    results = list(apply(op, tuple(operands), params))
-    for i, target in enumerate(targets):
-        if target is not None:
-            write(operands[target], results[i])
-            results[i] = operands[target]
-    return results
+                    own[0] += 1
+            return
+    results = apply(op, (*operands, *numbers), params)
+    for i, result in zip(targets, results, strict=True):
+        write(operands[i], result)
 
 
 def graph_write(flat: Tensor, result: Tensor, spec: Spec) -> Tensor:

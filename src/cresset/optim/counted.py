@@ -12,8 +12,7 @@ from typing import Any
 from cresset.core import graph
 from cresset.dtypes import float32
 from cresset.ops.creation import tensor
-from cresset.ops.inplace import update
-from cresset.optim.optimizer import Optimizer, _advance, _Batch
+from cresset.optim.optimizer import Batch, Optimizer, _advance
 from cresset.tensor import Tensor
 
 
@@ -40,7 +39,7 @@ class CountedOptimizer(Optimizer):
 
     def _step_group(self, group: dict[str, Any]) -> None:
         names = self._state_names(group)
-        batches: dict[Any, _Batch] = {}
+        batches: dict[Any, Batch] = {}
         for p in group["params"]:
             g = p._grad
             if g is None:
@@ -51,7 +50,8 @@ class CountedOptimizer(Optimizer):
                 state.update(self._new_state(p, group))
             numbers = self._turn(state, group, _advance(state["step"]))
             key = (p._spec.dtype, p._spec.device, numbers)
-            batches.setdefault(key, _Batch()).add(p, g, [state[name] for name in names])
+            batch = batches.setdefault(key, Batch())
+            batch.parameters.append(p)
+            batch.operands.extend([p, g, *[state[name] for name in names]])
         for (_, _, numbers), batch in batches.items():
-            params = (len(batch.parameters), (False,) * len(names), self._static(group))
-            update(self._op(), [*batch.operands, *numbers], params, batch.targets)
+            self._record(batch, numbers, self._static(group), len(names))

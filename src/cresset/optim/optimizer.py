@@ -29,7 +29,8 @@ from cresset.core.tape import RemovableHandle
 from cresset.dtypes import float32
 from cresset.nn.parameter import typename
 from cresset.ops.creation import tensor, zeros_like
-from cresset.ops.inplace import update
+from cresset.ops.inplace import update, write
+from cresset.ops.registry import apply
 from cresset.tensor import Tensor
 
 
@@ -41,33 +42,21 @@ class _Required:
 required = _Required()
 
 
-class _Batch:
-    """Parameters that one node updates: its operands, and which of them take its outputs."""
+class Batch:
+    """Parameters that one node updates, and its operands: each parameter, gradient and state."""
 
-    __slots__ = ("parameters", "operands", "targets")
+    __slots__ = ("parameters", "operands")
 
     def __init__(self) -> None:
         self.parameters: list[Tensor] = []
         self.operands: list[Tensor] = []
-        #: Per output the operand it is written to; None where it is new state.
-        self.targets: list[int | None] = []
 
-    def add(self, p: Tensor, g: Tensor, held: list[Tensor | None] | None) -> None:
-        operands, targets = self.operands, self.targets
-        at = len(operands)
-        self.parameters.append(p)
-        operands.append(p)
-        operands.append(g)
-        targets.append(at)
-        if held is not None:
-            at += 2
-            for value in held:
-                if value is None:
-                    targets.append(None)
-                else:
-                    targets.append(at)
-                    operands.append(value)
-                    at += 1
+
+@functools.lru_cache(256)
+def _targets(rows: int, state: int) -> tuple[int, ...]:
+    """Where the operands that a step writes stand: all but the gradients."""
+    width = 2 + state
+    return tuple([i * width + j for i in range(rows) for j in range(width) if j != 1])
 
 
 class Optimizer:
@@ -195,16 +184,17 @@ class Optimizer:
         """One node per (dtype, device, step count) found in the group; nearly always one."""
         names = self._state_names(group)
         counts = self.counts_steps
-        batches: dict[Any, _Batch] = {}
+        batches: dict[Any, Batch] = {}
         states = self.state
-        count, fresh = 0, ()
-        same: Any = None
+        count = 0
+        held: list[Any] = []
+        there = fresh = (False,) * len(names)
+        last: Any = None
         batch: Any = None
         for p in group["params"]:
             g = p._grad
             if g is None:
                 continue
-            held = None
             if names or counts:
                 state: dict[str, Any] = states[p]
                 if not state:
@@ -213,31 +203,48 @@ class Optimizer:
                     state.update(self._new_state(p, group))
                 if counts:
                     count = _advance(state["step"])
-                held = [state.get(name) for name in names]
-                fresh = tuple([value is None for value in held])
+                held, fresh = [], there
+                for name in names:
+                    value = state.get(name)
+                    if value is None:
+                        fresh = tuple([state.get(each) is None for each in names])
+                    else:
+                        held.append(value)
             spec = p._spec
             key = (spec.dtype, spec.device, count, fresh)
-            if key != same:
-                batch = batches.get(key)
-                if batch is None:
-                    batch = batches[key] = _Batch()
-                same = key
-            batch.add(p, g, held)
+            if key != last:
+                batch = batches.setdefault(key, Batch())
+                last = key
+            batch.parameters.append(p)
+            batch.operands.append(p)
+            batch.operands.append(g)
+            batch.operands.extend(held)
         for (_, _, count, fresh), batch in batches.items():
-            made = update(
-                self._op(), [*batch.operands, *self._numbers(group, count)],
-                (len(batch.parameters), fresh, self._static(group)), batch.targets,
-            )  # fmt: skip
-            if any(fresh):
-                self._keep(batch.parameters, names, made)
+            numbers = self._numbers(group, count)
+            if fresh is there:
+                self._record(batch, numbers, self._static(group), len(names))
+            else:
+                params = (len(batch.parameters), fresh, self._static(group))
+                self._keep(
+                    batch, names, fresh, apply(self._op(), (*batch.operands, *numbers), params)
+                )
 
-    def _keep(self, parameters: list[Tensor], names: tuple[str, ...], made: list[Tensor]) -> None:
-        """Put the state that a first step made where it belongs."""
-        results = iter(made)
-        for p in parameters:
-            next(results)
-            for name in names:
-                self.state[p][name] = next(results)
+    def _record(self, batch: Batch, numbers: tuple, static: tuple, state: int) -> None:
+        """One node that updates all parameters of a batch and their state, which is there."""
+        rows = len(batch.parameters)
+        params = (rows, (False,) * state, static)
+        update(self._op(), batch.operands, numbers, params, _targets(rows, state))
+
+    def _keep(self, batch: Batch, names: tuple[str, ...], fresh: tuple, results: tuple) -> None:
+        """Write what a step made where it belongs, and keep the state that it made first."""
+        values = iter(results)
+        for p in batch.parameters:
+            write(p, next(values))
+            for name, new in zip(names, fresh, strict=True):
+                if new:
+                    self.state[p][name] = next(values)
+                else:
+                    write(self.state[p][name], next(values))
 
     def _op(self) -> Op:
         kind = type(self)
