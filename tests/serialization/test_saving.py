@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -152,8 +153,8 @@ def test_records_start_at_multiples_of_64():
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.testzip() is None
         for entry in archive.infolist():
-            header = 30 + len(entry.filename) + len(entry.extra)
-            assert (entry.header_offset + header) % 64 == 0, entry.filename
+            lengths = struct.unpack_from("<26x2H", data, entry.header_offset)
+            assert (entry.header_offset + 30 + sum(lengths)) % 64 == 0, entry.filename
 
 
 def test_the_records_are_those_of_pytorch(torch, tmp_path):

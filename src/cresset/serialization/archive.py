@@ -1,30 +1,34 @@
-"""The zip container of a checkpoint: named records of bytes under one root folder.
+"""Reading the zip container of a checkpoint: named records of bytes under one root folder.
 
-PyTorch writes plain zip files whose entries are *stored* (never compressed) and begin at multiples
-of 64 bytes, so that a storage can be mapped straight from disk. ``ArchiveWriter`` writes such
-files, ``ArchiveReader`` reads them; neither knows what the records mean.
+PyTorch writes plain zip files whose entries are *stored*, never compressed (``archive_writer``).
+Neither side knows what the records mean.
 
-A file may come from anyone. What must stay true of the reader: memory is taken only after a
-record's size was checked against the file it lies in. A stored record cannot be longer than the
-file; compressed records (somebody packed the file again) may inflate to ``MOST_INFLATED`` bytes in
-total; records that together claim more bytes than the file holds are refused.
+A file may come from anyone. What must stay true: memory is taken only after a record's size was
+checked against the file it lies in. A stored record cannot be longer than the file; records that
+together claim more bytes than the file holds are refused; compressed records (somebody packed the
+file again) may inflate to ``most_inflated`` bytes in total. Names lead nowhere: nothing is unpacked
+to the disk.
+
+Large records of a path are read, and their checksum computed, by two threads.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 import struct
 import zipfile
 import zlib
-from hashlib import blake2b
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 import numpy as np
 
-ALIGNMENT = 64
-#: Compressed records may hold this many bytes together; PyTorch itself never compresses.
-MOST_INFLATED = 1 << 30
 NEWEST_VERSION = 10
+#: Larger records are read by two threads, in pieces of this size.
+PIECE = 1 << 20
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _CORRUPT = (
@@ -34,41 +38,12 @@ _CORRUPT = (
 )
 
 
-class ArchiveWriter:
-    """Writes records one after another into ``f``; ``close`` finishes the file."""
+def most_inflated(length: int) -> int:
+    """How many bytes the compressed records of a file of ``length`` bytes may hold together.
 
-    def __init__(self, f: Any, root: str = "archive") -> None:
-        self._zip = zipfile.ZipFile(f, "w", zipfile.ZIP_STORED)
-        self._root = root
-        self._names = blake2b(digest_size=8)
-        self._contents = blake2b(digest_size=8)
-
-    def write(self, name: str, data: Any) -> None:
-        """Add the record ``name`` with the bytes of ``data`` (anything with a flat buffer)."""
-        data = memoryview(data).cast("B")
-        entry = zipfile.ZipInfo(f"{self._root}/{name}")
-        entry.file_size = len(data)
-        large = len(data) >= zipfile.ZIP64_LIMIT // 2
-        header = 30 + len(entry.filename.encode()) + (20 if large else 0)
-        # An extra field ("FB", its length, zeros) moves the data to the next multiple of 64.
-        padding = -(self._zip.start_dir + header + 4) % ALIGNMENT
-        entry.extra = b"FB" + struct.pack("<H", padding) + bytes(padding)
-        with self._zip.open(entry, "w", force_zip64=large) as record:
-            record.write(data)
-        self._names.update(name.encode())
-        self._contents.update(struct.pack("<I", entry.CRC))
-
-    def close(self) -> None:
-        """Write the closing records and the table of contents."""
-        self.write("version", b"3\n")
-        names = int.from_bytes(self._names.digest(), "little")
-        contents = int.from_bytes(self._contents.digest(), "little")
-        self.write(".data/serialization_id", f"{names:020d}{contents:020d}".encode())
-        self._zip.close()
-
-    def abandon(self) -> None:
-        """Let go of the file without finishing it (an error is on its way to the user)."""
-        self._zip.fp = None  # else ZipFile's finalizer would write a table of contents
+    PyTorch never compresses. Trained numbers shrink by a tenth or so, zeros a thousandfold.
+    """
+    return min(1 << 30, (64 << 20) + 16 * length)
 
 
 def is_archive(f: BinaryIO) -> bool:
@@ -105,6 +80,10 @@ class ArchiveReader:
         self._root = entries[0].filename.partition("/")[0] + "/"
         self._check_entries(entries)
         self._entries = {entry.filename[len(self._root) :]: entry for entry in entries}
+        if len(self._entries) < len(entries):
+            self._bad(self._root, "two records have the same name")
+        self._descriptor = _descriptor(f)
+        self._helper: ThreadPoolExecutor | None = None
         self._check_version()
 
     def _check_entries(self, entries: list[zipfile.ZipInfo]) -> None:
@@ -128,10 +107,11 @@ class ArchiveReader:
                 "PytorchStreamReader failed reading zip archive: its records claim "
                 f"{stored} bytes but the file has {self._length}. {_CORRUPT}"
             )
-        if inflated > MOST_INFLATED:
+        allowed = most_inflated(self._length)
+        if inflated > allowed:
             raise RuntimeError(
                 "PytorchStreamReader failed reading zip archive: its compressed records claim "
-                f"{inflated} bytes, more than the {MOST_INFLATED} allowed. Pack the file again "
+                f"{inflated} bytes, more than the {allowed} allowed. Pack the file again "
                 "without compression if you trust it."
             )
 
@@ -140,7 +120,7 @@ class ArchiveReader:
             raise RuntimeError('Expected hasRecord("version") to be true, but got false.')
         name = "version" if "version" in self._entries else ".data/version"
         text = self.read(name).strip()
-        if not text.isdigit():
+        if not text.isdigit() or len(text) > 18:
             self._bad(name, f"{text[:20]!r} is not a version number")
         if int(text) > NEWEST_VERSION:
             raise RuntimeError(
@@ -180,9 +160,14 @@ class ArchiveReader:
         target = out.data.cast("B") if out.size else memoryview(bytearray())
         if len(target) != entry.file_size:
             raise ValueError(f"record {name} has {entry.file_size} bytes, not {len(target)}")
+        checksum = None
         if entry.compress_type == zipfile.ZIP_STORED:
-            self._file.seek(self.offset(name))
-            self._fill(name, self._file, target)
+            offset = self.offset(name)
+            if self._descriptor is not None and len(target) > PIECE:
+                checksum = self._read_in_pieces(name, offset, target)
+            else:
+                self._file.seek(offset)
+                self._fill(name, self._file, target)
         else:
             try:
                 with self._zip.open(entry) as source:
@@ -190,8 +175,32 @@ class ArchiveReader:
             except (zipfile.BadZipFile, zlib.error, EOFError) as error:
                 self._bad(name, str(error))
         # A checksum of 0 says that the writer was told not to compute any.
-        if entry.CRC and zlib.crc32(target) != entry.CRC:
+        if entry.CRC and (zlib.crc32(target) if checksum is None else checksum) != entry.CRC:
             self._bad(name, "its checksum (CRC-32) does not match")
+
+    def _read_in_pieces(self, name: str, offset: int, target: memoryview) -> int:
+        """Fill ``target`` from the file by two threads; its checksum."""
+        pieces = [target[i : i + PIECE] for i in range(0, len(target), PIECE)]
+        checksums = [0] * len(pieces)
+        numbers = iter(range(len(pieces)))  # both threads take the next one from here
+
+        def read() -> None:
+            for i in numbers:
+                _read_at(self._descriptor, offset + i * PIECE, pieces[i])
+                checksums[i] = zlib.crc32(pieces[i])
+
+        if self._helper is None:
+            self._helper = ThreadPoolExecutor(1)
+        other = self._helper.submit(read)
+        try:
+            read()
+        finally:
+            wait([other])
+        other.result()
+        whole = checksums[0]
+        for checksum, piece in zip(checksums[1:], pieces[1:], strict=True):
+            whole = crc32_combine(whole, checksum, len(piece))
+        return whole
 
     def _fill(self, name: str, source: Any, target: memoryview) -> None:
         done = 0
@@ -228,7 +237,9 @@ class ArchiveReader:
         return self._entry(name).compress_type == zipfile.ZIP_STORED
 
     def close(self) -> None:
-        self._zip.close()
+        """Let go of the helper; the file belongs to the caller."""
+        if self._helper is not None:
+            self._helper.shutdown()
 
 
 def _zip_reason(error: Exception) -> str:
@@ -236,3 +247,60 @@ def _zip_reason(error: Exception) -> str:
     if "not a zip file" in str(error):
         return "failed finding central directory"
     return str(error)
+
+
+def _descriptor(f: Any) -> int | None:
+    """The number of an ordinary open file, if it can be read at any place; else None."""
+    if not isinstance(f, io.BufferedReader) or not hasattr(os, "preadv"):
+        return None
+    descriptor = f.fileno()
+    return descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
+def _read_at(descriptor: Any, offset: int, target: memoryview) -> None:
+    done = 0
+    while done < len(target):
+        count = os.preadv(descriptor, [target[done:]], offset + done)
+        if not count:
+            raise OSError("the file became shorter while it was read")
+        done += count
+
+
+# -- checksums of parts --------------------------------------------------------------------------
+# CRC-32 is the remainder of the text, read as a polynomial over {0, 1}, by P. So the remainder of
+# two texts after one another is that of the first times x^(8 * length of the second), plus that of
+# the second (Mark Adler, zlib, crc32_combine). Bit 31 of a number is the coefficient of 1.
+
+_POLYNOMIAL = 0xEDB88320
+
+
+def _times(a: int, b: int) -> int:
+    """``a * b`` modulo P."""
+    product = 0
+    for bit in range(31, -1, -1):
+        if a >> bit & 1:
+            product ^= b
+        b = b >> 1 ^ (_POLYNOMIAL if b & 1 else 0)
+    return product
+
+
+@lru_cache(maxsize=64)
+def _shift(length: int) -> int:
+    """x^(8 * length) modulo P."""
+    power, square = 1 << 31, 1 << 23  # 1, x^8
+    while length:
+        if length & 1:
+            power = _times(power, square)
+        square = _times(square, square)
+        length >>= 1
+    return power
+
+
+def crc32_combine(first: int, second: int, length: int) -> int:
+    """The checksum of two texts after one another, the second of ``length`` bytes.
+
+    >>> import zlib
+    >>> crc32_combine(zlib.crc32(b"ab"), zlib.crc32(b"cde"), 3) == zlib.crc32(b"abcde")
+    True
+    """
+    return _times(_shift(length), first) ^ second

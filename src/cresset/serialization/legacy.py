@@ -19,6 +19,7 @@ import numpy as np
 from cresset.core.storage import Storage
 from cresset.device import CPU
 from cresset.runtime import backend
+from cresset.serialization.callables import shown
 from cresset.serialization.location import Restore, UntypedStorage
 from cresset.serialization.names import StorageType
 from cresset.serialization.rebuild import TypedStorage
@@ -28,14 +29,16 @@ from cresset.serialization.saving import LEGACY_MAGIC, LEGACY_PROTOCOL
 def storage_id(saved: Any) -> tuple[StorageType, str, str, int, Any]:
     """``(storage type, key, location, elements, view)`` of a persistent id, checked."""
     if not isinstance(saved, tuple) or len(saved) not in (5, 6):
-        raise pickle.UnpicklingError(f"saved_id must be a tuple of 5 or 6, got {saved!r}")
+        raise pickle.UnpicklingError("saved_id must be a tuple of 5 or 6")
     tag, kind, key, location, numel, *view = saved
     if _text(tag) != "storage":
-        raise RuntimeError(f"Unknown saved id type: {tag}")
+        raise RuntimeError(f"Unknown saved id type: {shown(tag)}")
     if not isinstance(kind, StorageType):
-        raise pickle.UnpicklingError(f"expected a storage type, but got {kind!r}")
-    if type(numel) is not int or numel < 0:
-        raise pickle.UnpicklingError(f"a storage cannot have {numel!r} elements")
+        raise pickle.UnpicklingError(f"expected a storage type, but got {shown(kind)}")
+    if not isinstance(key, (str, bytes, int)) or not isinstance(location, (str, bytes)):
+        raise pickle.UnpicklingError("a storage's key and location are texts")
+    if type(numel) is not int or not 0 <= numel < 1 << 63:
+        raise pickle.UnpicklingError(f"a storage cannot have {shown(numel)} elements")
     return kind, str(_text(key)), str(_text(location)), numel, (view or [None])[0]
 
 
@@ -47,7 +50,7 @@ def as_named(storage: Storage, kind: StorageType) -> TypedStorage | UntypedStora
 
 
 def _text(value: Any) -> Any:
-    return value.decode("ascii") if isinstance(value, bytes) else value
+    return value.decode("latin1") if isinstance(value, bytes) else value
 
 
 def is_tar(f: Any) -> bool:

@@ -13,6 +13,7 @@ import pickle
 import re
 import sys
 import warnings
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -155,7 +156,11 @@ def _unpickler(stream: Any, persistent_load: Any, trusted: tuple[Any, dict] | No
 
 
 def _load_archive(f: Any, restore: Restore, trusted: Any, mapped: Any) -> Any:
-    archive = ArchiveReader(f)
+    with closing(ArchiveReader(f)) as archive:
+        return _load_records(archive, restore, trusted, mapped)
+
+
+def _load_records(archive: ArchiveReader, restore: Restore, trusted: Any, mapped: Any) -> Any:
     if "constants.pkl" in archive:
         if trusted is None:
             raise RuntimeError(

@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
+import reprlib
 from functools import cache
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -27,7 +30,7 @@ from cresset.device import device
 from cresset.dtypes import dtype
 from cresset.runtime import backend
 from cresset.size import Size
-from cresset.tensor import Tensor, from_array, layout, strided, wrap
+from cresset.tensor import Tensor, layout, strided, wrap
 
 
 class TypedStorage(NamedTuple):
@@ -43,6 +46,10 @@ class TypedStorage(NamedTuple):
 
 
 _PACKAGE = __name__.partition(".")[0] + "."
+#: Sizes and strides are 64-bit numbers, and NumPy has no more than 64 dimensions.
+_MOST, _MOST_DIMENSIONS = 1 << 63, 64
+#: Storages that were conjugated or negated, by the storage they were made of.
+_copies: WeakKeyDictionary[Storage, dict[tuple[bool, bool], Storage]] = WeakKeyDictionary()
 
 
 # -- in files of ``save`` ---------------------------------------------------------------------
@@ -52,12 +59,21 @@ def rebuild_tensor_v1(storage: TypedStorage, offset: int, size: Any, stride: Any
     """A tensor that views a storage (``torch._utils._rebuild_tensor``, of old files)."""
     if not isinstance(storage, TypedStorage):
         raise TypeError(f"expected a storage, but got {type(storage).__name__}")
+    for name, value in (("size", size), ("stride", stride)):
+        if not isinstance(value, (tuple, list)):
+            raise TypeError(f"expected a tuple as {name}, but got {type(value).__name__}")
     numbers = (offset, *size, *stride)
-    if not all(type(n) is int and n >= 0 for n in numbers) or len(size) != len(stride):
+    if not all(type(n) is int for n in numbers):
+        raise TypeError("sizes, strides and the storage offset must be ints")
+    if len(size) != len(stride) or not all(0 <= n < _MOST for n in numbers):
         raise RuntimeError(
-            f"Trying to create tensor with invalid geometry: sizes {list(size)}, "
-            f"strides {list(stride)}, storage offset {offset}"
+            f"Trying to create tensor with invalid geometry: sizes {reprlib.repr(list(size))}, "
+            f"strides {reprlib.repr(list(stride))}, storage offset {reprlib.repr(offset)}"
         )
+    if len(size) > _MOST_DIMENSIONS:
+        raise RuntimeError(f"tensors of {len(size)} dimensions are not supported, only of 64")
+    if math.prod(size) >= _MOST:
+        raise RuntimeError("numel: integer multiplication overflow")
     itemsize = storage.dtype.itemsize
     needed = 0
     if 0 not in size:
@@ -85,20 +101,38 @@ def rebuild_tensor_v2(
     tensor = rebuild_tensor_v1(storage, offset, size, stride)
     if metadata:
         # PyTorch saves lazily conjugated or negated views as their base and a flag.
-        values = tensor._array()
-        values = values.conj() if metadata.get("conj") else values
-        values = -values if metadata.get("neg") else values
-        tensor = from_array(values, storage.dtype, storage.storage.device)
+        tensor = wrap(_changed(storage.storage, metadata), tensor._spec)
     if requires_grad:
         tensor.requires_grad_()
     return tensor
+
+
+def _changed(storage: Storage, metadata: Any) -> Storage:
+    """The storage with its values conjugated, negated or both; one copy of each kind."""
+    if not isinstance(metadata, dict):
+        raise TypeError(f"expected a dict of flags, but got {type(metadata).__name__}")
+    conj, neg = metadata.get("conj") is True, metadata.get("neg") is True
+    if not (conj or neg):
+        return storage
+    copies = _copies.setdefault(storage, {})
+    if (conj, neg) not in copies:
+        home = backend(storage.device)
+        values = home.to_host(graph.materialize(storage))
+        values = values.conj() if conj else values
+        values = -values if neg else values
+        copies[conj, neg] = Storage(
+            storage.dtype, storage.size, storage.device, home.from_host(values)
+        )
+    return copies[conj, neg]
 
 
 def rebuild_parameter(data: Tensor, requires_grad: bool, backward_hooks: Any = None) -> Any:
     """An ``nn.Parameter`` (``torch._utils._rebuild_parameter``)."""
     from cresset.nn.parameter import Parameter
 
-    return Parameter(data, bool(requires_grad))
+    if not isinstance(data, Tensor):
+        raise TypeError(f"expected a tensor, but got {type(data).__name__}")
+    return Parameter(data, requires_grad is True)
 
 
 def rebuild_parameter_with_state(
@@ -147,13 +181,15 @@ def user_state(tensor: Tensor) -> dict[str, Any]:
 
 def set_user_state(tensor: Tensor, state: Any) -> None:
     """Give a tensor back its attributes. Fields of ours are never touched by a file."""
-    if isinstance(state, tuple) and len(state) == 2:  # (__dict__, slots)
-        for part in state:
-            set_user_state(tensor, part)
-        return
-    for name, value in (state or {}).items():
-        if isinstance(name, str) and not name.startswith("_"):
-            setattr(tensor, name, value)
+    parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
+    for part in parts:  # (__dict__, slots)
+        if part is None:
+            continue
+        if not isinstance(part, dict):
+            raise TypeError(f"expected a dict as state, but got {type(part).__name__}")
+        for name, value in part.items():
+            if isinstance(name, str) and not name.startswith("_"):
+                setattr(tensor, name, value)
 
 
 def _as_class(tensor: Tensor, cls: type) -> Any:

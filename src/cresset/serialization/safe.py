@@ -2,9 +2,11 @@
 
 A pickle is a program for a small stack machine, and ``pickle.load`` lets it import and call
 anything. This interpreter knows only the instructions that a checkpoint needs. A name in the file
-is looked up in a fixed table (and in what the user passed to ``add_safe_globals``); nothing is ever
-imported. Only functions of the table are called, through wrappers that check their arguments, so
-that no call can take more memory than the file itself has.
+is looked up in a fixed table (``callables``, and what the user passed to ``add_safe_globals``);
+nothing is ever imported. Only functions of the table are called, through others that check the
+arguments, so that memory and time stay in proportion to the file.
+
+An error message never shows more of the file than ``shown`` allows.
 """
 
 from __future__ import annotations
@@ -16,74 +18,15 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pickle import UnpicklingError
+from types import BuiltinFunctionType, MethodType
 from typing import Any
 
-from cresset.device import device
 from cresset.serialization import names, rebuild
 from cresset.serialization.allowlist import user_table
-from cresset.size import Size
-from cresset.tensor import Tensor
+from cresset.serialization.callables import CALLABLE, PASSIVE, Budget, checked, shown
 
 #: Never allowed, not even by ``add_safe_globals``.
 BLOCKED = frozenset({"sys", "os", "posix", "nt"})
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """``_codecs.encode`` as pickle uses it for bytes."""
-    if not isinstance(text, str) or encoding != "latin1":
-        raise UnpicklingError(f"_codecs.encode may only make latin1 bytes, but got {encoding!r}")
-    return text.encode("latin1")
-
-
-def _bytes() -> bytes:
-    return b""
-
-
-def _bytearray(data: Any = b"", encoding: str = "latin-1") -> bytearray:
-    if isinstance(data, str):
-        return bytearray(_encode(data, encoding.replace("-", "")))
-    if not isinstance(data, bytes):  # bytearray(10**12) would take that much memory
-        raise UnpicklingError(f"bytearray may only be made of bytes, but got {type(data)}")
-    return bytearray(data)
-
-
-def _size(numbers: Any = ()) -> Size:
-    if not all(type(n) is int for n in numbers):
-        raise UnpicklingError("torch.Size may only be made of ints")
-    return Size(numbers)
-
-
-def _device(kind: Any, index: Any = None) -> device:
-    return device(kind, index)
-
-
-def _from_type(func: Any, cls: Any, args: Any, state: Any) -> Any:
-    """A tensor subclass or a tensor with attributes; both names must have passed the table."""
-    if func not in names.REBUILD.values():
-        raise UnpicklingError(f"Trying to call reduce for unrecognized function {func}")
-    if cls is not Tensor and not any(cls is found for found in user_table().values()):
-        raise UnpicklingError(f"type {cls} was not an allowed global by default")
-    return rebuild.rebuild_from_type_v2(func, cls, args, state)
-
-
-#: Names that may be called, each with what is called.
-CALLABLE: dict[str, Callable] = {
-    **names.REBUILD,
-    "torch._tensor._rebuild_from_type_v2": _from_type,
-    "torch.nn.parameter.Parameter": rebuild.rebuild_parameter,
-    "torch.serialization._get_layout": rebuild.layout_of,
-    "torch.Size": _size,
-    "torch.device": _device,
-    "collections.OrderedDict": OrderedDict,
-    "collections.Counter": Counter,
-    "_codecs.encode": _encode,
-    "builtins.bytes": _bytes,
-    "builtins.bytearray": _bytearray,
-    "builtins.set": set,
-    "builtins.complex": complex,
-}
-#: Names that may only be passed on.
-PASSIVE: dict[str, Any] = {**names.CONSTANTS, "torch.Tensor": Tensor}
 
 
 #: What the steps below raise when the file's instructions make no sense.
@@ -104,6 +47,8 @@ class SafeUnpickler:
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
         self._user = user_table()
+        start = f.tell()
+        self._budget = Budget(lambda: f.tell() - start)
         #: Whether code of the user's is running: its errors are passed on as they are.
         self._outside = False
 
@@ -197,19 +142,24 @@ class SafeUnpickler:
     def _reduce(self) -> None:
         args = self._pop()
         func = self._pop()
-        if any(func is known for known in CALLABLE.values()):
-            self._push(func(*args))
-        elif self._users(func) and isinstance(args, tuple):
+        known = checked(func)
+        if type(args) is not tuple:
+            raise UnpicklingError(f"expected a tuple of arguments, but got {type(args)}")
+        if known is not None:
+            self._push(known(self._budget, *args))
+        elif self._users(func):
             self._push(self._call_out(func, *args))
         else:
-            text = f"Trying to call reduce for unrecognized function {func}"
-            if hasattr(func, "__self__"):
-                text += f" which belongs to {func.__self__}"
+            text = f"Trying to call reduce for unrecognized function {shown(func)}"
+            if isinstance(func, (MethodType, BuiltinFunctionType)):
+                text += f" which belongs to {shown(func.__self__)}"
             raise UnpicklingError(text)
 
     def _newobj(self) -> None:
         args = self._pop()
         cls = self._pop()
+        if type(args) is not tuple:
+            raise UnpicklingError(f"expected a tuple of arguments, but got {type(args)}")
         if cls is rebuild.rebuild_parameter:
             self._push(rebuild.rebuild_parameter(*args))
         elif isinstance(cls, type) and self._users(cls):
@@ -217,7 +167,7 @@ class SafeUnpickler:
         else:
             raise UnpicklingError(
                 "Can only create new object for nn.Parameter or classes allowlisted via "
-                f"`add_safe_globals` but got {cls}"
+                f"`add_safe_globals` but got {shown(cls)}"
             )
 
     def _build(self) -> None:
@@ -246,7 +196,7 @@ class SafeUnpickler:
         saved = self._pop()
         if type(saved) is not tuple and type(saved) is not int:
             raise UnpicklingError(f"persistent_load id must be tuple or int, but got {type(saved)}")
-        if type(saved) is tuple and saved and saved[0] not in ("storage", b"storage"):
+        if type(saved) is tuple and saved and not _is_tag(saved[0]):
             raise UnpicklingError(
                 f"Only persistent_load of storage is allowed, but got {type(saved[0])}"
             )
@@ -269,8 +219,9 @@ class SafeUnpickler:
                 f"Can only {verb} for dict, collections.OrderedDict, collections.Counter, but got "
                 f"{type(target)}"
             )
+        key = self._budget.key
         for i in range(0, len(items), 2):
-            target[items[i]] = items[i + 1]
+            target[key(items[i])] = items[i + 1]
 
     def _append(self) -> None:
         item = self._pop()
@@ -317,6 +268,10 @@ class SafeUnpickler:
 
     def _get(self, index: int) -> None:
         self._push(self._memo[index])
+
+
+def _is_tag(value: Any) -> bool:
+    return isinstance(value, (str, bytes)) and value in ("storage", b"storage")
 
 
 #: What each instruction does. Whatever is missing here is refused.

@@ -1,24 +1,22 @@
 """``save``: an object into a file that PyTorch loads, too.
 
-A path is replaced in one step: the file is written beside it, flushed to disk and renamed, so that
-a crash at any moment leaves either the old checkpoint or the new one.
+A path is replaced in one step (``replacing``), so that a crash at any moment leaves either the old
+checkpoint or the new one.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import pickle
 import stat
 import struct
 import sys
-import uuid
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
-from cresset.serialization.archive import ALIGNMENT, ArchiveWriter
+from cresset.serialization.archive_writer import ALIGNMENT, ArchiveWriter
 from cresset.serialization.pickler import StorageTable, make_pickler, storage_bytes
+from cresset.serialization.replacing import replacing
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -59,16 +57,17 @@ def save(
     make_pickler(stream, pickle_protocol, pickle_module, table).dump(obj)
     write = _write_archive if _use_new_zipfile_serialization else _write_legacy
     if not is_path:
-        write(f, "archive", stream.getvalue(), table)
+        write(f, "archive", stream.getvalue(), table, False)
         return
     path = os.fspath(f)
     root = os.path.splitext(os.path.basename(os.fsdecode(path)))[0]
-    with _replacing(path) as out:
-        write(out, root if root.isascii() and root else "archive", stream.getvalue(), table)
+    with replacing(path) as out:
+        ours = hasattr(os, "pwrite") and stat.S_ISREG(os.fstat(out.fileno()).st_mode)
+        write(out, root if root.isascii() and root else "archive", stream.getvalue(), table, ours)
 
 
-def _write_archive(f: Any, root: str, pickled: bytes, table: StorageTable) -> None:
-    writer = ArchiveWriter(f, root)
+def _write_archive(f: Any, root: str, pickled: bytes, table: StorageTable, seekable: bool) -> None:
+    writer = ArchiveWriter(f, root, seekable)
     try:
         writer.write("data.pkl", pickled)
         writer.write(".format_version", b"1")
@@ -82,7 +81,7 @@ def _write_archive(f: Any, root: str, pickled: bytes, table: StorageTable) -> No
     writer.close()
 
 
-def _write_legacy(f: Any, root: str, pickled: bytes, table: StorageTable) -> None:
+def _write_legacy(f: Any, root: str, pickled: bytes, table: StorageTable, seekable: bool) -> None:
     """The form from before PyTorch 1.6: pickles one after another, then the storages."""
     system = {
         "protocol_version": LEGACY_PROTOCOL,
@@ -96,43 +95,3 @@ def _write_legacy(f: Any, root: str, pickled: bytes, table: StorageTable) -> Non
     for typed in table.storages:
         f.write(struct.pack("<q", typed.numel))
         f.write(storage_bytes(typed.storage).data)
-
-
-@contextlib.contextmanager
-def _replacing(path: Any) -> Iterator[BinaryIO]:
-    """A file open for writing that becomes ``path`` when the block ends without an error."""
-    target = os.path.realpath(os.fsdecode(path))
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        shown = os.path.dirname(os.fsdecode(path)) or "."
-        raise RuntimeError(f"Parent directory {shown} does not exist.")
-    if os.path.isdir(target):
-        raise RuntimeError("open file failed with strerror: Is a directory")
-    if os.path.exists(target) and not os.path.isfile(target):
-        with open(target, "wb") as out:  # a pipe or a device: nothing to rename over
-            yield out
-        return
-    beside = os.path.join(folder, f".{os.path.basename(target)[:100]}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(beside, "xb") as out:
-            if os.path.exists(target):
-                os.chmod(beside, stat.S_IMODE(os.stat(target).st_mode))
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(beside, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(beside)
-        raise
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: str) -> None:
-    """Make the new name itself last, where the system can do that."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

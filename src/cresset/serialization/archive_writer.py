@@ -1,0 +1,209 @@
+"""Writing the zip container of a checkpoint: the records as PyTorch lays them out.
+
+Every record is *stored* (never compressed) and its bytes begin at a multiple of 64, so that a
+storage can be mapped straight from disk. Sizes of 4 GiB and more take zip64's fields.
+
+A header stands before its bytes and holds their checksum. Into a file that can be written at any
+place, the bytes go by way of a second thread while this one computes the checksum, and the system
+is told to send what is written on to the disk at once: what ``fsync`` then has to wait for is
+little. Into anything else, header and bytes go one after the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import struct
+import sys
+import threading
+import zlib
+from hashlib import blake2b
+from queue import Queue
+from typing import Any, NamedTuple
+
+ALIGNMENT = 64
+#: From here on a number is written in 64 bits; in its 32-bit place stands ``_ELSEWHERE``.
+LIMIT = 0xFFFFFFFF
+_ELSEWHERE = 0xFFFFFFFF
+#: Larger records leave to the second thread, in pieces of this size.
+_PIECE = 8 << 20
+#: What is worth being sent to the disk by itself.
+_LONG = 1 << 20
+#: Pieces that may wait: their memory is held until they are written.
+_WAITING = 2
+
+_LOCAL = struct.Struct("<4s5H3I2H")
+_CENTRAL = struct.Struct("<4s6H3I5H2I")
+_END = struct.Struct("<4s4H2IH")
+_END_64 = struct.Struct("<4sQ2H2I4Q")
+_LOCATOR_64 = struct.Struct("<4sIQI")
+#: The first of January 1980: a file depends on its content alone.
+_DATE = 33
+_PLAIN, _LARGE = 20, 45
+
+
+class _Record(NamedTuple):
+    """An entry of the table of contents."""
+
+    name: bytes
+    size: int
+    checksum: int
+    offset: int
+
+
+class ArchiveWriter:
+    """Writes records one after another into ``f``; ``close`` finishes the file.
+
+    ``seekable`` says that ``f`` is an ordinary file of ours, at its beginning.
+    """
+
+    def __init__(self, f: Any, root: str = "archive", seekable: bool = False) -> None:
+        self._file = f
+        self._root = root
+        self._at = 0
+        self._records: list[_Record] = []
+        self._names = blake2b(digest_size=8)
+        self._contents = blake2b(digest_size=8)
+        self._disk = _Disk(f.fileno()) if seekable else None
+
+    def write(self, name: str, data: Any) -> None:
+        """Add the record ``name`` with the bytes of ``data`` (anything with a flat buffer)."""
+        data = memoryview(data).cast("B")
+        path = f"{self._root}/{name}".encode()
+        size = len(data)
+        large = struct.pack("<2H2Q", 1, 16, size, size) if size >= LIMIT else b""
+        # An extra field ("FB", its length, zeros) moves the data to the next multiple of 64.
+        padding = -(self._at + _LOCAL.size + len(path) + len(large) + 4) % ALIGNMENT
+        extra = large + b"FB" + struct.pack("<H", padding) + bytes(padding)
+        start = self._at + _LOCAL.size + len(path) + len(extra)
+        checksum = 0
+        if self._disk is not None:
+            for i in range(0, size, _PIECE):
+                self._disk.put(start + i, data[i : i + _PIECE])
+                checksum = zlib.crc32(data[i : i + _PIECE], checksum)
+        else:
+            checksum = zlib.crc32(data)
+        short = _short(size)
+        header = _LOCAL.pack(
+            b"PK\x03\x04", _LARGE if large else _PLAIN, 0, 0, 0, _DATE, checksum, short, short,
+            len(path), len(extra),
+        )  # fmt: skip
+        if self._disk is not None:
+            self._disk.put(self._at, memoryview(header + path + extra))
+        else:
+            self._file.write(header + path + extra)
+            self._file.write(data)
+        self._records.append(_Record(path, size, checksum, self._at))
+        self._at = start + size
+        self._names.update(name.encode())
+        self._contents.update(struct.pack("<I", checksum))
+
+    def close(self) -> None:
+        """Write the closing records and the table of contents."""
+        self.write("version", b"3\n")
+        names = int.from_bytes(self._names.digest(), "little")
+        contents = int.from_bytes(self._contents.digest(), "little")
+        self.write(".data/serialization_id", f"{names:020d}{contents:020d}".encode())
+        table = b"".join(map(_central, self._records))
+        end = table + _end(len(self._records), len(table), self._at)
+        if self._disk is not None:
+            self._disk.put(self._at, memoryview(end))
+            self._disk.close()
+        else:
+            self._file.write(end)
+
+    def abandon(self) -> None:
+        """Let go of the file without finishing it (an error is on its way to the user)."""
+        if self._disk is not None:
+            with contextlib.suppress(OSError):
+                self._disk.close()
+
+
+def _short(number: int) -> int:
+    return number if number < LIMIT else _ELSEWHERE
+
+
+def _central(record: _Record) -> bytes:
+    name, size, checksum, offset = record
+    large = [n for n in (size, size, offset) if n >= LIMIT]
+    extra = struct.pack(f"<2H{len(large)}Q", 1, 8 * len(large), *large) if large else b""
+    short = _short(size)
+    return (
+        _CENTRAL.pack(
+            b"PK\x01\x02", _LARGE if large else 0, _LARGE if large else _PLAIN, 0, 0, 0, _DATE,
+            checksum, short, short, len(name), len(extra), 0, 0, 0, 0, _short(offset),
+        )
+        + name
+        + extra
+    )  # fmt: skip
+
+
+def _end(count: int, size: int, offset: int) -> bytes:
+    end = _END.pack(
+        b"PK\x05\x06", 0, 0, min(count, 0xFFFF), min(count, 0xFFFF), _short(size),
+        _short(offset), 0,
+    )  # fmt: skip
+    if count < 0xFFFF and size < LIMIT and offset < LIMIT:
+        return end
+    large = _END_64.pack(
+        b"PK\x06\x06", _END_64.size - 12, _LARGE, _LARGE, 0, 0, count, count, size, offset
+    )
+    return large + _LOCATOR_64.pack(b"PK\x06\x07", 0, offset + size, 1) + end
+
+
+class _Disk:
+    """A thread that writes pieces to their places in a file."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._waiting: Queue[tuple[int, memoryview] | None] = Queue(_WAITING)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def put(self, offset: int, piece: memoryview) -> None:
+        """Write ``piece`` at ``offset``, soon. Raises what went wrong with an earlier one."""
+        if self._error is not None:
+            raise self._error
+        self._waiting.put((offset, piece))
+
+    def close(self) -> None:
+        """Wait until everything is written; raises what went wrong."""
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        while (task := self._waiting.get()) is not None:
+            if self._error is not None:
+                continue  # nobody may wait for a place in the queue for ever
+            try:
+                offset, piece = task
+                done = 0
+                while done < len(piece):
+                    done += os.pwrite(self._descriptor, piece[done:], offset + done)
+                if len(piece) >= _LONG:
+                    _start_writing(self._descriptor, offset, len(piece))
+            except BaseException as error:
+                self._error = error
+
+
+def _linux_function() -> Any:
+    if not sys.platform.startswith("linux"):
+        return None
+    function = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if function is not None:
+        function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return function
+
+
+_sync_file_range = _linux_function()
+
+
+def _start_writing(descriptor: int, offset: int, length: int) -> None:
+    """Have the system send a part of a file to the disk now, without waiting for it."""
+    if _sync_file_range is not None:
+        _sync_file_range(descriptor, offset, length, 2)  # SYNC_FILE_RANGE_WRITE
