@@ -21,6 +21,7 @@ import os
 import sys
 import threading
 from bisect import bisect_left
+from operator import itemgetter
 from threading import get_ident
 from typing import Any
 from weakref import ref
@@ -39,6 +40,7 @@ MOST_BYTES = 256 << 20
 _LARGE = 1 << 14
 
 _new = object.__new__
+_slot_first = itemgetter(0)
 
 #: Guards the current graph; recording and flushing are short or release the GIL themselves.
 LOCK = threading.RLock()
@@ -379,9 +381,13 @@ def _run(graph: Graph, plan: Plan, program: Program, bound: list[tuple[int, Stor
                 settle(storage, older[storage])
             elif storage.buffer is None:
                 storage.error = value
-        else:
+        elif slot == last:
             # Two storages may name one value (a write takes over a temporary): one memory each.
-            settle(storage, value if slot != last else value.copy())
+            settle(storage, value.copy())
+        elif storage.exported:
+            settle(storage, value)
+        else:
+            storage.buffer = value
         storage.epoch = -1  # last: other threads may read without the lock
         last = slot
     if failure is not None and not _belongs_to_another(graph, plan, values, failure):
@@ -456,10 +462,6 @@ def _older(
         for slot, storage in versions
         if not isinstance(found[slot], BaseException)
     }
-
-
-def _slot_first(pair: tuple[int, Any] | tuple[int, Any, Any]) -> int:
-    return pair[0]
 
 
 def _user_line() -> str:

@@ -173,14 +173,18 @@ class Node:
     def __repr__(self) -> str:
         return f"<{self.name()} object at {hex(id(self))}>"
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_saved_"):
-            for which, tensor in zip(self.op.save, self.unpack(), strict=False):
-                if name == (
-                    "_saved_result" if which < 0 else ("_saved_self", "_saved_other")[which]
-                ):
-                    return tensor
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+    # Properties, as ``__getattr__`` would make every attribute of a node slow to read.
+    _saved_result = property(lambda self: self._saved(True))
+    _saved_self = property(lambda self: self._saved(False, 0))
+    _saved_other = property(lambda self: self._saved(False, 1))
+
+    def _saved(self, result: bool, position: int = 0) -> Any:
+        """A saved tensor by PyTorch's name for it: an output, or an operand by its position."""
+        for which, tensor in zip(self.op.save, self.unpack(), strict=False):
+            if which < 0 if result else which == position:
+                return tensor
+        name = "result" if result else ("self", "other")[position]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '_saved_{name}'")
 
 
 _INFERENCE = (
