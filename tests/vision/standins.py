@@ -7,7 +7,7 @@ MNIST checks no sums of unpacked files, so ``make_mnist`` is enough. CIFAR10 doe
 ``accept_cifar10(monkeypatch, root)``, which sets the class's sums to those of the files, or, in
 another process, the environment variable ``CRESSET_DATASETS_CHECK=0``. For ``download=True`` put
 archives into a folder (``make_cifar10_archive``, ``make_mnist(..., compressed=True)``) and name it
-in ``CRESSET_DATASETS_MIRROR``; see cresset.vision.datasets.utils.
+in ``CRESSET_DATASETS_MIRROR``; see cresset.vision.datasets.download.
 """
 
 from __future__ import annotations

@@ -1,0 +1,63 @@
+"""Whole files or none: checksums, and writing beside a file before taking its name.
+
+What must stay true: a file appears under its final name only when all of it is on the disk and its
+checksum, if one is known, is right. A process killed at any moment leaves at most a hidden file
+that no data set reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Any, TypeAlias
+
+Path: TypeAlias = "str | os.PathLike[str]"
+
+
+def calculate_md5(fpath: Path, chunk_size: int = 1 << 20) -> str:
+    """The MD5 sum of a file, in hexadecimal."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    with open(fpath, "rb") as f:
+        while chunk := f.read(chunk_size):
+            md5.update(chunk)
+    return md5.hexdigest()
+
+
+def check_md5(fpath: Path, md5: str, **kwargs: Any) -> bool:
+    """Whether a file has this MD5 sum."""
+    return md5 == calculate_md5(fpath, **kwargs)
+
+
+def check_integrity(fpath: Path, md5: str | None = None) -> bool:
+    """Whether the file exists and, where a sum is given, has it.
+
+    ``CRESSET_DATASETS_CHECK=0`` in the environment leaves the sums out.
+    """
+    if not os.path.isfile(fpath):
+        return False
+    if md5 is None or os.environ.get("CRESSET_DATASETS_CHECK") == "0":
+        return True
+    return check_md5(fpath, md5)
+
+
+@contextlib.contextmanager
+def written_whole(target: Path) -> Iterator[IO[bytes]]:
+    """A file to write to, which takes the name ``target`` at the end if all went well."""
+    folder = os.path.dirname(os.fspath(target))
+    # The name says nothing of the target's, which may be as long as a name can be.
+    handle, temporary = tempfile.mkstemp(dir=folder or ".", prefix=".cresset-", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as f:
+            yield f
+            f.flush()
+            os.fsync(f.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp gives 0o600
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
