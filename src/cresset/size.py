@@ -35,7 +35,9 @@ class Size(tuple):
         return Size(tuple.__add__(self, tuple(other)))
 
     def __radd__(self, other: Any) -> Size:
-        return Size(tuple(other) + tuple(self))
+        if not isinstance(other, tuple):  # a list goes its own way, with += too
+            return NotImplemented
+        return Size(other + tuple(self))
 
     def __mul__(self, n: Any) -> Size:
         return Size(tuple.__mul__(self, n))

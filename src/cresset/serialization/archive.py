@@ -161,8 +161,8 @@ class ArchiveReader:
         if len(target) != entry.file_size:
             raise ValueError(f"record {name} has {entry.file_size} bytes, not {len(target)}")
         checksum = None
+        offset = self.offset(name)
         if entry.compress_type == zipfile.ZIP_STORED:
-            offset = self.offset(name)
             if self._descriptor is not None and len(target) > PIECE:
                 checksum = self._read_in_pieces(name, offset, target)
             else:
@@ -172,7 +172,7 @@ class ArchiveReader:
             try:
                 with self._zip.open(entry) as source:
                     self._fill(name, source, target)
-            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
                 self._bad(name, str(error))
         # A checksum of 0 says that the writer was told not to compute any.
         if entry.CRC and (zlib.crc32(target) if checksum is None else checksum) != entry.CRC:
@@ -216,7 +216,7 @@ class ArchiveReader:
             done += count
 
     def offset(self, name: str) -> int:
-        """Where a stored record's bytes begin in the file."""
+        """Where a record's bytes begin in the file."""
         entry = self._entry(name)
         if not 0 <= entry.header_offset < self._length:
             self._bad(name, "it lies outside of the file")

@@ -70,7 +70,7 @@ def load(f: Any, restore: Restore, unpickler: Callable[[Any, Any], Any]) -> Any:
         raise RuntimeError("Invalid magic number; corrupt file?")
     version = unpickler(f, None).load()
     if version != LEGACY_PROTOCOL:
-        raise RuntimeError(f"Invalid protocol version: {version}")
+        raise RuntimeError(f"Invalid protocol version: {shown(version)}")
     system = unpickler(f, None).load()
     storages: dict[str, tuple[Storage, StorageType, int]] = {}
 
@@ -97,7 +97,8 @@ def load(f: Any, restore: Restore, unpickler: Callable[[Any, Any], Any]) -> Any:
     result = unpickler(f, persistent_load).load()
     swap = isinstance(system, dict) and not system.get("little_endian", True)
     keys = unpickler(f, None).load()
-    if not isinstance(keys, list) or sorted(map(_text, keys), key=str) != sorted(storages):
+    known = isinstance(keys, list) and all(isinstance(key, (str, bytes)) for key in keys)
+    if not known or sorted(map(_text, keys)) != sorted(storages):
         raise RuntimeError("the list of storages is not that of the object; corrupt file?")
     for key in map(_text, keys):
         storage, kind, numel = storages[key]
