@@ -516,6 +516,22 @@ def view_of(tensor: Tensor, spec: Spec) -> Tensor:
     return view
 
 
+def is_at_hand(tensor: Any) -> bool:
+    """Whether this is a plain CPU tensor without a tape whose values are there to be read.
+
+    Where data is prepared sample by sample, computing with such values at once costs less than
+    recording it.
+    """
+    return (
+        type(tensor) is Tensor
+        and tensor._storage.epoch == -1
+        and tensor._spec.device is CPU
+        and not tensor._requires_grad
+        and not tensor._inference
+        and not THREAD.inference
+    )
+
+
 def from_array(array: Any, dtype: dtype, device: device = CPU) -> Tensor:
     """A tensor that takes over a fresh array of the device's namespace (no copy if contiguous)."""
     home = backend(device)

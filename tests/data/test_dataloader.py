@@ -14,30 +14,9 @@ import pytest
 
 import cresset
 
+from .samples import Calls, Rows
+
 torch = pytest.importorskip("torch")
-
-
-class Rows:
-    """A map-style dataset over any list."""
-
-    def __init__(self, rows: Any) -> None:
-        self.rows = rows
-
-    def __getitem__(self, i: int) -> Any:
-        return self.rows[i]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-class Calls(Rows):
-    """A dataset whose samples are computed by a function of the index."""
-
-    def __getitem__(self, i: int) -> Any:
-        return self.rows(i)
-
-    def __len__(self) -> int:
-        return 4
 
 
 def outcome(lib: types.ModuleType, program: Callable[[Any], Any]) -> tuple[str, str]:

@@ -16,7 +16,8 @@ from cresset.core.storage import owner_of
 from cresset.data import handover
 
 Point = collections.namedtuple("Point", "x y")
-LARGE = handover.INLINE  # elements: four times as many bytes
+#: Elements, so at least as many bytes: copied out of a slot; left in the slot.
+MIDDLE, LARGE = 2 * handover.INLINE, 2 * handover.COPIED
 
 
 class Batch:
@@ -26,29 +27,40 @@ class Batch:
         self.x, self.same = x, x
 
 
+class Post:
+    """A worker's end and the main process's end of a pipe, both in this process."""
+
+    def __init__(self, slots: int = 3) -> None:
+        self.ours, self.theirs = Pipe()
+        self.outbox = handover.Outbox(self.theirs, os.getpid(), slots)
+        self.inbox = handover.Inbox(self.ours)
+
+    def carry(self, data: Any) -> Any:
+        """``data`` after a trip through the pipe; returned slots go back first."""
+        self.outbox.returned(self.inbox.returned())
+        self.outbox.send(7, handover.packed(data))
+        label, parcel = self.inbox.receive()
+        assert label == 7
+        return parcel.opened()
+
+
 def crossed(data: Any) -> Any:
-    """``data`` after a trip through a pipe, within this process."""
-    ours, theirs = Pipe()
-    handover.send(theirs, 7, handover.packed(data), os.getpid())
-    label, parts = handover.receive(ours)
-    result = handover.unpacked(parts)
-    ours.close(), theirs.close()
-    assert label == 7
-    return result
+    return Post().carry(data)
 
 
 TENSORS = {
     "small": lambda t: t.arange(6).view(2, 3),
+    "middle": lambda t: t.arange(MIDDLE).view(2, -1),
     "large": lambda t: t.arange(LARGE).view(2, -1),
     "empty": lambda t: t.empty(0, 3),
     "scalar": lambda t: t.tensor(2.5),
     "transposed": lambda t: t.arange(6.0).view(2, 3).t(),
     "a slice": lambda t: t.arange(10)[3:7],
-    "strided": lambda t: t.arange(2 * LARGE)[::2],
+    "strided": lambda t: t.arange(2 * MIDDLE)[::2],
     "expanded": lambda t: t.ones(1).expand(50),
-    "bfloat16": lambda t: t.arange(LARGE).bfloat16(),
+    "bfloat16": lambda t: t.arange(MIDDLE).bfloat16(),
     "complex": lambda t: t.arange(3) * 1j,
-    "bool": lambda t: t.arange(LARGE) > 5,
+    "bool": lambda t: t.arange(MIDDLE) > 5,
     "another dtype's view": lambda t: t.arange(4, dtype=t.int32).view(t.uint8),
 }
 
@@ -70,6 +82,9 @@ def test_a_tensor_arrives_as_it_was_sent_and_can_be_written(name):
     "data",
     [
         {"a": torch.ones(3), "b": [1, "c", None]},
+        {"a": torch.ones(MIDDLE), 2: (torch.ones(LARGE), {}, []), "": ()},
+        {("a", 1): torch.ones(3)},
+        [2**70, -1.5, True, b"bytes"],
         (torch.ones(2), [torch.zeros(1)]),
         Point(torch.ones(2), 3),
         [np.arange(LARGE), np.array(["a", "bc"]), np.float32(2)],
@@ -104,19 +119,84 @@ def test_a_large_batch_lies_in_the_shared_memory_itself():
     assert crossed(np.ones(LARGE)).flags.writeable
 
 
+def test_a_middling_batch_is_copied_and_owns_its_memory():
+    x = crossed([torch.ones(MIDDLE), torch.ones(3)])[0]
+    assert isinstance(owner_of(x._storage.buffer), np.ndarray)
+
+
+def test_one_tensor_twice_in_a_batch_stays_one():
+    x = torch.ones(3)
+    a, b = crossed([x, x])
+    assert a is b
+
+
+@pytest.mark.parametrize("size", [MIDDLE, LARGE])
+def test_a_slot_is_used_again_when_its_batch_is_gone(size):
+    post = Post()
+    for i in range(20):
+        x = post.carry(torch.full((size - i,), float(i)))
+        assert x[-1].item() == i
+        del x
+    assert len(post.outbox.slots) == 1
+
+
+@pytest.mark.parametrize("view", [lambda x: x[5:7], lambda x: x.numpy()[5:7], lambda x: x.view(-1)])
+def test_a_slot_is_not_used_again_while_anything_shows_the_batch(view):
+    post = Post()
+    shown = view(post.carry(torch.ones(LARGE)))
+    for _ in range(5):
+        post.carry(torch.zeros(LARGE))
+    assert shown[0].item() == 1
+    assert len(post.outbox.slots) == 2
+
+
+def test_a_batch_that_waits_in_the_graph_keeps_its_slot():
+    post = Post()
+    total = post.carry(torch.ones(LARGE)).sum()
+    for _ in range(3):
+        post.carry(torch.zeros(LARGE))
+    assert total.item() == LARGE
+
+
+def test_batches_of_growing_size_do_not_pile_up_slots():
+    post = Post()
+    for i in range(10):
+        assert post.carry(torch.ones(MIDDLE + 5_000 * i)).sum().item() == MIDDLE + 5_000 * i
+    assert len(post.outbox.slots) == len(post.inbox.slots) == 3
+
+
+def test_slots_on_loan_at_a_fork_are_not_used_again():
+    post = Post()
+    x = post.carry(torch.ones(LARGE))
+    child_reads, parent_writes = os.pipe()
+    child = os.fork()
+    if child == 0:  # it looks at the batch when the parent has long let go of it
+        os.read(child_reads, 1)
+        os._exit(0 if x.sum().item() == LARGE else 1)
+    del x
+    for _ in range(3):
+        post.carry(torch.zeros(LARGE))
+    os.write(parent_writes, b".")
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(child_reads), os.close(parent_writes)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="counts in /proc")
 def test_many_batches_leave_no_descriptors_and_unused_ones_no_memory():
     def shared_mappings() -> int:
         with open("/proc/self/maps") as maps:
             return sum("memfd:cresset" in line for line in maps)
 
-    before, mapped = len(os.listdir("/proc/self/fd")), shared_mappings()
-    held = [crossed(torch.full((LARGE,), float(i))) for i in range(300)]
-    assert len(os.listdir("/proc/self/fd")) == before
-    assert [x[5].item() for x in held] == list(range(300))
-    assert shared_mappings() > mapped
+    before, mapped, post = len(os.listdir("/proc/self/fd")), shared_mappings(), Post()
+    held = [post.carry(torch.full((LARGE,), float(i))) for i in range(50)]
+    assert len(os.listdir("/proc/self/fd")) == before + 2  # the pipe
+    assert [x[5].item() for x in held] == list(range(50))
+    assert shared_mappings() > mapped + 40
     del held
+    assert shared_mappings() <= mapped + 6  # both ends of three slots
+    del post
     assert shared_mappings() == mapped
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_loader_hands_large_batches_over_unchanged():
@@ -153,7 +233,6 @@ def test_a_batch_can_be_trained_on_while_the_next_is_made():
 
 def test_systems_without_such_files_send_everything_through_the_pipe(monkeypatch):
     monkeypatch.setattr(handover.shared, "AVAILABLE", False)
-    monkeypatch.setattr(handover, "INLINE", 10)
     x = crossed(torch.arange(5_000))
     assert x.sum().item() == 5_000 * 4_999 // 2
     x.add_(1)

@@ -21,28 +21,7 @@ import pytest
 
 import cresset
 
-
-class Rows:
-    """A map-style dataset over any list."""
-
-    def __init__(self, rows: Any) -> None:
-        self.rows = rows
-
-    def __getitem__(self, i: int) -> Any:
-        return self.rows[i]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-class Calls(Rows):
-    """Four samples that a function of the index computes."""
-
-    def __getitem__(self, i: int) -> Any:
-        return self.rows(i)
-
-    def __len__(self) -> int:
-        return 4
+from .samples import Calls, Rows
 
 
 @pytest.mark.parametrize(

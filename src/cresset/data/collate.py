@@ -16,7 +16,7 @@ import numpy as np
 from cresset import dtypes
 from cresset.ops.creation import as_tensor, from_numpy, tensor
 from cresset.ops.join import stack
-from cresset.tensor import Tensor
+from cresset.tensor import Tensor, from_array, is_at_hand
 
 default_collate_err_msg_format = (
     "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
@@ -90,6 +90,9 @@ def _function_for(leaf: Any, table: FunctionMap) -> Callable[..., Any] | None:
 
 def collate_tensor_fn(batch: Any, *, collate_fn_map: FunctionMap | None = None) -> Tensor:
     """Tensors of one shape, stacked."""
+    spec = batch[0]._spec
+    if spec.contiguous and all([is_at_hand(x) and x._spec is spec for x in batch]):
+        return from_array(np.stack([x._array() for x in batch]), spec.dtype)
     return stack(batch, 0)
 
 
@@ -128,6 +131,14 @@ default_collate_fn_map: FunctionMap = {
     str: collate_str_fn,
     bytes: collate_str_fn,
 }
+
+
+_AS_IT_CAME = dict(default_collate_fn_map)
+
+
+def collates_as_usual(collate_fn: Any) -> bool:
+    """Whether this is ``default_collate``, and nobody has changed what it does to any type."""
+    return collate_fn is default_collate and default_collate_fn_map == _AS_IT_CAME
 
 
 def default_collate(batch: Any) -> Any:

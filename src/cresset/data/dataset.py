@@ -10,6 +10,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
+from cresset.data.gather import rows, whole_batch
 from cresset.ops.random import randperm
 from cresset.random.generator import Generator
 from cresset.tensor import Tensor
@@ -56,6 +59,10 @@ class TensorDataset(Dataset):
 
     def __getitem__(self, index: Any) -> tuple:
         return tuple(t[index] for t in self.tensors)  # type: ignore[index]
+
+    def _whole_batch(self, indices: Any) -> Any:
+        """The collated samples by one gather for each tensor; see ``gather.py``."""
+        return rows(self.tensors, indices) if _unchanged(self, TensorDataset) else None
 
     def __len__(self) -> int:
         return self.tensors[0].size(0)
@@ -166,8 +173,27 @@ class Subset(Dataset):
         many = getattr(self.dataset, "__getitems__", None)
         return many(chosen) if callable(many) else [self.dataset[i] for i in chosen]
 
+    def _whole_batch(self, indices: Any) -> Any:
+        """A collated batch made at once by the data set; see ``gather.py``."""
+        if not _unchanged(self, Subset) or type(self.indices) not in (list, tuple, np.ndarray):
+            return None
+        return whole_batch(self.dataset, [self.indices[i] for i in indices])
+
     def __len__(self) -> int:
         return len(self.indices)
+
+
+#: How these classes fetch samples, as they came.
+_FETCHING = {
+    kind: (vars(kind)["__getitem__"], vars(kind).get("__getitems__"))
+    for kind in (TensorDataset, Subset)
+}
+
+
+def _unchanged(dataset: Any, kind: type) -> bool:
+    """Whether ``dataset`` fetches samples as ``kind`` does: no subclass of a user's, no patch."""
+    found = type(dataset)
+    return (found.__getitem__, getattr(found, "__getitems__", None)) == _FETCHING[kind]
 
 
 def random_split(

@@ -1,15 +1,14 @@
 """Worker processes: what runs in them.
 
-A worker gets (number, indices) and answers (number, batch) through a pipe of its own (see
-``handover``). An exception travels as its type and formatted traceback. A worker whose parent has
-died ends within seconds.
+A worker gets tasks (number, indices), several in one message where they are known that early, and
+answers (number, batch) through a pipe of its own (see ``handover``). An exception travels as its
+type and formatted traceback. A worker whose parent has died ends within seconds.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import queue
 import random
 import signal
 import traceback
@@ -20,6 +19,8 @@ import numpy as np
 
 from cresset.core.modes import PROCESS
 from cresset.data import handover
+from cresset.data.fetch import Fetcher
+from cresset.data.waiting import Waiter, let_interrupts_in
 from cresset.ops.random import manual_seed
 
 #: How often a waiting worker looks whether its parent is alive.
@@ -88,13 +89,15 @@ class Done:
 
 def run(
     worker: int, count: int, dataset: Any, iterable: bool, auto_collation: bool, collate_fn: Any,
-    drop_last: bool, base_seed: int, init: Any, tasks: Any, pipe: Any, other_end: Any,
-    parent: int,
+    drop_last: bool, base_seed: int, init: Any, tasks: Any, pipe: Any, inherited: Any,
+    parent: int, slots: int,
 ) -> None:  # fmt: skip
     """The main loop of a worker process."""
     global _info
-    other_end.close()  # inherited by a fork; with it open, the parent's death would go unnoticed
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    let_interrupts_in()
+    for end in inherited:  # with these open in a fork, the parent's death would go unnoticed
+        end.close()
     PROCESS.set_threads(1)
     seed = base_seed + worker
     random.seed(seed)
@@ -112,82 +115,48 @@ def run(
         fetch = fetcher().fetch
     except Exception as error:
         failure = WorkerError(error, worker)
+    outbox, waiter = handover.Outbox(pipe, parent, slots), Waiter([tasks])
     try:
-        while (task := _next_task(tasks, parent)) is not None:
-            number, indices = task
-            data: Any = None
-            try:
-                if number == "again":
-                    fetch = fetcher().fetch
-                elif failure is not None:
-                    data = failure
-                else:
-                    data = fetch(indices)
-            except Exception as error:
-                if isinstance(error, StopIteration) and iterable:
-                    data = Done(worker)
-                else:
-                    data = WorkerError(error, worker)
-            try:
-                parts = handover.packed(data)
-            except Exception as error:
-                parts = handover.packed(WorkerError(error, worker))
-            handover.send(pipe, number, parts, parent)
-            del data, parts
+        while (message := _next_message(tasks, waiter, parent)) is not None:
+            returned, todo = pickle.loads(message)
+            if todo is None:
+                return
+            outbox.returned(returned)
+            for number, indices in todo:
+                data: Any = None
+                try:
+                    if number == "again":
+                        fetch = fetcher().fetch
+                    elif failure is not None:
+                        data = failure
+                    else:
+                        data = fetch(indices)
+                except Exception as error:
+                    if isinstance(error, StopIteration) and iterable:
+                        data = Done(worker)
+                    else:
+                        data = WorkerError(error, worker)
+                try:
+                    packed = handover.packed(data)
+                except Exception as error:
+                    packed = handover.packed(WorkerError(error, worker))
+                outbox.send(number, packed)
+                del data, packed
     except (BrokenPipeError, ConnectionResetError):
         return  # the main process has left the loop, or has died
 
 
-def _next_task(tasks: Any, parent: int) -> Any:
-    """What to do next; None at the end or when the parent is gone."""
-    while True:
-        try:
-            return tasks.get(timeout=_LOOK)
-        except queue.Empty:
-            if os.getppid() != parent:
-                return None
+def _next_message(tasks: Any, waiter: Waiter, parent: int) -> Any:
+    """What to do next; None when the parent is gone."""
+    while not waiter.wait(_LOOK):
+        if os.getppid() != parent:
+            return None
+    try:
+        return tasks.recv_bytes()
+    except (EOFError, OSError):
+        return None
 
 
 def _numpy_seed(base_seed: int, worker: int) -> np.ndarray:
     """Four words mixed from the seed and the worker's number."""
     return np.random.SeedSequence([worker, base_seed & 0xFFFFFFFFFFFFFFFF]).generate_state(4)
-
-
-class Fetcher:
-    """Gets one batch from a dataset."""
-
-    def __init__(
-        self, dataset: Any, iterable: bool, auto_collation: bool, collate_fn: Any, drop_last: bool
-    ) -> None:
-        self.dataset, self.auto, self.collate, self.drop_last = (
-            dataset,
-            auto_collation,
-            collate_fn,
-            drop_last,
-        )
-        self.iterator = iter(dataset) if iterable else None
-        self.ended = False
-
-    def fetch(self, indices: Any) -> Any:
-        """The batch for ``indices`` (for a stream: the next ``len(indices)`` samples)."""
-        if self.ended:
-            raise StopIteration
-        if self.iterator is not None:
-            if not self.auto:
-                return self.collate(next(self.iterator))
-            samples = []
-            for _ in indices:
-                try:
-                    samples.append(next(self.iterator))
-                except StopIteration:
-                    self.ended = True
-                    break
-            if not samples or (self.drop_last and len(samples) < len(indices)):
-                raise StopIteration
-            return self.collate(samples)
-        if not self.auto:
-            return self.collate(self.dataset[indices])
-        many = getattr(self.dataset, "__getitems__", None)
-        if many is not None:
-            return self.collate(many(indices))
-        return self.collate([self.dataset[i] for i in indices])

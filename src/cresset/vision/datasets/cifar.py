@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cresset.vision.datasets.rows import in_rows
 from cresset.vision.datasets.unpickle import load_plain
 from cresset.vision.datasets.utils import (
     check_integrity,
@@ -95,6 +96,7 @@ class CIFAR10(VisionDataset):
         self.classes: list[str] = load_plain(path)[self.meta["key"]]
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
 
+    @in_rows("data", "targets", "HWC")
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         return self._transformed(Image.fromarray(self.data[index]), self.targets[index])
 

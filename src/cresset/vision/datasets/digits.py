@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cresset.ops.creation import from_numpy
+from cresset.vision.datasets.rows import in_rows
 from cresset.vision.datasets.vision import Transform, VisionDataset
 from cresset.vision.pil import image_from_array
 
@@ -59,6 +60,7 @@ class Digits(VisionDataset):
         """Class name to number."""
         return {name: i for i, name in enumerate(self.classes)}
 
+    @in_rows("data", "targets", "HW")
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         image = image_from_array(self.data[index].numpy(), mode="L")
         return self._transformed(image, int(self.targets[index]))

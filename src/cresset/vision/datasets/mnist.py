@@ -21,6 +21,7 @@ from cresset.vision.datasets.idx import (
     read_label_file,
     read_sn3_pascalvincent_tensor,
 )
+from cresset.vision.datasets.rows import in_rows
 from cresset.vision.datasets.utils import (
     check_integrity,
     download_and_extract_archive,
@@ -99,6 +100,7 @@ class MNIST(VisionDataset):
         targets = read_label_file(os.path.join(self.raw_folder, f"{part}-labels-idx1-ubyte"))
         return data, targets
 
+    @in_rows("data", "targets", "HW")
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         image = image_from_array(self.data[index].numpy(), mode="L")
         return self._transformed(image, int(self.targets[index]))

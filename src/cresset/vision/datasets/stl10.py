@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cresset.vision.datasets.rows import in_rows
 from cresset.vision.datasets.utils import (
     check_integrity,
     download_and_extract_archive,
@@ -115,6 +116,7 @@ class STL10(VisionDataset):
     def _labels(self, name: str) -> np.ndarray:
         return np.fromfile(self._path(name), np.uint8) - 1
 
+    @in_rows("data", "labels", "CHW")
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         image = Image.fromarray(self.data[index].transpose(1, 2, 0))
         return self._transformed(image, int(self.labels[index]))

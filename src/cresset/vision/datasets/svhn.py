@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cresset.vision.datasets.rows import in_rows
 from cresset.vision.datasets.utils import (
     check_integrity,
     download_url,
@@ -78,6 +79,7 @@ class SVHN(VisionDataset):
         labels = content["y"].astype(np.int64).reshape(-1)
         self.labels: Any = np.where(labels == 10, 0, labels)
 
+    @in_rows("data", "labels", "CHW")
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         image = Image.fromarray(self.data[index].transpose(1, 2, 0))
         return self._transformed(image, int(self.labels[index]))

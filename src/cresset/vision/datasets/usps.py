@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cresset.vision.datasets.rows import in_rows
 from cresset.vision.datasets.utils import (
     check_integrity,
     download_url,
@@ -63,6 +64,7 @@ class USPS(VisionDataset):
         self.data: Any = pixels.astype(np.uint8)
         self.targets = [int(row[0]) - 1 for row in rows]
 
+    @in_rows("data", "targets", "HW")
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         image = image_from_array(self.data[index], mode="L")
         return self._transformed(image, int(self.targets[index]))

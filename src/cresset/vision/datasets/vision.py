@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cresset.data import Dataset
+from cresset.vision.datasets.rows import batch
 
 Transform = Callable[..., Any]
 
@@ -61,6 +62,12 @@ class VisionDataset(Dataset):
             target = self.target_transform(target)
         return image, target
 
+    def _whole_batch(self, indices: Any) -> Any:
+        """A collated batch made at once, where the result is the same; see ``data/gather.py``."""
+        if type(self)._transformed is not _TRANSFORMED or "_transformed" in self.__dict__:
+            return None
+        return batch(self, indices)
+
     def __repr__(self) -> str:
         body = [f"Number of datapoints: {len(self)}"]
         if self.root is not None:
@@ -74,6 +81,9 @@ class VisionDataset(Dataset):
     def extra_repr(self) -> str:
         """Further lines for ``repr``."""
         return ""
+
+
+_TRANSFORMED = VisionDataset._transformed
 
 
 class StandardTransform:

@@ -14,7 +14,7 @@ import numpy as np
 from cresset import dtypes
 from cresset.autograd.grad_mode import inference_mode
 from cresset.ops.creation import as_tensor, from_numpy
-from cresset.tensor import Tensor
+from cresset.tensor import Tensor, from_array, is_at_hand
 from cresset.vision.pil import GREY_16, Image, array_of, image_from_array, is_pil_image
 from cresset.vision.transforms.functional.dimensions import assert_image_tensor, max_value
 
@@ -26,7 +26,7 @@ def _scaled(planes: np.ndarray) -> Tensor:
     """uint8 (C, H, W) to [0, 1] in the default dtype."""
     dtype = dtypes.get_default_dtype()
     if dtype in (dtypes.float32, dtypes.float64):
-        return from_numpy(planes.astype(dtype.np) / dtype.np.type(255))
+        return from_array(np.divide(planes, dtype.np.type(255), dtype=dtype.np, order="C"), dtype)
     return from_numpy(np.ascontiguousarray(planes)).to(dtype).div(255)
 
 
@@ -170,7 +170,20 @@ def normalize(tensor: Any, mean: Any, std: Any, inplace: bool = False) -> Tensor
     std = _per_channel(std, dtype, tensor.device)
     if inplace:
         return tensor.sub_(mean).div_(std)
+    if not all(_fits(values.shape, tensor.shape) for values in (mean, std)):
+        return tensor.clone().sub_(mean).div_(std)  # which is an error
+    if dtype in (dtypes.float32, dtypes.float64) and is_at_hand(tensor):
+        if is_at_hand(mean) and is_at_hand(std):
+            array = tensor._host() - mean._host()
+            array /= std._host()
+            return from_array(array, dtype)
     return tensor.sub(mean).div(std)
+
+
+def _fits(shape: Any, image: Any) -> bool:
+    """Whether numbers of this shape can be spread over the image without enlarging it."""
+    extra = len(image) - len(shape)
+    return extra >= 0 and all(n in (1, m) for n, m in zip(shape, image[extra:], strict=True))
 
 
 def _per_channel(values: Any, dtype: Any, device: Any) -> Tensor:

@@ -1,0 +1,310 @@
+"""Transforms of a whole batch at once, equal to the bit to transforming image by image.
+
+``prepared(transform, channels, height, width)`` looks at a transform and says how to apply it to an
+array (N, C, H, W) of bytes; None if it holds anything but the transforms in ``_STAGES`` at the end
+of this file, or if one of them was changed: a subclass, a patched method, a hook. Then images go
+one by one.
+
+Two things must stay true. Random numbers are drawn for one image after the other, as each image
+would draw them for itself; since images here are of one size, each takes equally many 32-bit words
+from the generator, and all can be drawn in one go and read as a table with a row per image. And
+nothing may fail after the draws, so whatever could (a crop that does not fit, a deviation of zero)
+makes ``prepared`` give None, and the image-by-image path raises the error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from cresset import dtypes
+from cresset.core.modes import THREAD
+from cresset.device import CPU, get_default_device
+from cresset.nn.hooks import _EVER_GLOBAL
+from cresset.nn.module import Module
+from cresset.random.generator import generator_of
+from cresset.vision.transforms import combine, convert, draws, geometry
+from cresset.vision.transforms import functional as F
+
+#: ``step(images, words)``: an array (N, C, H, W) and the step's columns of the table of draws.
+Step = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class _Unfit(Exception):
+    """This transform is for single images."""
+
+
+@dataclass
+class _Run:
+    """What is known of the images between two transforms, and the steps so far."""
+
+    channels: int
+    height: int
+    width: int
+    #: PIL images, as long as no transform has made tensors of them.
+    pil: bool = True
+    floating: bool = False
+    #: How many words each image draws.
+    words: int = 0
+
+    def __post_init__(self) -> None:
+        self.steps: list[tuple[Step, int, int]] = []
+
+    def add(self, step: Step, words: int = 0) -> None:
+        self.steps.append((step, self.words, self.words + words))
+        self.words += words
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """The transformed images; draws from the default generator."""
+        table = _NO_WORDS
+        if self.words:
+            drawn = generator_of(CPU).draw32(len(images) * self.words)
+            table = drawn.reshape(len(images), self.words)
+        for step, start, end in self.steps:
+            images = step(images, table[:, start:end])
+        return images
+
+
+_NO_WORDS = np.empty((0, 0), np.uint64)
+
+
+def prepared(transform: Any, channels: int, height: int, width: int) -> _Run | None:
+    """A function of an array (N, channels, height, width) of bytes that gives the floats or bytes
+    of the batch; None if images must go one by one."""
+    if dtypes.get_default_dtype() is not dtypes.float32 or THREAD.inference or _EVER_GLOBAL:
+        return None
+    if get_default_device() is not CPU:
+        return None
+    run = _Run(channels, height, width)
+    try:
+        _extend(run, transform)
+    except (_Unfit, AttributeError):  # a user may have deleted an attribute
+        return None
+    return None if run.pil else run
+
+
+def _extend(run: _Run, transform: Any) -> None:
+    stage = _STAGES.get(type(transform))
+    if stage is None:
+        raise _Unfit
+    build, originals = stage
+    for owner, name, original in originals:
+        if owner.get(name) is not original:
+            raise _Unfit
+    fields = transform.__dict__
+    if "forward" in fields or fields.get("_hooked"):
+        raise _Unfit
+    build(run, transform)
+
+
+def _need(condition: Any) -> None:
+    if not condition:
+        raise _Unfit
+
+
+# -- where pixels go -------------------------------------------------------------------------------
+
+
+def _compose(run: _Run, t: combine.Compose) -> None:
+    for inner in t.transforms:
+        _extend(run, inner)
+
+
+def _pad(run: _Run, t: Any) -> None:
+    """The borders of ``Pad`` and of ``RandomCrop``."""
+    padding, fill, mode = t.padding, t.fill, t.padding_mode
+    numbers = list(padding) if isinstance(padding, (tuple, list)) else [padding]
+    _need(len(numbers) in (1, 2, 4) and all(type(n) is int and n >= 0 for n in numbers))
+    left, top, right, bottom = numbers * (4 // len(numbers))
+    if mode == "constant":
+        _need(type(fill) in (int, float) and (run.floating or 0 <= fill <= 255))
+        _need(not run.floating or math.isfinite(fill))
+        _need(run.pil or run.floating or fill == int(fill))
+        _borders(run, left, top, right, bottom, fill if run.floating else int(fill))
+        return
+    _need(run.pil and mode in ("edge", "reflect", "symmetric"))
+    widths = ((0, 0), (0, 0), (top, bottom), (left, right))
+    run.height, run.width = run.height + top + bottom, run.width + left + right
+    run.add(lambda images, _: np.pad(images, widths, mode=mode))
+
+
+def _borders(run: _Run, left: int, top: int, right: int, bottom: int, fill: float) -> None:
+    height, width = run.height, run.width
+    run.height, run.width = height + top + bottom, width + left + right
+    shape = (run.channels, run.height, run.width)
+
+    def step(images: np.ndarray, _: np.ndarray) -> np.ndarray:
+        padded = np.full((len(images), *shape), fill, images.dtype)
+        padded[:, :, top : top + height, left : left + width] = images
+        return padded
+
+    run.add(step)
+
+
+def _random_crop(run: _Run, t: geometry.RandomCrop) -> None:
+    if t.padding is not None:
+        _pad(run, t)
+    height, width = t.size
+    _need(type(height) is int and type(width) is int and height > 0 and width > 0)
+    if t.pad_if_needed:  # both borders get it, as in torchvision
+        _need(t.padding_mode == "constant" and t.fill == 0 and type(t.fill) is int)
+        if run.width < width:
+            _borders(run, width - run.width, 0, width - run.width, 0, 0)
+        if run.height < height:
+            _borders(run, 0, height - run.height, 0, height - run.height, 0)
+    down, right = run.height - height, run.width - width
+    _need(0 <= down < 1 << 20 and 0 <= right < 1 << 20)
+    if not (down or right):
+        return  # nothing to choose, and nothing is drawn
+    run.height, run.width = height, width
+
+    def step(images: np.ndarray, words: np.ndarray) -> np.ndarray:
+        tops = (words[:, 0] % np.uint64(down + 1)).astype(np.intp)
+        lefts = (words[:, 1] % np.uint64(right + 1)).astype(np.intp)
+        parts = np.lib.stride_tricks.sliding_window_view(images, (height, width), axis=(2, 3))
+        return parts[np.arange(len(images)), :, tops, lefts]
+
+    run.add(step, 2)
+
+
+def _center_crop(run: _Run, t: geometry.CenterCrop) -> None:
+    height, width = t.size
+    _need(type(height) is int and type(width) is int and height > 0 and width > 0)
+    extra_h, extra_w = max(height - run.height, 0), max(width - run.width, 0)
+    if extra_h or extra_w:
+        _borders(run, extra_w // 2, extra_h // 2, (extra_w + 1) // 2, (extra_h + 1) // 2, 0)
+    top, left = round((run.height - height) / 2.0), round((run.width - width) / 2.0)
+    run.height, run.width = height, width
+    run.add(lambda images, _: images[:, :, top : top + height, left : left + width])
+
+
+def _flip(axis: int) -> Callable[[_Run, Any], None]:
+    mirrored = (slice(None),) * axis + (slice(None, None, -1),)
+
+    def build(run: _Run, t: Any) -> None:
+        _need(type(t.p) in (int, float))
+        p = np.float32(t.p)
+
+        def step(images: np.ndarray, words: np.ndarray) -> np.ndarray:
+            # As ``torch.rand(1) < p``: 24 bits of a word, compared in float32.
+            chance = (words[:, 0] & np.uint64(0xFFFFFF)).astype(np.float32) * np.float32(2.0**-24)
+            chosen = np.flatnonzero(chance < p)
+            if len(chosen):
+                images = images if images.flags.owndata else images.copy()
+                images[chosen] = images[chosen][mirrored]
+            return images
+
+        run.add(step, 1)
+
+    return build
+
+
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+def _to_tensor(run: _Run, t: convert.ToTensor) -> None:
+    _need(run.pil)
+    run.pil, run.floating = False, True
+    run.add(lambda images, _: np.divide(images, np.float32(255), dtype=np.float32))
+
+
+def _pil_to_tensor(run: _Run, t: convert.PILToTensor) -> None:
+    _need(run.pil)
+    run.pil = False
+
+
+def _convert_dtype(run: _Run, t: convert.ConvertImageDtype) -> None:
+    _need(not run.pil)
+    if t.dtype is dtypes.float32 and not run.floating:
+        run.floating = True
+        run.add(lambda images, _: np.divide(images, np.float32(255), dtype=np.float32))
+    else:
+        _need(t.dtype is (dtypes.float32 if run.floating else dtypes.uint8))
+
+
+def _normalize(run: _Run, t: convert.Normalize) -> None:
+    _need(run.floating and type(t.mean) in (list, tuple) and type(t.std) in (list, tuple))
+    mean, std = _constants(tuple(t.mean)), _constants(tuple(t.std))
+    _need(len(mean) in (1, run.channels) and len(std) in (1, run.channels) and std.all())
+
+    def step(images: np.ndarray, _: np.ndarray) -> np.ndarray:
+        images = images if images.flags.owndata else images.copy()
+        images -= mean
+        images /= std
+        return images
+
+    run.add(step)
+
+
+@lru_cache(maxsize=64)
+def _constants(values: tuple[Any, ...]) -> np.ndarray:
+    _need(all(type(v) in (int, float) for v in values))
+    with np.errstate(over="ignore"):
+        column = np.array(values, np.float64).astype(np.float32).reshape(-1, 1, 1)
+    column.flags.writeable = False
+    return column
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+_Originals = tuple[tuple[Any, str, Any], ...]
+
+
+def _as_they_are(*places: tuple[Any, str]) -> _Originals:
+    """(namespace, name, what is there now) for classes' and modules' attributes."""
+    return tuple((vars(owner), name, vars(owner)[name]) for owner, name in places)
+
+
+_MODULE = (
+    Module.__mro__[[("__call__" in vars(c)) for c in Module.__mro__].index(True)],
+    "__call__",
+)
+
+_STAGES: dict[type, tuple[Callable[[_Run, Any], None], _Originals]] = {
+    combine.Compose: (_compose, _as_they_are((combine.Compose, "__call__"))),
+    convert.ToTensor: (
+        _to_tensor,
+        _as_they_are((convert.ToTensor, "__call__"), (F, "to_tensor")),
+    ),
+    convert.PILToTensor: (
+        _pil_to_tensor,
+        _as_they_are((convert.PILToTensor, "__call__"), (F, "pil_to_tensor")),
+    ),
+    convert.ConvertImageDtype: (
+        _convert_dtype,
+        _as_they_are(_MODULE, (convert.ConvertImageDtype, "forward"), (F, "convert_image_dtype")),
+    ),
+    convert.Normalize: (
+        _normalize,
+        _as_they_are(_MODULE, (convert.Normalize, "forward"), (F, "normalize")),
+    ),
+    geometry.Pad: (_pad, _as_they_are(_MODULE, (geometry.Pad, "forward"), (F, "pad"))),
+    geometry.CenterCrop: (
+        _center_crop,
+        _as_they_are(_MODULE, (geometry.CenterCrop, "forward"), (F, "center_crop")),
+    ),
+    geometry.RandomCrop: (
+        _random_crop,
+        _as_they_are(
+            _MODULE, (geometry.RandomCrop, "forward"), (geometry.RandomCrop, "get_params"),
+            (F, "pad"), (F, "crop"), (draws, "offset"),
+        ),
+    ),
+    geometry.RandomHorizontalFlip: (
+        _flip(3),
+        _as_they_are(
+            _MODULE, (geometry.RandomHorizontalFlip, "forward"), (F, "hflip"), (draws, "happens")
+        ),
+    ),
+    geometry.RandomVerticalFlip: (
+        _flip(2),
+        _as_they_are(
+            _MODULE, (geometry.RandomVerticalFlip, "forward"), (F, "vflip"), (draws, "happens")
+        ),
+    ),
+}  # fmt: skip
