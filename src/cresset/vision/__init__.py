@@ -1,17 +1,18 @@
 """Images: what users know as ``torchvision``.
 
-``datasets`` reads torchvision's files, ``transforms`` makes training images of them, ``utils``
-shows them. Needs Pillow: ``pip install 'cresset[vision]'``.
+``datasets`` reads torchvision's files, ``transforms`` makes training images of them, ``io``
+reads and writes image files, ``utils`` shows images. Needs Pillow: ``pip install 'cresset[vision]'``.
 """
 
 from __future__ import annotations
 
-from cresset.vision import datasets, transforms, utils
+from cresset.vision import datasets, io, transforms, utils
 
 #: The torchvision whose interface this follows.
 __version__ = "0.28.0+cresset"
 
-__all__ = ["datasets", "get_image_backend", "set_image_backend", "transforms", "utils"]
+__all__ = ["datasets", "get_image_backend", "io", "set_image_backend", "transforms",
+           "utils"]  # fmt: skip
 
 
 def get_image_backend() -> str:
