@@ -94,7 +94,7 @@ def _extend(run: _Run, transform: Any) -> None:
         raise _Unfit
     build, originals = stage
     for owner, name, original in originals:
-        if owner.get(name) is not original:
+        if getattr(owner, name) is not original:
             raise _Unfit
     fields = transform.__dict__
     if "forward" in fields or fields.get("_hooked"):
@@ -255,56 +255,30 @@ def _constants(values: tuple[Any, ...]) -> np.ndarray:
 _Originals = tuple[tuple[Any, str, Any], ...]
 
 
-def _as_they_are(*places: tuple[Any, str]) -> _Originals:
-    """(namespace, name, what is there now) for classes' and modules' attributes."""
-    return tuple((vars(owner), name, vars(owner)[name]) for owner, name in places)
+def _stage(
+    build: Callable[[_Run, Any], None], kind: type, *places: tuple[Any, str]
+) -> tuple[type, tuple[Callable[[_Run, Any], None], _Originals]]:
+    """A row of the table: what the class's call leads to is noted, to see whether it changes."""
+    places = ((kind, "__call__"), *places)
+    if issubclass(kind, Module):
+        places = ((kind, "forward"), *places)
+    return kind, (build, tuple((owner, name, getattr(owner, name)) for owner, name in places))
 
 
-_MODULE = (
-    Module.__mro__[[("__call__" in vars(c)) for c in Module.__mro__].index(True)],
-    "__call__",
-)
-
-_STAGES: dict[type, tuple[Callable[[_Run, Any], None], _Originals]] = {
-    combine.Compose: (_compose, _as_they_are((combine.Compose, "__call__"))),
-    convert.ToTensor: (
-        _to_tensor,
-        _as_they_are((convert.ToTensor, "__call__"), (F, "to_tensor")),
-    ),
-    convert.PILToTensor: (
-        _pil_to_tensor,
-        _as_they_are((convert.PILToTensor, "__call__"), (F, "pil_to_tensor")),
-    ),
-    convert.ConvertImageDtype: (
-        _convert_dtype,
-        _as_they_are(_MODULE, (convert.ConvertImageDtype, "forward"), (F, "convert_image_dtype")),
-    ),
-    convert.Normalize: (
-        _normalize,
-        _as_they_are(_MODULE, (convert.Normalize, "forward"), (F, "normalize")),
-    ),
-    geometry.Pad: (_pad, _as_they_are(_MODULE, (geometry.Pad, "forward"), (F, "pad"))),
-    geometry.CenterCrop: (
-        _center_crop,
-        _as_they_are(_MODULE, (geometry.CenterCrop, "forward"), (F, "center_crop")),
-    ),
-    geometry.RandomCrop: (
-        _random_crop,
-        _as_they_are(
-            _MODULE, (geometry.RandomCrop, "forward"), (geometry.RandomCrop, "get_params"),
+_STAGES = dict(
+    [
+        _stage(_compose, combine.Compose),
+        _stage(_to_tensor, convert.ToTensor, (F, "to_tensor")),
+        _stage(_pil_to_tensor, convert.PILToTensor, (F, "pil_to_tensor")),
+        _stage(_convert_dtype, convert.ConvertImageDtype, (F, "convert_image_dtype")),
+        _stage(_normalize, convert.Normalize, (F, "normalize")),
+        _stage(_pad, geometry.Pad, (F, "pad")),
+        _stage(_center_crop, geometry.CenterCrop, (F, "center_crop")),
+        _stage(
+            _random_crop, geometry.RandomCrop, (geometry.RandomCrop, "get_params"),
             (F, "pad"), (F, "crop"), (draws, "offset"),
         ),
-    ),
-    geometry.RandomHorizontalFlip: (
-        _flip(3),
-        _as_they_are(
-            _MODULE, (geometry.RandomHorizontalFlip, "forward"), (F, "hflip"), (draws, "happens")
-        ),
-    ),
-    geometry.RandomVerticalFlip: (
-        _flip(2),
-        _as_they_are(
-            _MODULE, (geometry.RandomVerticalFlip, "forward"), (F, "vflip"), (draws, "happens")
-        ),
-    ),
-}  # fmt: skip
+        _stage(_flip(3), geometry.RandomHorizontalFlip, (F, "hflip"), (draws, "happens")),
+        _stage(_flip(2), geometry.RandomVerticalFlip, (F, "vflip"), (draws, "happens")),
+    ]
+)  # fmt: skip
