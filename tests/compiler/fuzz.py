@@ -16,6 +16,7 @@ import numpy as np
 
 import cresset as torch
 import cresset.nn.functional as F
+from cresset.core.plan import from_bfloat16
 
 from .both import run_both
 
@@ -31,6 +32,32 @@ UNARY: list[Callable[[Any], Any]] = [
     lambda x: x * 0.5 - 1.25,
     lambda x: 2 / (x.abs() + 1),
     lambda x: x.clone(),
+    F.elu, F.softplus, F.hardswish, F.logsigmoid, F.hardshrink, torch.sign, torch.floor,
+    lambda x: x.clamp(-0.5, 0.75), lambda x: torch.nan_to_num(x), lambda x: x.frac(),
+]  # fmt: skip
+#: From floats to whole numbers and truths, among those, and back.
+TO_WHOLE: list[Callable[[Any], Any]] = [
+    lambda x: (x * 3).to(torch.int32), lambda x: x.round().long(),
+    lambda x: (x * 20).to(torch.int8),
+    lambda x: (x.abs() * 50).to(torch.uint8), lambda x: x > 0, lambda x: (x * 7).to(torch.int16),
+    lambda x: x.eq(0), lambda x: x.isfinite(),
+]  # fmt: skip
+WHOLE: list[Callable[[Any, Any], Any]] = [
+    torch.add, torch.mul, torch.maximum, torch.lt, torch.eq,
+    lambda a, b: torch.where(a > 1, a, b),
+    lambda a, b: a.masked_fill(b > 0, 3),
+    lambda a, b: a.long() - b.long(),
+    lambda a, b: (a.long() & 12) | b.long() ^ 5,
+    lambda a, b: a.long() ** 2 + b.long().abs(),
+    lambda a, b: a.bool() & ~b.bool(),
+    lambda a, b: a.to(b.dtype),
+    lambda a, b: a.sum(-1, keepdim=True) + b if a.ndim else a,
+    lambda a, b: (a == b).any(-1, keepdim=True) if max(a.ndim, b.ndim) else a,
+]  # fmt: skip
+FOLDS: list[Callable[..., Any]] = [
+    torch.sum, torch.mean, torch.amax, torch.amin,
+    lambda x, dim, keepdim: (x > 0).all(dim, keepdim).to(x.dtype),
+    lambda x, dim, keepdim: (x > 1).any(dim, keepdim).to(x.dtype),
 ]  # fmt: skip
 BINARY: list[Callable[[Any, Any], Any]] = [
     torch.add, torch.sub,
@@ -47,7 +74,8 @@ class Program:
 
     def __init__(self, seed: int) -> None:
         self.choose = random.Random(seed)
-        self.kind = self.choose.choice([torch.float32] * 3 + [torch.float64])
+        kinds = [torch.float32] * 4 + [torch.float64, torch.float16, torch.bfloat16]
+        self.kind = self.choose.choice(kinds)
         #: Whether values of other dtypes come in: then float64 is no more precise than float32.
         self.mixed = self.choose.random() < 0.3
         sizes = self.choose.choices(SIZES, k=3)
@@ -56,6 +84,8 @@ class Program:
 
     @property
     def precision(self) -> float:
+        if self.kind in (torch.float16, torch.bfloat16):
+            return 0.05 if self.kind is torch.float16 else 0.3
         return 1e-11 if self.kind is torch.float64 and not self.mixed else 1e-4
 
     def run(self) -> list[Any]:
@@ -68,14 +98,14 @@ class Program:
     def _act(self, pool: list[Any]) -> None:
         x = self.choose.choice(pool)
         acts = [self._unary] * 5 + [self._binary] * 5 + [self._fold] * 3 + [self._view] * 2
-        acts += [self._write, self._rows, self._product, self._join]
+        acts += [self._write, self._rows, self._product, self._join, self._whole, self._whole]
         result = self.choose.choice(acts)(x, pool)
         if result is not None and 0 < result.numel() <= 40_000:
             pool.append(result)
 
     def _unary(self, x: Any, pool: list[Any]) -> Any:
         if self.mixed and self.choose.random() < 0.2:
-            return x.double() if x.dtype is torch.float32 else x.float()
+            return x.to(self.choose.choice([torch.float32, torch.float64, torch.float16]))
         return self.choose.choice(UNARY)(x)
 
     def _binary(self, x: Any, pool: list[Any]) -> Any:
@@ -87,11 +117,12 @@ class Program:
         if x.ndim == 0:
             return None
         dims = self.choose.choice([(-1,), (0,), tuple(range(x.ndim)), tuple(range(1, x.ndim))])
-        act = self.choose.choice([torch.sum, torch.mean])
+        act = self.choose.choice(FOLDS)
         if not dims:
             return None
         folded = act(x, dim=dims, keepdim=True)
-        folded = folded * (folded.numel() / x.numel()) if act is torch.sum else folded
+        if act is torch.sum:
+            folded = folded * (folded.numel() / x.numel())
         return self.choose.choice([folded, x - folded, x * folded.tanh(), folded.squeeze(-1)])
 
     def _view(self, x: Any, pool: list[Any]) -> Any:
@@ -124,8 +155,20 @@ class Program:
             ]
         )()
 
+    def _whole(self, x: Any, pool: list[Any]) -> Any:
+        """A few steps among whole numbers, and back to floats."""
+        a = self.choose.choice(TO_WHOLE)(x)
+        for _ in range(self.choose.randint(1, 4)):
+            fitting = [y for y in pool if _broadcasts(a.shape, y.shape)]
+            b = self.choose.choice(TO_WHOLE)(self.choose.choice(fitting)) if fitting else a
+            a = self.choose.choice(WHOLE)(a, b)
+            if a.numel() > 40_000:
+                return None
+        back = a.to(self.kind)
+        return back / (back.abs() + 1) if self.choose.random() < 0.8 else back.tanh()
+
     def _rows(self, x: Any, pool: list[Any]) -> Any:
-        if x.ndim == 0 or x.shape[-1] < 2:
+        if x.ndim == 0 or x.shape[-1] < 2 or x.dtype.itemsize < 4:
             return None
         return self.choose.choice(
             [
@@ -140,6 +183,8 @@ class Program:
             y for y in pool
             if x.ndim == y.ndim == 2 and x.shape[1] == y.shape[0] and x.dtype is y.dtype
         ]  # fmt: skip
+        if x.dtype.itemsize < 4:
+            return None
         if x.ndim == 2:
             fitting.append(x.t())
         return torch.tanh(x @ self.choose.choice(fitting) / 8) if fitting else None
@@ -164,6 +209,8 @@ def check(seed: int) -> int:
 
     for _, pairs in run_both(program, seed):
         for reference, compiled in pairs:
+            if reference.dtype == np.uint16:
+                reference, compiled = from_bfloat16(reference), from_bfloat16(compiled)
             if reference.dtype.kind == "f":
                 size = float(np.max(np.abs(reference), initial=0.0))
                 assert np.isfinite(size), seed

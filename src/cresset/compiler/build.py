@@ -9,6 +9,7 @@ The stages in order: steps that need not be (``simplify.py``); neighbours that b
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -52,8 +53,9 @@ class Built(NamedTuple):
     lowered: list[Lowering | None]
     #: Segments, and steps that run their reference kernel.
     parts: list[Any]
-    #: Slots of the run-time numbers, in the order of the table.
+    #: Slots of the run-time numbers, in the order of the table, and how it is packed.
     numbers: tuple[int, ...]
+    packed: struct.Struct
     #: Bytes of the arena.
     arena: int
     module: Module
@@ -117,14 +119,16 @@ class _Builder:
         self.cuts = _cuts(self.steps, self.lowered, self.threads)
         self.made_by: dict[int, int] = {}
         self.last_use: dict[int, int] = {}
-        self.numbers: dict[int, int] = {}
+        #: Numbers by slot and whether they are whole: their places in the table.
+        self.numbers: dict[tuple[int, bool], int] = {}
         for i, step in enumerate(self.steps):
             for slot, _ in step.outs:
                 self.made_by[slot] = self.last_use[slot] = i
-            for slot, spec, _ in step.operands:
+            low = self.lowered[i]
+            for n, (slot, spec, _) in enumerate(step.operands):
                 self.last_use[slot] = i
-                if spec.number is not None:
-                    self.numbers.setdefault(slot, len(self.numbers))
+                if spec.number is not None and low is not None:
+                    self.numbers.setdefault((slot, n in low.whole), len(self.numbers))
         # Inputs are overwritten only when nothing can fail any more, for the reference to start
         # over.
         self.settled = max(
@@ -169,7 +173,11 @@ class _Builder:
             for part in parts
         ]  # fmt: skip
         used = self.threads if any(getattr(p, "stages", 0) for p in parts) else 1
-        return Built(self.steps, self.lowered, parts, tuple(self.numbers), self.arena, module, used)
+        packed = struct.Struct("@" + "".join("dq"[whole] for _, whole in self.numbers))
+        return Built(
+            self.steps, self.lowered, parts, tuple(slot for slot, _ in self.numbers), packed,
+            self.arena, module, used,
+        )  # fmt: skip
 
     def _place(self) -> None:
         """A value stays in the arena if only machine code makes and reads it."""
@@ -222,7 +230,7 @@ class _Builder:
                     source = None
                 aliased |= source is not None
                 buffers.append((slot, source, spec.numel, spec.dtype.np))
-            uses, cut = self._uses(step, objects), self.cuts[k]
+            uses, cut = self._uses(step, low, objects), self.cuts[k]
             room = (self.scratch, _room(low.shared), _room(low.scratch))
             if low.prepare is not None:
                 first = self._kernel(step, low.prepare, aliased, cut)
@@ -268,11 +276,12 @@ class _Builder:
             self.declared |= code.declared
         return name
 
-    def _uses(self, step: Step, objects: dict[int, int]) -> tuple[Use, ...]:
+    def _uses(self, step: Step, low: Lowering, objects: dict[int, int]) -> tuple[Use, ...]:
         uses = []
-        for slot, spec in [(s, spec) for s, spec, _ in step.operands] + list(step.outs):
+        arrays = [(s, spec) for s, spec, _ in step.operands] + list(step.outs)
+        for n, (slot, spec) in enumerate(arrays):
             if spec.number is not None:
-                uses.append(Use("number", self.numbers[slot]))
+                uses.append(Use("number", self.numbers[slot, n in low.whole]))
             elif slot in self.places:
                 uses.append(Use("arena", self.places[slot]))
             else:

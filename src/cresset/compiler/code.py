@@ -17,6 +17,10 @@ TYPES = {
 }  # fmt: skip
 
 
+#: Where elements lie: float64 may lie in arrays of 4-byte elements, for all that is known.
+_ALIGNED = {"i8": 1, "i16": 2}
+
+
 class Code:
     """The body of one function."""
 
@@ -230,7 +234,7 @@ class Code:
     def masked_load(self, kind: str, lanes: int, used: int, pointer: str) -> str:
         """The first ``used`` lanes from memory, zero in the others."""
         vector = f"<{lanes} x {kind}>"
-        align = 1 if kind == "i8" else 4
+        align = _ALIGNED.get(kind, 4)
         if used == lanes:
             return self.let(f"load {vector}, ptr {pointer}, align {align}")
         suffix = mangle(vector)
@@ -264,9 +268,14 @@ class Code:
     def masked_store(self, kind: str, lanes: int, used: int, value: str, pointer: str) -> None:
         """The first ``used`` lanes into memory."""
         vector = f"<{lanes} x {kind}>"
-        align = 1 if kind == "i8" else 4
+        align = _ALIGNED.get(kind, 4)
         if used == lanes:
             self.do(f"store {vector} {value}, ptr {pointer}, align {align}")
+            return
+        if used == 1:
+            # Of a vector that was narrowed, LLVM 22 stores one lane as wide as it was before.
+            one = self.let(f"extractelement {vector} {value}, i64 0")
+            self.do(f"store {kind} {one}, ptr {pointer}, align {align}")
             return
         suffix = mangle(vector)
         self.declare(f"void @llvm.masked.store.{suffix}.p0({vector}, ptr, <{lanes} x i1>)")

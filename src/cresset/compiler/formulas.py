@@ -3,17 +3,25 @@
 A formula is written as its reference kernel is, operation by operation, so that what is exact there
 (sums, products, roots) is the same bits here; functions like exp differ by a unit or two in the
 last place. Python numbers among the operands are ``Number``: the same in every lane.
+
+As in the kernels, operands are first converted to the dtype that the op computes in, and its result
+is rounded to the dtype of the output. What is in ``WHOLE`` works on whole numbers too; bools are
+computed with as 0 and 1, but by the ops that are about truth.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 from cresset.compiler import vectormath
+from cresset.compiler.activations import LONG, SHORT, gelu
+from cresset.compiler.activations import larger as larger_float
+from cresset.compiler.activations import smaller as smaller_float
 from cresset.compiler.code import Code
-from cresset.compiler.vectormath.lanes import Lanes, select
+from cresset.compiler.elements import ELEMENTS, FLOATS, converted, settled, taken_as, truth
+from cresset.compiler.vectormath.lanes import FORMATS, Lanes, select
+from cresset.core.call import Call
 
 
 class Number(Lanes):
@@ -36,6 +44,8 @@ class Formula(NamedTuple):
 def _pow(params: tuple, x: Lanes, y: Lanes) -> Lanes:
     if not isinstance(y, Number):
         return vectormath.FUNCTIONS["pow"](x, y)
+    if x.element not in FORMATS:
+        return _whole_pow(x, y)
     c, one = x.code, y.element
     place = c.slot(x.kind)
     special: list[tuple[float, Callable[[], Lanes]]] = [
@@ -52,146 +62,180 @@ def _pow(params: tuple, x: Lanes, y: Lanes) -> Lanes:
     return x.like(x.element, c.get(x.kind, place))
 
 
-def _relu(params: tuple, x: Lanes) -> Lanes:
-    return select(x <= 0.0, 0.0, x)
-
-
-def _gelu(params: tuple, x: Lanes) -> Lanes:
-    """In float32 as the kernel has it. The form that keeps its digits far out works in float64."""
-    if x.element == "double":
-        return vectormath.gelu_tanh(x) if params[0] == "tanh" else vectormath.gelu(x)
-    if params[0] == "tanh":
-        inner = (x + x * 0.044715 * x * x) * math.sqrt(2 / math.pi)
-        return x * 0.5 * (vectormath.FUNCTIONS["tanh"](inner) + 1.0)
-    return x * 0.5 * (vectormath.FUNCTIONS["erf"](x * math.sqrt(0.5)) + 1.0)
-
-
-def _hardtanh(params: tuple, x: Lanes, low: Lanes, high: Lanes) -> Lanes:
-    raised = select(x < low, low, x)
-    return select(raised > high, high, raised)
-
-
-def _hardtanh_backward(params: tuple, g: Lanes, x: Lanes, low: Lanes, high: Lanes) -> Lanes:
-    return select((x <= low) | (x >= high), 0.0, g)
-
-
-def _leaky_relu(params: tuple, x: Lanes, slope: Lanes) -> Lanes:
-    return select(x > 0.0, x, x * slope)
+def _whole_pow(x: Lanes, y: Number) -> Lanes:
+    """By repeated squares, a digit of the exponent at a time. 1 and -1 have inverses."""
+    c, width = x.code, int(x.element[1:])
+    squares, powers, left = c.slot(x.kind), c.slot(x.kind), c.slot(x.element)
+    c.set(x.kind, squares, x.register)
+    c.set(x.kind, powers, x.constant(1).register)
+    c.set(x.element, left, y.scalar)
+    exponent = Lanes(c, x.element, 0, y.scalar)
+    name = f"llvm.ctlz.{x.element}"
+    c.declare(f"{x.element} @{name}({x.element}, i1)")
+    empty = c.let(f"call {x.element} @{name}({x.element} {(exponent | 1).register}, i1 false)")
+    digits = converted(width - Lanes(c, x.element, 0, empty), f"int{width}", "int64")
+    with c.loop(digits.register):
+        square, power = (x.like(x.element, c.get(x.kind, slot)) for slot in (squares, powers))
+        rest = exponent.like(x.element, c.get(x.element, left))
+        odd = (rest & 1).equals(1).register
+        grown = (power * square).register
+        c.set(
+            x.kind, powers, c.let(f"select i1 {odd}, {x.kind} {grown}, {x.kind} {power.register}")
+        )
+        c.set(x.kind, squares, (square * square).register)
+        c.set(x.element, left, (rest >> 1).register)
+    power = x.like(x.element, c.get(x.kind, powers))
+    inverse = select(x.equals(1) | (x.equals(-1) & (y & 1).equals(0)), x.constant(1), 0)
+    inverse = select(x.equals(-1) & (y & 1).equals(1), x.constant(-1), inverse)
+    return select(y < 0, inverse, power)
 
 
 def larger(a: Lanes, b: Lanes) -> Lanes:
     """NaN if one of them is."""
-    return select((a >= b) | a.unordered(a), a, b)
+    return larger_float(a, b) if a.element in FORMATS else a.intrinsic("smax", b)
 
 
 def smaller(a: Lanes, b: Lanes) -> Lanes:
-    return select((a <= b) | a.unordered(a), a, b)
+    return smaller_float(a, b) if a.element in FORMATS else a.intrinsic("smin", b)
 
 
 def sign(x: Lanes) -> Lanes:
-    """-1, 0 or 1; NaN stays."""
-    return select(x > 0.0, 1.0, select(x < 0.0, -1.0, select(x.equals(0.0), 0.0, x)))
-
-
-def _truth(x: Lanes) -> Lanes:
-    """Where a condition holds, or a number is not 0."""
-    return x if x.element == "i1" else ~x.equals(0.0)
-
-
-def _float(x: Lanes, like: str) -> Lanes:
-    return x._convert("uitofp", like) if x.element == "i1" else x
+    """-1, 0 or 1; 0 for NaN."""
+    return select(x > 0, x.constant(1), select(x < 0, x.constant(-1), 0))
 
 
 def _plain(function: Callable[..., Lanes]) -> Callable[..., Lanes]:
     return lambda params, *x: function(*x)
 
 
+#: On numbers of every kind.
+_NUMBERS: dict[str, Callable[..., Lanes]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "neg": lambda x: -x,
+    "abs": lambda x: abs(x) if x.element in FORMATS else larger(x, -x),
+    "sign": sign,
+    "sgn": sign,
+    "fill": lambda x: x,
+    "fill_like": lambda x, value: value,
+    "clone": lambda x: x,
+    "copy": lambda x: x,
+    "cast": lambda x: x,
+    "pow_2": lambda x: x * x,
+    "relu": lambda x: select(x <= 0, 0, x),
+    "maximum": larger,
+    "minimum": smaller,
+    "clamp_min": larger,
+    "clamp_max": smaller,
+    "clamp": lambda x, low, high: smaller(larger(x, low), high),
+    "eq": lambda a, b: a.equals(b),
+    "ne": lambda a, b: ~a.equals(b),
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+    "zero_where_zero": lambda c, x: select(c.equals(0), 0, x),
+    "addcmul": lambda x, a, b, value: x + value * a * b,
+}
 _EXACT: dict[str, Callable[..., Lanes]] = {
-    "add": lambda p, a, b: a + b,
-    "sub": lambda p, a, b: a - b,
-    "mul": lambda p, a, b: a * b,
-    "neg": lambda p, x: -x,
-    "abs": lambda p, x: abs(x),
-    "fill": lambda p, x: x,
-    "fill_like": lambda p, x, value: value,
-    "clone": lambda p, x: x,
-    "copy": lambda p, x: x,
-    "pow_2": lambda p, x: x * x,
-    "relu": _relu,
-    "relu_backward": lambda p, g, y: select(y <= 0.0, 0.0, g),
-    "leaky_relu": _leaky_relu,
-    "leaky_relu_backward": lambda p, g, x, slope: select(x > 0.0, g, g * slope),
-    "hardtanh": _hardtanh,
-    "hardtanh_backward": _hardtanh_backward,
-    "tanh_backward": lambda p, g, y: g * (1.0 - y * y),
-    "sigmoid_backward": lambda p, g, y: g * ((1.0 - y) * y),
-    "maximum": _plain(larger),
-    "minimum": _plain(smaller),
-    "clamp_min": _plain(larger),
-    "clamp_max": _plain(smaller),
-    "clamp": lambda p, x, low, high: smaller(larger(x, low), high),
-    "eq": lambda p, a, b: a.equals(b),
-    "ne": lambda p, a, b: ~a.equals(b),
-    "lt": lambda p, a, b: a < b,
-    "le": lambda p, a, b: a <= b,
-    "gt": lambda p, a, b: a > b,
-    "ge": lambda p, a, b: a >= b,
-    "isnan": lambda p, x: x.unordered(x),
-    "cast": lambda p, x: x,
-    "addcmul": lambda p, x, a, b, value: x + value * a * b,
-    "zero_where_zero": lambda p, c, x: select(c.equals(0.0), 0.0, x),
+    "relu_backward": lambda g, y: select(y <= 0.0, 0.0, g),
+    "tanh_backward": lambda g, y: g * (1.0 - y * y),
+    "sigmoid_backward": lambda g, y: g * ((1.0 - y) * y),
+    "isnan": lambda x: x.unordered(x),
+    "isinf": lambda x: abs(x).equals(float("inf")),
+    "isposinf": lambda x: x.equals(float("inf")),
+    "isneginf": lambda x: x.equals(-float("inf")),
+    "isfinite": lambda x: abs(x) < float("inf"),
+    "signbit": lambda x: x.bits() < 0,
 }
 _SLOWER: dict[str, Callable[..., Lanes]] = {
-    "div": lambda p, a, b: a / b,
-    "sqrt": lambda p, x: x.sqrt(),
-    "rsqrt": lambda p, x: 1.0 / x.sqrt(),
-    "reciprocal": lambda p, x: 1.0 / x,
+    "div": lambda a, b: a / b,
+    "sqrt": lambda x: x.sqrt(),
+    "rsqrt": lambda x: 1.0 / x.sqrt(),
+    "reciprocal": lambda x: 1.0 / x,
 }
 _FUNCTIONS: dict[str, Callable[..., Lanes]] = {
-    name: _plain(vectormath.FUNCTIONS[name])
+    name: vectormath.FUNCTIONS[name]
     for name in (
         "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin",
         "acos", "atan", "atan2", "sinh", "cosh", "tanh", "sigmoid", "erf", "erfc", "silu",
     )
 }  # fmt: skip
 
-#: Ops that take bools as they are; to the others they are 0.0 and 1.0.
+#: About truth: bools stay what they are.
 _ON_BOOLS: dict[str, Callable[..., Lanes]] = {
-    "where": lambda p, c, a, b: select(_truth(c), a, b),
-    "masked_fill": lambda p, x, c, value: select(_truth(c), value, x),
-    "bitwise_and": lambda p, a, b: a & b,
-    "bitwise_or": lambda p, a, b: a | b,
-    "bitwise_xor": lambda p, a, b: a ^ b,
-    "bitwise_not": lambda p, x: ~x,
-    "logical_and": lambda p, a, b: _truth(a) & _truth(b),
-    "logical_or": lambda p, a, b: _truth(a) | _truth(b),
-    "logical_xor": lambda p, a, b: _truth(a) ^ _truth(b),
-    "logical_not": lambda p, x: ~_truth(x),
+    "where": select,
+    "masked_fill": lambda x, c, value: select(c, value, x),
+    "bitwise_and": lambda a, b: a & b,
+    "bitwise_or": lambda a, b: a | b,
+    "bitwise_xor": lambda a, b: a ^ b,
+    "bitwise_not": lambda x: ~x,
+    "logical_and": lambda a, b: a & b,
+    "logical_or": lambda a, b: a | b,
+    "logical_xor": lambda a, b: a ^ b,
+    "logical_not": lambda x: ~x,
 }
-
-
-def apply(name: str, params: tuple, operands: list[Lanes], kind: str, truth: bool) -> Lanes:
-    """What an op makes of its operands: a float of type ``kind``, or (``truth``) a condition."""
-    if name == "cast":
-        return _truth(operands[0]) if truth else _float(operands[0], kind)
-    if name not in _ON_BOOLS:
-        operands = [_float(x, kind) for x in operands]
-    elif name in ("where", "masked_fill") and not truth:
-        operands = [x if i == _CONDITION[name] else _float(x, kind) for i, x in enumerate(operands)]
-    return FORMULAS[name].apply(params, *operands)
-
-
-#: Ops whose result may be a bool.
-CONDITIONS = {"eq", "ne", "lt", "le", "gt", "ge", "isnan", "cast", *_ON_BOOLS}
-
 #: Which operand says where.
 _CONDITION = {"where": 0, "masked_fill": 1}
 
+#: Ops that work on whole numbers and bools.
+WHOLE = {*_NUMBERS, *_ON_BOOLS, "pow"}
+#: Ops whose result is a condition.
+_CONDITIONS = {
+    "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isposinf", "isneginf", "isfinite",
+    "signbit", *(name for name in _ON_BOOLS if name.startswith("logical")),
+}  # fmt: skip
+
 #: Every op with a formula.
 FORMULAS: dict[str, Formula] = {
-    **{name: Formula(row, 1) for name, row in {**_EXACT, **_ON_BOOLS}.items()},
-    **{name: Formula(row, 8) for name, row in _SLOWER.items()},
-    **{name: Formula(row, 40) for name, row in _FUNCTIONS.items()},
-    "gelu": Formula(_gelu, 60),
+    **{name: Formula(_plain(row), 1) for name, row in {**_NUMBERS, **_EXACT, **_ON_BOOLS}.items()},
+    **{name: Formula(_plain(row), 3) for name, row in SHORT.items()},
+    **{name: Formula(_plain(row), 8) for name, row in _SLOWER.items()},
+    **{name: Formula(_plain(row), 40) for name, row in _FUNCTIONS.items()},
+    **{name: Formula(_plain(row), 60) for name, row in LONG.items()},
+    "gelu": Formula(gelu, 60),
     "pow": Formula(_pow, 80),
 }
+
+
+def takes(call: Call) -> bool:
+    """Whether there is a formula for an op at these dtypes."""
+    name = call.op.name
+    if name not in FORMULAS:
+        return False
+    if any(s.number is None and s.dtype.name not in ELEMENTS for s in (*call.specs, call.outs[0])):
+        return False
+    if name == "cast":
+        return True
+    kinds = {taken_as(call, s) for s in call.specs}
+    if len(kinds - {"bool"}) > 1 and name not in _CONDITION:
+        return False  # the kernel brings them together itself
+    floating = all(kind in FLOATS for kind in kinds)
+    if not floating and (name not in WHOLE or kinds & set(FLOATS)):
+        return False
+    if not floating and name == "pow" and call.specs[1].number is None:
+        return False
+    most = 2 if floating else 1
+    return all(s.number is None or s.number <= most for s in call.specs)
+
+
+def apply(call: Call, operands: list[Lanes], names: list[str]) -> Lanes:
+    """What an op makes of its operands (of these dtypes): values of its output's dtype."""
+    name, target = call.op.name, call.outs[0].dtype.name
+    if name == "cast":
+        return converted(operands[0], names[0], target)
+    kinds = [taken_as(call, s) for s in call.specs]
+    kind = next((k for i, k in enumerate(kinds) if i != _CONDITION.get(name)), kinds[0])
+    if kind == "bool" and name not in _ON_BOOLS:
+        kind = "int8"  # as 0 and 1
+    given = []
+    for i, x in enumerate(operands):
+        if name.startswith("logical") or i == _CONDITION.get(name):
+            given.append(truth(x))
+        else:
+            given.append(x if isinstance(x, Number) else converted(x, names[i], kind))
+    result = FORMULAS[name].apply(call.params, *given)
+    if name in _CONDITIONS:
+        return converted(result, "bool", target)
+    return converted(settled(result, kind), kind, target)

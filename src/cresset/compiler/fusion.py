@@ -1,9 +1,10 @@
 """Which neighbouring steps become one kernel.
 
 A *group* goes over one shape, its *space*. Its members are elementwise steps whose result has that
-shape, sums and means over the space's last dimensions (its *rows*), and elementwise steps on one
-value per row. What only members read stays in registers, or in a row's worth of memory; layer norm
-and the activation behind it are one group. ``loops.py`` writes a group's code.
+shape, sums and other folds over the space's last dimensions (its *rows*), and elementwise steps on
+one value per row. Their dtypes may differ. What only members read stays in registers, or in a row's
+worth of memory; layer norm and the activation behind it are one group. ``loops.py`` writes a
+group's code.
 
 Results that lie in memory in another order of dimensions (as operands did that were transposed) are
 seen in that order, so that loops always go along memory.
@@ -18,7 +19,9 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
-from cresset.compiler.formulas import CONDITIONS, FORMULAS
+from cresset.compiler.elements import ELEMENTS, FLOATS, taken_as
+from cresset.compiler.folds import FOLDS, Fold, fold_of, folded_dims
+from cresset.compiler.formulas import takes
 from cresset.compiler.layout import broadcast_stride, collapse
 from cresset.core.call import Call, Op
 from cresset.core.plan import Step
@@ -32,11 +35,6 @@ FUSED = Op("fused", None)
 _REACH, _MOST = 12, 64
 #: Rows shorter than this are not worth a loop of their own; longer ones lose too much to rounding.
 _SHORTEST, _LONGEST = 4, 65_536
-
-#: Sums over rows, and what is like them.
-FOLDS = ("sum", "mean", "linalg_vector_norm")
-
-_KINDS = ("float32", "float64")
 
 
 class Member(NamedTuple):
@@ -62,7 +60,7 @@ class Group:
 
     def __init__(
         self, members: tuple[Member, ...], specs: tuple[Spec, ...], escapes: tuple[int, ...],
-        space: tuple[int, ...], depth: int, kind: str,
+        space: tuple[int, ...], depth: int, whole: tuple[int, ...],
     ) -> None:  # fmt: skip
         self.members = members
         self.specs = specs
@@ -71,9 +69,9 @@ class Group:
         self.space = space
         #: How many of the space's last dimensions are a row (0: no member knows rows).
         self.depth = depth
-        #: The name of the float dtype it computes in; its other values are bools.
-        self.kind = kind
-        self._key = (members, specs, escapes, space, depth, kind)
+        #: Which operands are numbers that are wanted as whole ones.
+        self.whole = whole
+        self._key = (members, specs, escapes, space, depth, whole)
 
     @cached_property
     def outs(self) -> tuple[Spec, ...]:
@@ -152,34 +150,33 @@ def _with_frees(steps: list[Step], live: set[int]) -> list[Step]:
 class _Draft:
     """A group as it grows."""
 
-    def __init__(self, space: tuple[int, ...], kind: str) -> None:
-        self.space, self.kind = space, kind
+    def __init__(self, space: tuple[int, ...]) -> None:
+        self.space = space
         self.depth = 0
+        #: The float types that its members compute in, as registers have them.
+        self.floats: set[str] = set()
         #: An operand is read with gaps: its loops suit nobody else.
         self.odd = False
         self.members: list[Member] = []
-        #: Results of members: slot -> position. Operands from outside: (slot, spec) -> number.
+        #: Results of members: slot -> position.
         self.slots: dict[int, int] = {}
-        self.outside: dict[tuple[int, Spec], int] = {}
-        self.conversions: dict[tuple[int, Spec], object] = {}
+        #: Operands from outside: (slot, spec, whether it is wanted as a whole number) -> position.
+        self.outside: dict[tuple[int, Spec, bool], int] = {}
         self.node = 0
 
     @classmethod
     def begin(cls, step: Step) -> _Draft | None:
-        kind = _float_kind(step)
-        if kind is None or _role(step, kind) is None:
+        role = _role(step)
+        if role is None:
             return None
-        if _role(step, kind) == "fold":
-            source = step.operands[0][1]
-        else:
-            source = _in_order(step)[1]
-        draft = cls(tuple(source.shape), kind)
+        source = step.operands[0][1] if role == "fold" else _in_order(step)[1]
+        draft = cls(tuple(source.shape))
         draft.node = step.node
         return draft if draft.take(step) else None
 
     def take(self, step: Step) -> bool:
         """Add a step if it fits."""
-        kind = _role(step, self.kind)
+        kind = _role(step)
         if kind is None:
             return False
         seen, out = _in_order(step)
@@ -188,7 +185,8 @@ class _Draft:
             depth = _folded(step)
             if tuple(seen[0].shape) != self.space:
                 return False
-            if depth != self.depth and (self.depth or not self._rows_fit(depth)):
+            exact = Fold(step.call, 1).exact
+            if depth != self.depth and (self.depth or not self._rows_fit(depth, exact)):
                 return False
         elif tuple(out.shape) == self.space:
             kind = "each"
@@ -206,29 +204,32 @@ class _Draft:
         )
         if self.members and (odd or self.odd):
             return False
-        self.depth, self.odd = depth, odd
+        floats = self.floats | _floats(step)
+        if len(floats) > 1 and self.members and not any(slot in self.slots for slot in slots):
+            return False  # unrelated, and each would be slower for the other's width
+        self.depth, self.odd, self.floats = depth, odd, floats
         operands = []
-        for (slot, spec), (_, _, convert) in zip(pairs, step.operands, strict=True):
+        for (slot, spec), given in zip(pairs, step.call.specs, strict=True):
             if slot in self.slots:
                 operands.append(-1 - self.slots[slot])
             else:
-                number = self.outside.setdefault((slot, spec), len(self.outside))
-                self.conversions[slot, spec] = convert
-                operands.append(number)
+                whole = spec.number is not None and taken_as(step.call, given) not in FLOATS
+                key = (slot, spec, whole)
+                operands.append(self.outside.setdefault(key, len(self.outside)))
         self.slots[step.outs[0][0]] = len(self.members)
         self.members.append(Member(step.call, tuple(operands), tuple(seen), out, kind))
         return True
 
-    def _rows_fit(self, depth: int) -> bool:
+    def _rows_fit(self, depth: int, exact: bool) -> bool:
         """Whether what was taken so far can go row by row."""
         space, shape = self.space, _row_shape(self.space, depth)
         count = 1
         for n in space[len(space) - depth :]:
             count *= n
-        if not _SHORTEST <= count <= _LONGEST:
+        if count < _SHORTEST or (count > _LONGEST and not exact):
             return False
         return all(
-            _along(spec, space, depth) for _, spec in self.outside if spec.number is None
+            _along(spec, space, depth) for _, spec, _ in self.outside if spec.number is None
         ) and not any(tuple(m.out.shape) == shape != space for m in self.members)
 
     def _readable(self, slot: int, spec: Spec, kind: str, depth: int) -> bool:
@@ -237,6 +238,8 @@ class _Draft:
             return kind != "fold"
         if slot in self.slots:
             made = self.members[self.slots[slot]]
+            if spec.dtype is not made.out.dtype:
+                return False  # a view of other elements
             if made.role == "each":
                 return kind != "row" and tuple(spec.shape) == self.space and spec.compact
             # One value per row, seen with ones or repeated along the row.
@@ -256,12 +259,12 @@ class _Draft:
         )
         escapes = tuple(self.slots[slot] for slot in escaping)
         group = Group(
-            members, tuple(spec for _, spec in self.outside), escapes, self.space, self.depth,
-            self.kind,
+            members, tuple(spec for _, spec, _ in self.outside), escapes, self.space, self.depth,
+            tuple(i for i, (_, _, whole) in enumerate(self.outside) if whole),
         )  # fmt: skip
         return Step(
             group,  # type: ignore[arg-type]
-            tuple((slot, spec, self.conversions[slot, spec]) for slot, spec in self.outside),
+            tuple((slot, spec, None) for slot, spec, _ in self.outside),
             tuple((slot, self.members[self.slots[slot]].call.outs[0]) for slot in escaping),
             (), False, self.node,
         )  # fmt: skip
@@ -288,45 +291,28 @@ def _in_order(step: Step) -> tuple[list[Spec], Spec]:
     return [turned(spec) for spec in specs], turned(out)
 
 
-def _float_kind(step: Step) -> str | None:
-    """The float dtype among what a step reads and gives."""
-    specs = [spec for _, spec in step.outs] + [s for _, s, _ in step.operands if s.number is None]
-    return next((s.dtype.name for s in specs if s.dtype.name in _KINDS), None)
-
-
-def _role(step: Step, kind: str) -> str | None:
-    """Either "each" or "fold" for a step that may be a member of a group in that dtype."""
+def _role(step: Step) -> str | None:
+    """Either "each" or "fold" for a step that may be a member of a group."""
     if len(step.outs) != 1:
         return None
-    out = step.outs[0][1]
+    call, out = step.call, step.outs[0][1]
     dense = out.offset == 0 and (out.contiguous or out.memory_order() is not None)
     if not out.numel or not dense or out.device is not CPU:
         return None
-    for spec in (out, *[s for _, s, _ in step.operands if s.number is None]):
-        if spec.dtype.name not in (kind, "bool"):
-            return None
-    for _, spec, convert in step.operands:
-        if spec.number is None and convert is not None and spec.dtype.name != "bool":
-            return None
-        if spec.number is not None and spec.number not in (1, 2):
-            return None
-    if step.call.op.name in FORMULAS:
-        return "each" if out.dtype.name == kind or step.call.op.name in CONDITIONS else None
-    if step.call.op.name in FOLDS and out.contiguous and _folded(step):
-        whole = all(s.dtype.name == kind for s in (out, step.operands[0][1]))
-        return "fold" if whole else None
-    return None
+    if call.op.name in FOLDS:
+        return "fold" if fold_of(call) and out.contiguous and _folded(step) else None
+    return "each" if takes(call) else None
+
+
+def _floats(step: Step) -> set[str]:
+    specs = [spec for _, spec in step.outs] + [s for _, s, _ in step.operands if s.number is None]
+    return {ELEMENTS[s.dtype.name].register for s in specs} & {"float", "double"}
 
 
 def _folded(step: Step) -> int:
-    """Over how many last dimensions a sum goes; 0 if it is no such sum."""
-    shape, params = step.operands[0][1].shape, step.call.params
-    if step.call.op.name == "linalg_vector_norm":
-        if params[0] != 2:
-            return 0
-        params = params[1:]
-    dims = sorted(d % len(shape) for d in params[0]) if len(shape) else []
-    return len(dims) if dims and dims == list(range(len(shape) - len(dims), len(shape))) else 0
+    """Over how many last dimensions a fold goes; 0 if it is no such fold."""
+    dims, ndim = folded_dims(step.call), len(step.operands[0][1].shape)
+    return len(dims) if dims and dims == tuple(range(ndim - len(dims), ndim)) else 0
 
 
 def _row_shape(space: tuple[int, ...], depth: int) -> tuple[int, ...]:

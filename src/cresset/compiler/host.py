@@ -52,11 +52,14 @@ def vector_bytes() -> int:
     return 32 if "+avx" in features else 16
 
 
+@functools.cache
+def is_arm() -> bool:
+    return llvm().get_default_triple().startswith(("aarch64", "arm64"))
+
+
 def vector_registers() -> int:
     """How many vector registers there are."""
-    features = processor()[1]
-    arm = llvm().get_default_triple().startswith(("aarch64", "arm64"))
-    return 32 if arm or "+avx512f" in features.split(",") else 16
+    return 32 if is_arm() or "+avx512f" in processor()[1].split(",") else 16
 
 
 class Module:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cresset.compiler.code import TYPES, Code, mask
+from cresset.compiler.code import Code
+from cresset.compiler.elements import ELEMENTS, FLOATS, load, store, taken_as, width
+from cresset.compiler.folds import Fold, Total
 from cresset.compiler.formulas import FORMULAS, Number, apply
 from cresset.compiler.fusion import Group, Member
 from cresset.compiler.layout import broadcast_stride, collapse
 from cresset.compiler.step import Array, Lowering
-from cresset.compiler.vectormath.lanes import Lanes, select
+from cresset.compiler.vectormath.lanes import Lanes
 from cresset.core.spec import contiguous_stride
 
 #: How many sums of vectors a row's sum is made of, where the loop is short.
@@ -29,8 +31,9 @@ def lower_group(
     """The kernel of a group."""
     plan = _Loops(group, operands, outs, lanes)
     return Lowering(
-        plan.emit, scratch=plan.scratch, pieces=plan.pieces, flops=plan.cost * plan.numel
-    )
+        plan.emit, scratch=plan.scratch, pieces=plan.pieces, flops=plan.cost * plan.numel,
+        whole=group.whole,
+    )  # fmt: skip
 
 
 class _Loops:
@@ -38,14 +41,12 @@ class _Loops:
 
     def __init__(self, group: Group, operands: list[Array], outs: list[Array], lanes: int) -> None:
         self.group, self.operands, self.outs = group, operands, outs
-        self.kind = TYPES[group.kind]
-        self.lanes = lanes if self.kind == "float" else lanes // 2
         self.count = len(operands)
         specs = [*group.specs, *[m.call.outs[0] for m in group.members]]
-        #: Per value its element type: the float type, or ``i1`` (a byte in memory).
-        self.element = [
-            "i1" if s.number is None and s.dtype.name == "bool" else self.kind for s in specs
-        ]
+        #: Per value its dtype's name.
+        self.names = [s.dtype.name for s in specs]
+        tensors = {s.dtype.name for s in specs if s.number is None}
+        self.lanes = width(lanes, tensors)
         space, depth = group.space, group.depth
         self.numel = 1
         for n in space:
@@ -79,7 +80,7 @@ class _Loops:
             self.pieces = 1
 
     def _line(self) -> int:
-        size = self.size * (4 if self.kind == "float" else 8)
+        size = self.size * max((ELEMENTS[self.names[v]].size for v in self.kept), default=0)
         return -(-size // 64) * 64
 
     def _levels(self) -> list[int]:
@@ -114,12 +115,12 @@ class _Emission:
 
     def __init__(self, loops: _Loops, c: Code) -> None:
         self.loops, self.c = loops, c
-        self.kind = loops.kind
-        self.numbers = {
-            i: a.number(c, self.kind)
-            for i, a in enumerate(loops.operands)
-            if a.spec.number is not None
-        }
+        #: Numbers by value and the dtype they are taken as: scalar registers.
+        self.numbers: dict[tuple[int, str], str] = {}
+        for member in loops.group.members:
+            for o, spec in zip(member.operands, member.call.specs, strict=True):
+                if spec.number is not None:
+                    self._number(o, taken_as(member.call, spec))
         #: What is one for all lanes, by value number: scalar registers.
         self.scalars: dict[int, str] = {}
         self.lines: dict[int, str] = {}
@@ -154,7 +155,7 @@ class _Emission:
             place = c.plus(offset, spec.offset)
             self.lines[i] = c.at(self._memory(i), loops.operands[i].pointer, place)
             if loops.steps[i] == 0:
-                self.scalars[i] = self._read(i, self.lines[i], 0)
+                self.scalars[i] = load(c, loops.names[i], 0, 0, self.lines[i]).register
         if loops.group.depth:
             self.row = c.let(f"udiv i64 {offsets[0]}, {loops.size}") if loops.outer else "0"
         for out, m in zip(loops.outs, loops.group.escapes, strict=True):
@@ -168,31 +169,17 @@ class _Emission:
 
     def _memory(self, value: int) -> str:
         """The type of a value's elements in memory."""
-        return "i8" if self.loops.element[value] == "i1" else self.kind
+        return ELEMENTS[self.loops.names[value]].memory
 
-    def _read(self, value: int, place: str, lanes: int, used: int = 0, step: int = 1) -> str:
-        """The register of elements at a place; of one where ``lanes`` is 0."""
-        c, kind = self.c, self._memory(value)
-        if not lanes:
-            register = c.load(kind, place)
-        elif step == 1:
-            register = c.masked_load(kind, lanes, used, place)
+    def _number(self, value: int, kind: str) -> None:
+        array, register = self.loops.operands[value], ELEMENTS[kind].register
+        if (value, kind) in self.numbers:
+            return
+        if kind in FLOATS:
+            found = array.number(self.c, register)
         else:
-            register = c.gather(kind, lanes, used, step, place)
-        if kind != "i8":
-            return register
-        bytes_ = f"<{lanes} x i8>" if lanes else "i8"
-        return c.let(f"icmp ne {bytes_} {register}, {'zeroinitializer' if lanes else '0'}")
-
-    def _write(self, value: int, register: str, place: str, lanes: int, used: int = 0) -> None:
-        c, kind = self.c, self._memory(value)
-        if kind == "i8":
-            bits, bytes_ = (f"<{lanes} x i1>", f"<{lanes} x i8>") if lanes else ("i1", "i8")
-            register = c.let(f"zext {bits} {register} to {bytes_}")
-        if lanes:
-            c.masked_store(kind, lanes, used, register, place)
-        else:
-            c.store(kind, register, place)
+            found = array.whole(self.c, kind)
+        self.numbers[value, kind] = found
 
     # -- one value per row -------------------------------------------------------------------------
 
@@ -203,29 +190,35 @@ class _Emission:
             value = loops.count + position
             if member.role != "row" or loops.level[value] != level or value in self.scalars:
                 continue
-            result = self._apply(value, member, [self._scalar(o) for o in member.operands])
-            self._set_row(value, result.register)
+            self._set_row(value, self._apply(member, self._scalar, 0))
 
     def _scalar(self, value: int) -> Lanes:
-        if value in self.numbers:
-            register = self.numbers[value]
-            return Number(self.c, self.kind, 0, register, register)
-        return Lanes(self.c, self.loops.element[value], 0, self.scalars[value])
+        element = ELEMENTS[self.loops.names[value]].register
+        return Lanes(self.c, element, 0, self.scalars[value])
 
-    def _set_row(self, value: int, register: str) -> None:
-        self.scalars[value] = register
+    def _set_row(self, value: int, result: Lanes) -> None:
+        self.scalars[value] = result.register
         if value in self.targets:
-            self._write(value, register, self.targets[value], 0)
+            store(result, self.loops.names[value], 0, self.targets[value])
 
-    def _apply(self, value: int, member: Member, operands: list[Lanes]) -> Lanes:
-        truth = self.loops.element[value] == "i1"
-        return apply(member.call.op.name, member.call.params, operands, self.kind, truth)
+    def _apply(self, member: Member, read: Callable[[int], Lanes], lanes: int) -> Lanes:
+        """A member's result, its operands as ``read`` has them; numbers in all lanes."""
+        c, operands = self.c, []
+        for o, spec in zip(member.operands, member.call.specs, strict=True):
+            if spec.number is None:
+                operands.append(read(o))
+                continue
+            kind = taken_as(member.call, spec)
+            scalar, element = self.numbers[o, kind], ELEMENTS[kind].register
+            every = c.splat(element, lanes, scalar) if lanes else scalar
+            operands.append(Number(c, element, lanes, every, scalar))
+        return apply(member.call, operands, [self.loops.names[o] for o in member.operands])
 
     # -- passes ------------------------------------------------------------------------------------
 
     def _pass(self, number: int, shared: bool) -> None:
         """Go over the row once, for the members whose turn it is."""
-        c, loops, kind = self.c, self.loops, self.kind
+        c, loops = self.c, self.loops
         turn = [
             (loops.count + position, m)
             for position, m in enumerate(loops.group.members)
@@ -235,25 +228,16 @@ class _Emission:
         if not turn:
             return
         lanes = loops.lanes if loops.size > 1 else 0
-        vector = f"<{lanes} x {kind}>" if lanes else kind
-        folds = [value for value, m in turn if m.role == "fold"]
+        folds = {value: Fold(m.call, loops.size) for value, m in turn if m.role == "fold"}
         cost = sum(FORMULAS[m.call.op.name].cost for _, m in turn if m.role != "fold")
         sums = _SUMS if folds and cost <= _SHORT_BODY and loops.size >= 2 * _SUMS * lanes else 1
-        zero = c.splat(kind, lanes, "0.0") if lanes else "0.0"
-        totals = {value: [c.slot(vector, zero) for _ in range(sums)] for value in folds}
+        totals = {v: [Total(c, f, lanes) for _ in range(sums)] for v, f in folds.items()}
         splats: dict[int, Lanes] = {}
-
-        for value in sorted({o for _, m in turn for o in m.operands}):
-            scalar = self.numbers.get(value) or self.scalars.get(value)
-            if scalar is None:
-                continue
-            element = loops.element[value]
-            register = c.splat(element, lanes, scalar) if lanes else scalar
-            splats[value] = (
-                Number(c, kind, lanes, register, scalar)
-                if value in self.numbers
-                else Lanes(c, element, lanes, register)
-            )
+        for value in sorted({o for _, m in turn for o in m.operands} & set(self.scalars)):
+            element = ELEMENTS[loops.names[value]].register
+            scalar = self.scalars[value]
+            every = c.splat(element, lanes, scalar) if lanes else scalar
+            splats[value] = Lanes(c, element, lanes, every)
 
         def body(i: str, used: int, which: int) -> None:
             values = dict(splats)
@@ -265,25 +249,18 @@ class _Emission:
                 return found
 
             for value, m in turn:
-                operands = [read(o) for o in m.operands]
-                if m.role == "fold":
-                    place = totals[value][which]
-                    term = operands[0]
-                    if m.call.op.name == "linalg_vector_norm":
-                        term = term * term
-                    if used < lanes:
-                        keep = Lanes(c, "i1", lanes, mask(lanes, used))
-                        term = select(keep, term, 0.0)
-                    have = Lanes(c, kind, lanes, c.get(vector, place))
-                    c.set(vector, place, (have + term).register)
+                fold = folds.get(value)
+                if fold is None:
+                    values[value] = result = self._apply(m, read, lanes)
+                    if value in self.lines:
+                        self._store(value, result, i, used)
                     continue
-                values[value] = result = self._apply(value, m, operands)
-                if value in self.lines:
-                    self._store(value, result, i, used)
+                totals[value][which].add(read(m.operands[0]), used)
 
         self._vectors(lanes, sums, shared, body)
-        for value in folds:
-            self._set_row(value, self._total(value, totals[value], lanes))
+        for value, fold in folds.items():
+            parts = [total.value() for total in totals[value]]
+            self._set_row(value, fold.finish(fold.total(c, parts)))
 
     def _vectors(
         self, lanes: int, sums: int, shared: bool, body: Callable[[str, int, int], None]
@@ -311,24 +288,8 @@ class _Emission:
     def _load(self, value: int, i: str, used: int, lanes: int) -> Lanes:
         step = self.loops.steps.get(value, 1)
         place = self.c.at(self._memory(value), self.lines[value], self.c.times(i, step))
-        register = self._read(value, place, lanes, used, step)
-        return Lanes(self.c, self.loops.element[value], lanes, register)
+        return load(self.c, self.loops.names[value], lanes, used, place, step)
 
     def _store(self, value: int, result: Lanes, i: str, used: int) -> None:
         place = self.c.at(self._memory(value), self.lines[value], i)
-        self._write(value, result.register, place, result.count, used)
-
-    def _total(self, value: int, places: list[str], lanes: int) -> str:
-        """A row's sum, or mean, from its partial sums."""
-        c, kind = self.c, self.kind
-        vector = f"<{lanes} x {kind}>"
-        parts = [Lanes(c, kind, lanes, c.get(vector, place)) for place in places]
-        while len(parts) > 1:
-            parts = [a + b for a, b in zip(parts[0::2], parts[1::2], strict=True)]
-        total = c.reduce_add(kind, lanes, parts[0].register)
-        member = self.loops.group.members[value - self.loops.count]
-        if member.call.op.name == "mean":
-            total = (Lanes(c, kind, 0, total) / float(self.loops.size)).register
-        elif member.call.op.name == "linalg_vector_norm":
-            total = Lanes(c, kind, 0, total).sqrt().register
-        return total
+        store(result, self.loops.names[value], used, place)

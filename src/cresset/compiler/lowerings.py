@@ -16,6 +16,7 @@ from cresset.compiler import (
     tables,
     updates,
 )
+from cresset.compiler.folds import FOLDS
 from cresset.compiler.fusion import Group
 from cresset.compiler.loops import lower_group
 from cresset.compiler.step import Array, Lowering
@@ -42,8 +43,7 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "gru_cell": recurrent.lower_gru_cell,
     "mm": products.lower_mm,
     "linear": products.lower_linear,
-    "sum": reductions.lower_sum,
-    "mean": reductions.lower_mean,
+    **dict.fromkeys(FOLDS, reductions.lower_fold),
     "nll_loss": losses.lower_nll,
     "nll_loss_backward": losses.lower_nll_backward,
     "softmax": rows.lower_softmax,
@@ -53,6 +53,8 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
 }
 
 
+#: Ops whose code converts operands itself.
+CONVERT = FOLDS
 #: Ops whose code depends on what made their operands.
 LOOK_BACK = ("max_pool_backward",)
 
@@ -65,7 +67,7 @@ def lower(step: Step, lanes: int, makers: Mapping[int, Call]) -> Lowering | None
     if any(spec.device is not CPU for _, spec in step.outs):
         return None
     converted = any(c is not None and spec.number is None for _, spec, c in step.operands)
-    if converted and not isinstance(step.call, Group):
+    if converted and not isinstance(step.call, Group) and step.call.op.name not in CONVERT:
         return None
     operands = [
         Array(f"%a{n}", spec, makers.get(slot)) for n, (slot, spec, _) in enumerate(step.operands)

@@ -11,7 +11,7 @@ lies in memory that anyone else holds; a failing step leaves what does not depen
 
 from __future__ import annotations
 
-import ctypes
+import struct
 import sys
 import warnings
 from copy import copy
@@ -64,6 +64,11 @@ class _Arena:
 ARENA = _Arena()
 
 
+def addresses(objects: list[Any]) -> bytes:
+    """The table of array objects that machine code reads."""
+    return struct.pack(f"{len(objects)}P", *map(id, objects))
+
+
 class NativePlan(Plan):
     """A plan whose parts are segments of machine code and single reference steps."""
 
@@ -85,36 +90,32 @@ class NativePlan(Plan):
         for slot, value in self.constants:
             values[slot] = value
         try:
-            numbers = (ctypes.c_double * max(len(built.numbers), 1))(
-                *[float(values[slot]) for slot in built.numbers]
-            )
-        except OverflowError:  # an int beyond the floats
+            numbers = built.packed.pack(*[values[slot] for slot in built.numbers])
+        except (OverflowError, struct.error):  # an int beyond the floats, or beyond int64
             return self.reference.run(values, lines)
         arena = ARENA.room(built.arena)
         given = list(values)
-        with np.errstate(all="ignore"):
-            for part in self.parts:
-                if part.__class__ is Segment:
-                    for slot, source, size, kind in part.buffers:
-                        values[slot] = np.empty(size, kind) if source is None else values[source]
-                    objects = (ctypes.c_size_t * len(part.objects))(
-                        *[id(values[slot]) for slot in part.objects]
-                    )
-                    if part.stages:
-                        failed = POOL.run(part.function, objects, numbers, arena, part.stages)
-                    else:
-                        failed = part.function(objects, numbers, arena, None, 0)
-                    if failed:
-                        values[:] = given
-                        return self.reference.run(values, lines)
-                    for slot in part.frees:
-                        values[slot] = None
+        for part in self.parts:
+            if part.__class__ is Segment:
+                for slot, source, size, kind in part.buffers:
+                    values[slot] = np.empty(size, kind) if source is None else values[source]
+                objects = addresses([values[slot] for slot in part.objects])
+                if part.stages:
+                    failed = POOL.run(part.function, objects, numbers, arena, part.stages)
                 else:
-                    try:
+                    failed = part.function(objects, numbers, arena, None, 0)
+                if failed:
+                    values[:] = given
+                    return self.reference.run(values, lines)
+                for slot in part.frees:
+                    values[slot] = None
+            else:
+                try:
+                    with np.errstate(all="ignore"):
                         run_step(part, values)
-                    except Exception:
-                        values[:] = given
-                        return self.reference.run(values, lines)
+                except Exception:
+                    values[:] = given
+                    return self.reference.run(values, lines)
         return None
 
     def verify(self, values: list[Any]) -> None:

@@ -1,139 +1,122 @@
-"""Sums and means over dimensions."""
+"""Folds over dimensions (``folds.py``) where they are no part of a group."""
 
 from __future__ import annotations
 
 from cresset.compiler.code import Code
+from cresset.compiler.elements import ELEMENTS, load, store, width
+from cresset.compiler.folds import Fold, Total, fold_of, folded_dims
 from cresset.compiler.step import Array, Lowering
-from cresset.compiler.vectormath.lanes import Lanes
 from cresset.core.call import Call
 
 
-def _float(*arrays: Array) -> bool:
-    return all(a.spec.dtype.name == "float32" and a.spec.numel for a in arrays)
-
-
-def lower_sum(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
-    """Partial sums per lane where the summed dimension is the last, else one sum per output."""
-    return _lower_total(call, operands, outs, lanes, 1)
-
-
-def lower_mean(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
-    """The sum, divided by the count."""
-    count = operands[0].spec.numel // max(outs[0].spec.numel, 1)
-    return _lower_total(call, operands, outs, lanes, count)
-
-
-def _lower_total(
-    call: Call, operands: list[Array], outs: list[Array], lanes: int, divisor: int
-) -> Lowering | None:
+def lower_fold(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
+    """Partial results per lane where the folded dimension is the last, else one per output."""
+    if not fold_of(call):
+        return None
     x, out = operands[0], outs[0]
-    dims = call.params[0]
-    if not _float(x, out) or not x.spec.contiguous or not out.spec.compact:
+    dims = folded_dims(call)
+    if dims is None or not x.spec.numel or not x.spec.contiguous or not out.spec.compact:
         return None
-    shape = tuple(x.spec.shape)
-    summed = {d % len(shape) for d in dims}
-    # Neighbouring dimensions of one kind are one: (kind, count).
-    groups: list[tuple[bool, int]] = []
-    for d, n in enumerate(shape):
-        if n == 1:
-            continue
-        if groups and groups[-1][0] == (d in summed):
-            groups[-1] = (groups[-1][0], groups[-1][1] * n)
-        else:
-            groups.append((d in summed, n))
-    if groups and not groups[0][0]:
-        groups.insert(0, (True, 1))
-    pattern = [g[0] for g in groups]
-    outer = 1
-    if pattern == [True]:
-        before, kept, after = 1, 1, groups[0][1]
-    elif pattern == [True, False]:
-        before, kept, after = groups[0][1], groups[1][1], 1
-    elif pattern == [True, False, True]:
-        before, kept, after = groups[0][1], groups[1][1], groups[2][1]
-    elif pattern == [True, False, True, False] and groups[0][1] == 1:
-        outer, before, kept = groups[1][1], groups[2][1], groups[3][1]
-        after = 1
-    else:
+    sizes = _pattern(tuple(x.spec.shape), set(dims))
+    if sizes is None:
         return None
+    outer, before, kept, after = sizes
+    fold = Fold(call, x.spec.numel // out.spec.numel)
+    lanes = width(lanes, {fold.source, fold.target, fold.kind})
+    memory, target = ELEMENTS[fold.source].memory, ELEMENTS[fold.target].memory
 
     def emit(c: Code) -> None:
-        source = c.at("float", x.pointer, x.spec.offset)
+        source = c.at(memory, x.pointer, x.spec.offset)
         if after == 1:
             with c.loop(outer) as i:
                 _rows(
-                    c, c.at("float", source, c.times(i, before * kept)),
-                    c.at("float", out.pointer, c.times(i, kept)), (before, kept), divisor, lanes,
+                    c, fold, c.at(memory, source, c.times(i, before * kept)),
+                    c.at(target, out.pointer, c.times(i, kept)), (before, kept), lanes,
                 )  # fmt: skip
         else:
-            _lines(c, source, out.pointer, (before, kept, after), divisor, lanes)
+            _lines(c, fold, source, out.pointer, (before, kept, after), lanes)
 
     pieces = -(-kept // (_ACROSS * lanes)) if after == 1 else kept
     return Lowering(emit, pieces=pieces)
 
 
-#: Vectors of neighbouring outputs whose sums are in registers at once.
+def _pattern(shape: tuple[int, ...], folded: set[int]) -> tuple[int, int, int, int] | None:
+    """Counts of (outer, folded, kept, folded) neighbouring elements; None if it is no such case."""
+    # Neighbouring dimensions of one kind are one: (kind, count).
+    groups: list[tuple[bool, int]] = []
+    for d, n in enumerate(shape):
+        if n == 1:
+            continue
+        if groups and groups[-1][0] == (d in folded):
+            groups[-1] = (groups[-1][0], groups[-1][1] * n)
+        else:
+            groups.append((d in folded, n))
+    if groups and not groups[0][0]:
+        groups.insert(0, (True, 1))
+    pattern, counts = [g[0] for g in groups], [g[1] for g in groups]
+    if pattern == [True]:
+        return 1, 1, 1, counts[0]
+    if pattern == [True, False]:
+        return 1, counts[0], counts[1], 1
+    if pattern == [True, False, True]:
+        return 1, counts[0], counts[1], counts[2]
+    if pattern == [True, False, True, False] and counts[0] == 1:
+        return counts[1], counts[2], counts[3], 1
+    return None
+
+
+#: Vectors of neighbouring outputs whose folds are in registers at once.
 _ACROSS = 4
 
 
 def _rows(
-    c: Code, source: str, target: str, sizes: tuple[int, int], divisor: int, lanes: int
+    c: Code, fold: Fold, source: str, target: str, sizes: tuple[int, int], lanes: int
 ) -> None:
-    """Sum whole rows, some columns at a time."""
+    """Fold whole rows, some columns at a time."""
     before, kept = sizes
-    vector, width = f"<{lanes} x float>", _ACROSS * lanes
-    for block, last in c.blocks(kept // width, bool(kept % width)):
-        first = c.times(block, width)
-        wide = kept % width if last else width
-        starts = range(0, wide, lanes)
-        totals = [c.slot(vector, "zeroinitializer") for _ in starts]
+    wide, memory = _ACROSS * lanes, ELEMENTS[fold.source].memory
+    for block, last in c.blocks(kept // wide, bool(kept % wide)):
+        first = c.times(block, wide)
+        columns = kept % wide if last else wide
+        starts = range(0, columns, lanes)
+        totals = [Total(c, fold, lanes) for _ in starts]
         with c.loop(before) as i:
-            line = c.at("float", source, c.plus(c.times(i, kept), first))
+            line = c.at(memory, source, c.plus(c.times(i, kept), first))
             for total, j in zip(totals, starts, strict=True):
-                part = c.masked_load("float", lanes, min(lanes, wide - j), c.at("float", line, j))
-                c.set(vector, total, c.let(f"fadd {vector} {c.get(vector, total)}, {part}"))
+                used = min(lanes, columns - j)
+                total.add(load(c, fold.source, lanes, used, c.at(memory, line, j)), lanes)
         for total, j in zip(totals, starts, strict=True):
-            value = Lanes(c, "float", lanes, c.get(vector, total))
-            if divisor != 1:
-                value = value / float(divisor)
-            place = c.at("float", target, c.plus(first, j))
-            c.masked_store("float", lanes, min(lanes, wide - j), value.register, place)
+            place = c.at(ELEMENTS[fold.target].memory, target, c.plus(first, j))
+            value = fold.finish(total.value())
+            store(value, fold.target, min(lanes, columns - j), place)
 
 
-#: Partial sums of a long run: one alone would wait for itself.
+#: Partial results of a long run: one alone would wait for itself.
 _SUMS = 4
 
 
 def _lines(
-    c: Code, source: str, target: str, sizes: tuple[int, int, int], divisor: int, lanes: int
+    c: Code, fold: Fold, source: str, target: str, sizes: tuple[int, int, int], lanes: int
 ) -> None:
-    """Sum runs of neighbours in vector lanes."""
+    """Fold runs of neighbours in vector lanes."""
     before, kept, after = sizes
-    vector = f"<{lanes} x float>"
+    memory = ELEMENTS[fold.source].memory
     sums = _SUMS if after >= _SUMS * lanes else 1
     long = after // (sums * lanes) * (sums * lanes)
     with c.share(kept) as j:
-        totals = [c.slot(vector, "zeroinitializer") for _ in range(sums)]
+        totals = [Total(c, fold, lanes) for _ in range(sums)]
 
-        def add(run: str, k: str, used: int, total: str) -> None:
-            part = c.masked_load("float", lanes, used, c.at("float", run, k))
-            c.set(vector, total, c.let(f"fadd {vector} {c.get(vector, total)}, {part}"))
+        def add(run: str, k: str, used: int, total: Total) -> None:
+            total.add(load(c, fold.source, lanes, used, c.at(memory, run, k)), used)
 
         with c.loop(before) as i:
-            run = c.at("float", source, c.plus(c.times(i, kept * after), c.times(j, after)))
+            run = c.at(memory, source, c.plus(c.times(i, kept * after), c.times(j, after)))
             if long:
                 with c.loop(long, sums * lanes) as k:
                     for n, total in enumerate(totals):
                         add(run, c.plus(k, n * lanes), lanes, total)
             for k in range(long, after, lanes):
                 add(run, str(k), min(lanes, after - k), totals[0])
-        parts = [c.get(vector, total) for total in totals]
-        while len(parts) > 1:
-            parts = [
-                c.let(f"fadd {vector} {a}, {b}")
-                for a, b in zip(parts[0::2], parts[1::2], strict=True)
-            ]
-        value = c.reduce_add("float", lanes, parts[0])
-        if divisor != 1:
-            value = c.let(f"fdiv float {value}, {float(divisor)}")
-        c.store("float", value, target, j)
+        value = fold.finish(fold.total(c, [total.value() for total in totals]))
+        place = c.at(ELEMENTS[fold.target].memory, target, j)
+        store(value, fold.target, 1, place)

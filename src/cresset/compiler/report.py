@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
 from typing import Any, NamedTuple
 
@@ -149,8 +148,8 @@ def _timed(plan: native.NativePlan, part: Segment, step: Step) -> float:
     values = _values(step, plan.slots)
     for slot, _, size, kind in part.buffers:
         values[slot] = np.empty(size, kind)
-    objects = (ctypes.c_size_t * len(part.objects))(*[id(values[slot]) for slot in part.objects])
-    numbers = (ctypes.c_double * max(len(plan.built.numbers), 1))(*[1.0] * len(plan.built.numbers))
+    objects = native.addresses([values[slot] for slot in part.objects])
+    numbers = plan.built.packed.pack(*[1] * len(plan.built.numbers))
     arena = native.ARENA.room(plan.built.arena)
     return _time(lambda: part.function(objects, numbers, arena, None, 0))
 

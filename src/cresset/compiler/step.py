@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from cresset.compiler.code import Code
+from cresset.compiler.elements import converted
+from cresset.compiler.vectormath.lanes import Lanes
 from cresset.core.call import Call
 from cresset.core.spec import Spec
 
@@ -27,6 +29,11 @@ class Array(NamedTuple):
         value = c.load("double", self.pointer)
         return value if kind == "double" else c.let(f"fptrunc double {value} to {kind}")
 
+    def whole(self, c: Code, kind: str) -> str:
+        """The value of a number operand that travels as an int64, as an integer dtype has it."""
+        value = Lanes(c, "i64", 0, c.load("i64", self.pointer))
+        return converted(value, "int64", kind).register
+
 
 class Lowering(NamedTuple):
     """How a step becomes code."""
@@ -44,3 +51,5 @@ class Lowering(NamedTuple):
     #: all of them behind ``%shared``.
     prepare: Callable[[Code], None] | None = None
     shared: int = 0
+    #: Which operands are numbers that are read as whole ones (``Array.whole``).
+    whole: tuple[int, ...] = ()

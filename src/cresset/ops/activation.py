@@ -383,7 +383,7 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 def _elu_kernel(xp: Any, x: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
     low = alpha * scale * xp.expm1(xp.minimum(x, 0) * input_scale)
-    return xp.where(x > 0, x * scale, low)
+    return xp.where(x < 0, low, x * scale)
 
 
 def _elu_backward(g: Tensor, x: Tensor, alpha: Any, scale: Any, input_scale: Any) -> Tensor:

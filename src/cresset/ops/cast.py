@@ -31,7 +31,10 @@ def _cast_kernel(xp: Any, x: Any, d: dtype, keep: bool) -> Any:
     if x.dtype == d.np:
         return x.copy()
     if d.category == dtypes.INT and x.dtype.kind == "f" and d.itemsize < 8:
-        return x.astype(xp.int64).astype(d.np)  # out of range wraps, as C through int64 does
+        # Out of range it wraps as C does, which goes through a wider whole number.
+        return x.astype(xp.int64 if d is dtypes.uint8 else xp.int32).astype(d.np)
+    if d is dtypes.float16 and x.dtype == xp.float64:
+        x = x.astype(xp.float32)  # PyTorch rounds twice
     return x.astype(d.np)
 
 

@@ -61,7 +61,8 @@ class Rprop(Optimizer):
         factor = xp.where(turn > 0, grow, xp.where(turn < 0, shrink, 1.0)).astype(p.dtype)
         size = xp.clip(size * factor, least, most)
         g = xp.where(turn < 0, xp.zeros_like(g), g)
-        return p - xp.sign(g) * size, g, size
+        sign = (g > 0).astype(p.dtype) - (g < 0).astype(p.dtype)  # 0 for NaN
+        return p - sign * size, g, size
 
 
 class ASGD(CountedOptimizer):
