@@ -13,7 +13,10 @@ from PIL import Image
 import cresset
 from cresset.vision import utils
 
-torch, torchvision = load_torchvision()
+
+@pytest.fixture(scope="module")
+def both() -> Any:
+    return load_torchvision()
 
 
 def images(shape: Any, seed: int = 0) -> np.ndarray:
@@ -38,7 +41,8 @@ GRIDS: list[tuple[Any, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("shape", "options"), GRIDS)
-def test_a_grid_is_torchvisions_to_the_bit(shape: Any, options: Any) -> None:
+def test_a_grid_is_torchvisions_to_the_bit(both: Any, shape: Any, options: Any) -> None:
+    torch, torchvision = both
     array = images(shape)
     got = utils.make_grid(cresset.from_numpy(array.copy()), **options).numpy()
     want = torchvision.utils.make_grid(torch.from_numpy(array.copy()), **options).numpy()
@@ -46,12 +50,28 @@ def test_a_grid_is_torchvisions_to_the_bit(shape: Any, options: Any) -> None:
     assert got.tobytes() == want.tobytes()
 
 
-def test_a_grid_of_a_list_and_of_bytes_is_torchvisions() -> None:
+def test_a_grid_of_a_list_and_of_bytes_is_torchvisions(both: Any) -> None:
+    torch, torchvision = both
     arrays = [(images((3, 4, 5), i) * 50).astype(np.uint8) for i in range(5)]
     got = utils.make_grid([cresset.from_numpy(a) for a in arrays], nrow=3, pad_value=9)
     want = torchvision.utils.make_grid([torch.from_numpy(a) for a in arrays], nrow=3, pad_value=9)
     assert got.dtype == cresset.uint8
     assert got.tolist() == want.tolist()
+
+
+def test_a_grid_has_its_images_in_rows() -> None:
+    images = cresset.arange(3.0)[:, None, None, None].expand(3, 1, 1, 2)
+    grid = utils.make_grid(images, nrow=2, padding=1, pad_value=9)
+    assert grid.shape == (3, 5, 7)
+    assert grid[2].tolist() == [
+        [9] * 7, [9, 0, 0, 9, 1, 1, 9], [9] * 7, [9, 2, 2, 9, 9, 9, 9], [9] * 7,
+    ]  # fmt: skip
+
+
+def test_a_saved_image_has_rounded_bytes(tmp_path: Any) -> None:
+    utils.save_image(cresset.tensor([[[-1.0, 0.0, 0.5, 0.999, 2.0]]]), tmp_path / "x.png")
+    with Image.open(tmp_path / "x.png") as image:
+        assert np.asarray(image)[0, :, 1].tolist() == [0, 0, 128, 255, 255]
 
 
 def test_normalizing_leaves_the_images_as_they_were() -> None:
@@ -67,7 +87,8 @@ def test_a_grid_does_not_join_the_tape() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["a", [1], (1, 2)])
-def test_make_grid_refuses_what_torchvision_refuses(wrong: Any) -> None:
+def test_make_grid_refuses_what_torchvision_refuses(both: Any, wrong: Any) -> None:
+    torch, torchvision = both
     with pytest.raises(TypeError) as theirs:
         torchvision.utils.make_grid(wrong)
     with pytest.raises(TypeError) as ours:
@@ -78,7 +99,10 @@ def test_make_grid_refuses_what_torchvision_refuses(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize(("shape", "options"), GRIDS[:2] + GRIDS[3:])
-def test_a_saved_image_has_torchvisions_pixels(tmp_path: Any, shape: Any, options: Any) -> None:
+def test_a_saved_image_has_torchvisions_pixels(
+    both: Any, tmp_path: Any, shape: Any, options: Any
+) -> None:
+    torch, torchvision = both
     array = images(shape)
     utils.save_image(cresset.from_numpy(array.copy()), tmp_path / "ours.png", **options)
     theirs = io.BytesIO()

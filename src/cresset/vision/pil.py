@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 try:
-    from PIL import Image, ImageEnhance, ImageOps
+    from PIL import Image, ImageColor, ImageDraw, ImageEnhance, ImageFont, ImageOps
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "cresset.vision holds images as PIL images and needs Pillow: pip install 'cresset[vision]'",
         name=error.name,
     ) from error
 
-__all__ = ["Image", "ImageEnhance", "ImageOps", "array_of", "channels_of", "image_from_array",
-           "is_pil_image"]  # fmt: skip
+__all__ = ["Image", "ImageColor", "ImageDraw", "ImageEnhance", "ImageFont", "ImageOps", "array_of",
+           "channels_of", "image_from_array", "is_pil_image"]  # fmt: skip
 
 #: The name of 16-bit grey in this machine's byte order.
 GREY_16 = "I;16" if sys.byteorder == "little" else "I;16B"
