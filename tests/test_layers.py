@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("random",),
     ("ops",),
     ("autograd",),
-    ("nn", "serialization", "data"),
+    ("nn", "serialization", "data", "hub"),
     ("optim", "vision", "distributed", "distributions"),
     # PyTorch's names for what lies below: modules that only re-export or gather.
     (
@@ -43,7 +43,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "backends",
         "amp",
         "jit",
-        "hub",
         "testing",
         "multiprocessing",
     ),

@@ -95,7 +95,7 @@ random.fork_rng = _fork_rng  # type: ignore[attr-defined]
 #: Modules that load when they are first used: importing Cresset stays quick.
 _LAZY = (
     "nn", "optim", "utils", "cuda", "backends", "testing", "autograd", "serialization", "vision",
-    "compat", "accelerator", "compiler", "distributions", "multiprocessing",
+    "compat", "accelerator", "compiler", "distributions", "hub", "multiprocessing",
 )  # fmt: skip
 _LAZY_NAMES = {"save": "serialization", "load": "serialization", "explain": "compiler"}
 

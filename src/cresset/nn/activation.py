@@ -30,6 +30,13 @@ class _InPlace(Module):
         return "inplace=True" if self.inplace else ""
 
 
+class _QuietInPlace(_InPlace):
+    """One that prints without it, as PyTorch does for the two below that use it."""
+
+    def extra_repr(self) -> str:
+        return ""
+
+
 class ReLU(_InPlace):
     """``max(x, 0)``.
 
@@ -70,14 +77,14 @@ class SELU(_InPlace):
         return F.selu(input, self.inplace)
 
 
-class Hardswish(_InPlace):
+class Hardswish(_QuietInPlace):
     """``x * min(max(x + 3, 0), 6) / 6`` (Howard et al., 2019)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardswish(input, self.inplace)
 
 
-class Hardsigmoid(_InPlace):
+class Hardsigmoid(_QuietInPlace):
     """``min(max(x + 3, 0), 6) / 6``."""
 
     def forward(self, input: Tensor) -> Tensor:
