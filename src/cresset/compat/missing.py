@@ -79,9 +79,13 @@ def attach(module: ModuleType) -> None:
     def __getattr__(name: str) -> Any:
         if earlier is not None:
             try:
-                return earlier(name)
+                value = earlier(name)
             except AttributeError:
                 pass
+            else:
+                if isinstance(value, ModuleType):  # just loaded
+                    explain()
+                return value
         raise missing(module.__name__, name, list(module.__dict__)) from None
 
     __getattr__.explains = True  # type: ignore[attr-defined]
