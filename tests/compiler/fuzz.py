@@ -2,7 +2,8 @@
 
 A program keeps a pool of tensors and does one random thing after the other: an operation on members
 of the pool, a view of one, a write into one. Every operation keeps values of moderate size, so that
-rounding is not blown up and a difference is a fault.
+rounding is not blown up and a difference is a fault; steps are kept
+away from the values at which functions saturate.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ UNARY: list[Callable[[Any], Any]] = [
     lambda x: x * 0.5 - 1.25,
     lambda x: 2 / (x.abs() + 1),
     lambda x: x.clone(),
-    F.elu, F.softplus, F.hardswish, F.logsigmoid, F.hardshrink, torch.sign, torch.floor,
-    lambda x: x.clamp(-0.5, 0.75), lambda x: torch.nan_to_num(x), lambda x: x.frac(),
+    F.elu, F.softplus, F.hardswish, F.logsigmoid, F.hardshrink, torch.sign,
+    lambda x: x.clamp(-0.5, 0.75), torch.nan_to_num,
+    lambda x: torch.floor(x * 0.7 + 0.13), lambda x: torch.frac(x * 0.7 + 0.13),
 ]  # fmt: skip
 #: From floats to whole numbers and truths, among those, and back.
 TO_WHOLE: list[Callable[[Any], Any]] = [
-    lambda x: (x * 3).to(torch.int32), lambda x: x.round().long(),
-    lambda x: (x * 20).to(torch.int8),
-    lambda x: (x.abs() * 50).to(torch.uint8), lambda x: x > 0, lambda x: (x * 7).to(torch.int16),
+    lambda x: (x * 3 + 0.31).to(torch.int32), lambda x: (x * 0.9 + 0.013).round().long(),
+    lambda x: (x * 20 + 0.31).to(torch.int8),
+    lambda x: (x.abs() * 50 + 0.31).to(torch.uint8), lambda x: x > 0,
+    lambda x: (x * 7 + 0.13).to(torch.int16),
     lambda x: x.eq(0), lambda x: x.isfinite(),
 ]  # fmt: skip
 WHOLE: list[Callable[[Any, Any], Any]] = [

@@ -148,6 +148,7 @@ _EXACT: dict[str, Callable[..., Lanes]] = {
     "isneginf": lambda x: x.equals(-float("inf")),
     "isfinite": lambda x: abs(x) < float("inf"),
     "signbit": lambda x: x.bits() < 0,
+    "mse_loss": lambda x, y: (x - y) * (x - y),
 }
 _SLOWER: dict[str, Callable[..., Lanes]] = {
     "div": lambda a, b: a / b,
@@ -202,7 +203,7 @@ FORMULAS: dict[str, Formula] = {
 def takes(call: Call) -> bool:
     """Whether there is a formula for an op at these dtypes."""
     name = call.op.name
-    if name not in FORMULAS:
+    if name not in FORMULAS or (name == "mse_loss" and call.params != ("none",)):
         return False
     if any(s.number is None and s.dtype.name not in ELEMENTS for s in (*call.specs, call.outs[0])):
         return False
