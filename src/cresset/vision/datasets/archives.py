@@ -1,24 +1,28 @@
 """Unpacking an archive that nobody vouches for.
 
-Members are unpacked one by one, never by ``extractall``. What must stay true: nothing is written
-outside of the target folder, whatever the names and links in the archive; no file appears half
-written; nothing but files, folders and links that stay inside is made; and an archive cannot fill
+Members are unpacked one by one, never by ``extractall``, into a hidden folder inside the target;
+when all are there, they are moved to their places, whole folders at once where there were none.
+What must stay true: nothing is written outside of the target, whatever the names and links in the
+archive; an archive that is refused, or a process that is killed, leaves nothing that looks
+unpacked; nothing but files, folders and links that stay inside is made; and an archive cannot fill
 the disk or the memory with what it claims to hold. Links come last, so that no member can be
-written through a link of the same archive, and each place is resolved before it is written to, so
-that none is written through a link that was there before.
+written through a link of the same archive.
 """
 
 from __future__ import annotations
 
 import bz2
+import contextlib
+import fcntl
 import gzip
 import lzma
 import os
 import pathlib
 import shutil
 import tarfile
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from cresset.vision.datasets.integrity import Path, written_whole
@@ -110,21 +114,72 @@ class _Headers:
         return self.file.seek(place)
 
 
+@contextlib.contextmanager
+def _workshop(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """An empty hidden folder inside ``folder``, gone in the end.
+
+    Its lock goes with the process, so that what a killed one left can be told and cleared away.
+    """
+    for left in folder.glob(".cresset-*.unpacking"):
+        with contextlib.suppress(OSError), _locked(left):
+            shutil.rmtree(left, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        while True:
+            made = tempfile.mkdtemp(prefix=".cresset-", suffix=".unpacking", dir=folder)
+            stack.callback(shutil.rmtree, made, ignore_errors=True)
+            try:
+                stack.enter_context(_locked(pathlib.Path(made)))
+            except (FileNotFoundError, BlockingIOError):
+                continue  # another process took it for left over before it was locked
+            except OSError:
+                pass  # a file system without locks, where nothing is cleared away
+            break
+        yield pathlib.Path(made)
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+    """Holds the lock of a folder; an OSError if another process does, or it is gone."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.stat(folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _move_in(source: pathlib.Path, target: pathlib.Path, inside: pathlib.Path) -> None:
+    """Moves what is in one folder into another, over the files that are there."""
+    for entry in sorted(source.iterdir()):
+        to = target / entry.name
+        try:
+            os.replace(entry, to)
+        except OSError:  # of two folders, unless one is empty
+            if entry.is_symlink() or not (entry.is_dir() and to.is_dir()):
+                raise
+            if not to.resolve().is_relative_to(inside):
+                raise RuntimeError(
+                    f"the archive's folder '{entry.name}' lies outside of {inside}"
+                ) from None
+            _move_in(entry, to, inside)
+
+
 def _place_for(name: str, folder: pathlib.Path) -> pathlib.Path:
     """Where a member goes. Symbolic links on the way are followed before the check."""
     inside = folder.resolve()
     target = (inside / name).resolve()
     if target != inside and inside not in target.parents:
-        raise RuntimeError(f"the archive's member '{name}' lies outside of {inside}")
+        raise RuntimeError(f"the archive's member '{name}' lies outside of the target folder")
     return target
 
 
 def _extract_file(name: str, source: IO[bytes], folder: pathlib.Path, budget: _Budget) -> None:
     target = _place_for(name, folder)
     if target.is_dir():
-        raise RuntimeError(f"the archive's member '{name}' is a file, but a folder is there")
+        raise RuntimeError(f"the archive's member '{name}' is a file and a folder")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with source, written_whole(target) as out:
+    with source, open(target, "wb") as out:
         budget.copy(source, out)
 
 
@@ -136,7 +191,7 @@ def _make_link(member: tarfile.TarInfo, folder: pathlib.Path) -> None:
     climbs = next((i for i, part in enumerate(to.parts) if part != ".."), len(to.parts))
     too_high = climbs > len(parent.relative_to(inside).parts)
     if to.is_absolute() or too_high or ".." in to.parts[climbs:] or place.name in ("", ".."):
-        raise RuntimeError(f"the archive's link '{member.name}' leads outside of {inside}")
+        raise RuntimeError(f"the archive's link '{member.name}' leads outside of the target folder")
     parent.mkdir(parents=True, exist_ok=True)
     link = parent / place.name
     if link.is_symlink():
@@ -202,7 +257,8 @@ def extract_archive(
 ) -> Path:
     """Unpacks ``.tar``, ``.tar.gz``, ``.zip``, ``.gz`` and the like, by the file's name.
 
-    Returns the folder, or the file where only a compression had to be undone.
+    What is in ``to_path`` stays, except for files that are in the archive too. Returns the folder,
+    or the file where only a compression had to be undone.
 
     Raises:
         RuntimeError: an unknown suffix; a member that lies outside of ``to_path``, leads there, or
@@ -214,10 +270,13 @@ def extract_archive(
     folder.mkdir(parents=True, exist_ok=True)
     budget = _Budget(from_path, folder)
     result: Path = to_path
-    if archive == ".tar":
-        _extract_tar(from_path, folder, compression, budget)
-    elif archive == ".zip":
-        _extract_zip(from_path, folder, budget)
+    if archive is not None:
+        with _workshop(folder) as workshop:
+            if archive == ".tar":
+                _extract_tar(from_path, workshop, compression, budget)
+            else:
+                _extract_zip(from_path, workshop, budget)
+            _move_in(workshop, folder, folder.resolve())
     else:
         assert compression is not None  # else _detect_file_type would have raised
         result = os.path.join(to_path, os.path.basename(from_path)[: -len(suffix)])
