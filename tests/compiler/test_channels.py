@@ -63,7 +63,7 @@ def test_convolution_and_its_gradients(
     [(9, 3, 2, 1, 1), (8, 2, 3, 0, 1), (7, 3, 2, 1, 2), (5, 1, 4, 0, 1)],
 )
 def test_every_pixel_belongs_to_one_remainder(size, kernel, stride, padding, dilation):
-    axis = channels._remainders(size, kernel, stride, padding, dilation)
+    axis = channels.remainders(size, kernel, stride, padding, dilation)
     pixels = [first + stride * i for _, count, first in axis for i in range(count)]
     assert sorted(pixels) == list(range(size))
     for taps, count, first in axis:

@@ -393,7 +393,7 @@ def reaches(s: Sizes) -> tuple[list[list[tuple[Taps, int, int]]], list[int], tup
     """For the gradient of the input: per axis its remainders, where the gradient begins in a frame
     of zeros that all taps stay inside of, and the frame's size."""
     axes = [
-        _remainders(*axis)
+        remainders(*axis)
         for axis in zip(
             (s.height, s.width), s.kernel, s.stride, s.padding, s.dilation, strict=True
         )
@@ -429,7 +429,7 @@ def lower_input(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowe
     return _lower_product(product, s, operands, None, out, planes, corner, strides, lanes)
 
 
-def _remainders(
+def remainders(
     size: int, kernel: int, stride: int, padding: int, dilation: int
 ) -> list[tuple[Taps, int, int]]:
     """Per remainder of the stride: the taps that reach it, how many pixels it has, the first."""

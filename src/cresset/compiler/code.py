@@ -312,6 +312,56 @@ class Code:
             f"<{wide} x i32> <{order}>"
         )
 
+    def transpose(self, kind: str, lanes: int, rows: list[str]) -> list[str]:
+        """The columns of a square of ``lanes`` vectors of 4-byte elements.
+
+        First squares of four by four inside the 16-byte quarters of the registers, then the squares
+        among each other: processors do both kinds of shuffle in one instruction.
+        """
+
+        def pick(a: str, b: str, block: int, *blocks: tuple[int, int]) -> str:
+            """Blocks of ``a`` (0) and ``b`` (1), by (which, number)."""
+            order = [w * lanes + n * block + i for w, n in blocks for i in range(block)]
+            return self.let(
+                f"shufflevector <{lanes} x {kind}> {a}, <{lanes} x {kind}> {b}, "
+                f"<{lanes} x i32> <{', '.join(f'i32 {i}' for i in order)}>"
+            )
+
+        def unpack(a: str, b: str, block: int) -> list[str]:
+            """In each quarter the lower halves of both in turn, then the upper halves."""
+            half = 2 // block
+            sides = []
+            for start in (0, half):
+                blocks = [
+                    (w, quarter * 2 * half + start + i)
+                    for quarter in range(lanes // 4) for i in range(half) for w in (0, 1)
+                ]  # fmt: skip
+                sides.append(pick(a, b, block, *blocks))
+            return sides
+
+        squares: list[list[str]] = [[], [], [], []]
+        for g in range(0, lanes, 4):
+            low, high = unpack(rows[g], rows[g + 1], 1), unpack(rows[g + 2], rows[g + 3], 1)
+            columns = unpack(low[0], high[0], 2) + unpack(low[1], high[1], 2)
+            for square, column in zip(squares, columns, strict=True):
+                square.append(column)
+        found = [""] * lanes
+        for j, square in enumerate(squares):
+            if len(square) == 4:
+                halves = [
+                    pick(a, b, 4, (0, n), (0, n + 1), (1, n), (1, n + 1))
+                    for n in (0, 2) for a, b in (square[:2], square[2:])
+                ]  # fmt: skip
+                square = [
+                    pick(a, b, 4, (0, n), (0, n + 2), (1, n), (1, n + 2))
+                    for a, b in (halves[:2], halves[2:]) for n in (0, 1)
+                ]  # fmt: skip
+            elif len(square) == 2:
+                square = [pick(square[0], square[1], 4, (0, n), (1, n)) for n in (0, 1)]
+            for quarter, column in enumerate(square):
+                found[4 * quarter + j] = column
+        return found
+
     def sum_lanes(self, kind: str, lanes: int, vectors: list[str]) -> list[str]:
         """The sum of the lanes of each vector, as scalars.
 

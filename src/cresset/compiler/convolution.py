@@ -7,14 +7,15 @@ Where columns are a stride apart, rows are parted first: all even columns, then 
 stride of 2), so that each tap's columns lie side by side. The gradient of the input is made of as
 many passes then, one for the pixels that the same taps reach, and woven together.
 
-Many channels over short rows are left to ``channels.py``.
+Many channels over short rows are left to ``channels.py``, and many images of few channels to
+``batches.py`` where rows would leave lanes empty.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from cresset.compiler import channels
+from cresset.compiler import batches, channels
 from cresset.compiler.code import Code
 from cresset.compiler.convolution_rows import Shape, forward, place, weight_block, weight_sums, zero
 from cresset.compiler.step import Array, Lowering
@@ -75,10 +76,11 @@ def lower_forward(
     ph, pw = geometry.padding
     oh, ow = outs[0].spec.shape[2:]
     groups = geometry.groups
+    sizes = _sizes(operands[0], operands[1], geometry, (oh, ow))
     if groups == 1 and channels.suits(o, ch, ow, 4):
-        return channels.lower_forward(
-            _sizes(operands[0], operands[1], geometry, (oh, ow)), operands, outs[0], lanes
-        )
+        return channels.lower_forward(sizes, operands, outs[0], lanes)
+    if groups == 1 and batches.suits(sizes, ow, 1.0, lanes):
+        return batches.lower_forward(sizes, operands, outs[0], lanes)
     parts = _parts(geometry, o // groups * kh * kw)
     shape = Shape(
         n, ch // groups, h + 2 * ph, _up(w + 2 * pw, parts), o // groups, (kh, kw),
@@ -147,11 +149,15 @@ def lower_input(
     groups = geometry.groups
     # Weaving costs more than turning does, unless a tap is all there is to a wide row.
     woven = max(geometry.stride) > 1 and (kh * kw > 1 or width <= 16)
+    sizes = _sizes(outs[0], w, geometry, (oh, ow))
     if groups == 1 and channels.suits(ch, o, width, _WIDEST if woven else 4):
-        return channels.lower_input(
-            _sizes(outs[0], w, geometry, (oh, ow)), operands, outs[0], lanes
-        )
-    return _lower_passes(_sizes(outs[0], w, geometry, (oh, ow)), groups, g, w, outs[0], lanes)
+        return channels.lower_input(sizes, operands, outs[0], lanes)
+    # Rows of the gradient meet the zeros around it, too.
+    steps = geometry.stride[0] * geometry.stride[1]
+    used = min(1.0, steps * oh * ow / (sizes.height * width))
+    if groups == 1 and batches.suits(sizes, -(-width // geometry.stride[1]), used, lanes):
+        return batches.lower_input(sizes, operands, outs[0], lanes)
+    return _lower_passes(sizes, groups, g, w, outs[0], lanes)
 
 
 class _Pass(NamedTuple):
@@ -273,10 +279,11 @@ def lower_weight(
     kernel = tuple(outs[0].spec.shape[2:])
     groups = geometry.groups
     ph, pw = geometry.padding
+    sizes = _sizes(x, outs[0], geometry, (oh, ow))
     if groups == 1 and channels.suits(o, ch, ow, 8):
-        return channels.lower_weight(
-            _sizes(x, outs[0], geometry, (oh, ow)), operands, outs[0], lanes
-        )
+        return channels.lower_weight(sizes, operands, outs[0], lanes)
+    if groups == 1 and batches.suits(sizes, ow, 1.0, lanes):
+        return batches.lower_weight(sizes, operands, outs[0], lanes)
     if kernel[1] > 12:
         return None
     parts = _parts(geometry, o // groups * kernel[0] * kernel[1])

@@ -1,0 +1,424 @@
+"""Convolution of many images with few channels: vectors run along the batch.
+
+As many images as a vector has lanes are turned, so that the same pixel of all of them is one
+vector. Then every tap of the kernel is a multiplication by one number for the whole vector, and
+neither short rows nor strides nor borders leave lanes empty: taps that fall outside of the image
+are left out.
+
+- Forward, and the gradient of the input: a block of neighbouring pixels and outputs is in
+  registers while taps and channels go by. The sums are turned back when a block's planes are done.
+  A stride makes several *passes* of the gradient of the input, as in ``channels.py``.
+- Gradient of the weights: the sums of a block of outputs and the taps of a kernel row are in
+  registers while pixels go by; at the end their lanes are added up.
+
+Turning costs some moves per value, so values that few products use are left to
+``convolution_rows.py``: ``suits`` weighs the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from cresset.compiler.channels import Pass, Sizes, Taps, remainders
+from cresset.compiler.code import Code
+from cresset.compiler.convolution_rows import sum_registers
+from cresset.compiler.step import Array, Lowering
+
+#: Bytes of turned images and gradients that stay in the second cache.
+_NEAR = 512 << 10
+#: Vectors that a group of turned images may take.
+_MOST = 16 << 10
+#: Kernel rows are unrolled, so very long ones would make very long code.
+_LONGEST = 12
+#: Measured: the share of the peak that sums in registers reach here and along rows, and there
+#: where columns lie apart, and the cycles that turning takes per value.
+_ALONG_BATCH, _ALONG_ROWS, _APART = 0.9, 0.85, 0.55
+_TURNING = 0.6
+
+
+def suits(s: Sizes, row: int, used: float, lanes: int) -> bool:
+    """Whether the batch fills the vectors better than rows of ``row`` pixels do, of whose products
+    a share of ``used`` counts."""
+    turned = s.inputs * s.height * s.width + s.outputs * s.out[0] * s.out[1]
+    if s.n % lanes or s.n < 2 * lanes or turned > _MOST or s.kernel[1] > _LONGEST:
+        return False
+    cycles = _flops(s) / s.n / (4 * lanes)
+    full = row / (-(-row // lanes) * lanes if row > lanes // 2 else 1 << (row - 1).bit_length())
+    rows = _ALONG_ROWS * full * used * (1.0 if max(s.stride) == 1 else _APART)
+    return cycles / _ALONG_BATCH + _TURNING * turned * 16 / lanes < cycles / rows
+
+
+# -- turning ---------------------------------------------------------------------------------------
+
+
+def _turn(c: Code, images: str, apart: int, size: int, turned: str, lanes: int, back: bool) -> None:
+    """Images of ``size`` floats, each ``apart`` floats from the last, as (size, lanes); or back."""
+    vector = f"<{lanes} x float>"
+    whole = size // lanes * lanes
+    for start, used in ((0, lanes), (whole, size - whole)):
+        if not used or (used == lanes and not whole):
+            continue
+        with c.loop(whole if used == lanes else 1, lanes) as i:
+            at = c.plus(i, start)
+            near = [c.at("float", images, c.plus(at, n * apart)) for n in range(lanes)]
+            far = [
+                c.at("float", turned, c.plus(c.times(at, lanes), n * lanes)) for n in range(used)
+            ]
+            if back:
+                rows = [c.load(vector, place, align=4) for place in far]
+                rows += ["zeroinitializer"] * (lanes - used)
+            else:
+                rows = [c.masked_load("float", lanes, used, place) for place in near]
+            columns = c.transpose("float", lanes, rows)
+            if back:
+                for place, value in zip(near, columns, strict=True):
+                    c.masked_store("float", lanes, used, value, place)
+            else:
+                for place, value in zip(far, columns, strict=False):
+                    c.store(vector, value, place, align=4)
+
+
+# -- forward, and the gradient of the input --------------------------------------------------------
+
+
+class _Product(NamedTuple):
+    """``y[a] = sum over b and taps of x[b] * w[a, b]`` for planes of turned images."""
+
+    inputs: int
+    plane: tuple[int, int]
+    outputs: int
+    result: tuple[int, int]
+    #: Elements from an output's weights to the next one's, and from an input's to the next one's.
+    weights: tuple[int, int]
+    #: Taps of a kernel row.
+    row: int
+    #: Pixels of the planes per pixel of a pass, and pixels of the result per pixel of a pass.
+    stride: tuple[int, int]
+    step: tuple[int, int]
+    passes: tuple[Pass, ...]
+
+    def block(self) -> int:
+        """Outputs whose sums are in registers at once."""
+        room = sum_registers()
+
+        def cost(block: int) -> float:
+            total = 0.0
+            for p in self.passes:
+                for tile in _tiles(p, self.stride[1], self.plane[1], room // block):
+                    for used in [block] * (self.outputs // block) + [self.outputs % block]:
+                        if used:
+                            products = tile.columns * used
+                            total += max(products, tile.columns + used, 8) * p.size[0]
+            return total
+
+        return min(range(1, min(self.outputs, room // 2) + 1), key=cost)
+
+    def emit(
+        self, c: Code, x: str, w: str, bias: str | None, sums: str, out: str, count: int, lanes: int
+    ) -> None:
+        """Of ``lanes`` images turned in ``x``; ``out`` is the first image's place, ``count`` the
+        number of floats from one image of the result to the next."""
+        block = self.block()
+        size = self.result[0] * self.result[1]
+        for number, last in c.blocks(self.outputs // block, bool(self.outputs % block)):
+            used = self.outputs % block if last else block
+            first = c.times(number, block)
+            starts = ["zeroinitializer"] * used
+            if bias is not None:
+                starts = [
+                    c.splat("float", lanes, c.load("float", bias, c.plus(first, a)))
+                    for a in range(used)
+                ]
+            weights = c.at("float", w, c.times(first, self.weights[0]))
+            for p in self.passes:
+                if p.size[0] * p.size[1]:
+                    self._pass(c, p, x, weights, starts, sums, lanes)
+            target = c.at("float", out, c.times(first, size))
+            _turn(c, target, count, used * size, sums, lanes, True)
+
+    def _pass(
+        self, c: Code, p: Pass, x: str, w: str, starts: list[str], sums: str, lanes: int
+    ) -> None:
+        vector = f"<{lanes} x float>"
+        tiles = _tiles(p, self.stride[1], self.plane[1], sum_registers() // len(starts))
+        height, width = self.plane
+        with c.loop(p.size[0]) as y:
+            top = c.plus(c.times(y, self.stride[0]), p.taps[0].start)
+            line = c.plus(c.times(y, self.step[0]), p.at[0])
+            for tile, column in _runs(c, tiles):
+                shape = [(a, i) for a in range(len(starts)) for i in range(tile.columns)]
+                totals = {(a, i): c.slot(vector, starts[a]) for a, i in shape}
+                left = c.times(column, self.stride[1])
+                with _taps(c, p.taps[0], top, height, bool(tile.used)) as (tap, row):
+                    with c.loop(self.inputs) as b:
+                        pixel = c.plus(c.times(c.plus(c.times(b, height), row), width), left)
+                        source = c.at("float", x, c.times(pixel, lanes))
+                        kernel = c.plus(c.times(b, self.weights[1]), c.times(tap, self.row))
+                        self._row(
+                            c, tile, p.taps[1], source, c.at("float", w, kernel), totals, lanes
+                        )
+                first = c.plus(
+                    c.times(line, self.result[1]), c.times(column, self.step[1]), p.at[1]
+                )
+                for a, i in shape:
+                    place = c.plus(first, i * self.step[1] + a * self.result[0] * self.result[1])
+                    value = c.get(vector, totals[a, i])
+                    c.store(vector, value, c.at("float", sums, c.times(place, lanes)), align=4)
+
+    def _row(
+        self, c: Code, tile: _Tile, taps: Taps, x: str, w: str, totals: dict, lanes: int
+    ) -> None:
+        """The products of one input with the taps of one kernel row."""
+        vector = f"<{lanes} x float>"
+        for j in range(taps.number):
+            inside = [i for i in range(tile.columns) if (i, j) in tile.used]
+            values = {
+                i: c.load(vector, x, (i * self.stride[1] + taps.start + j * taps.shift) * lanes,
+                          align=4)
+                for i in inside
+            }  # fmt: skip
+            for a in range(len(totals) // tile.columns):
+                if inside:
+                    place = a * self.weights[0] + taps.first + j * taps.step
+                    factor = c.splat("float", lanes, c.load("float", w, place))
+                for i in inside:
+                    total = c.get(vector, totals[a, i])
+                    c.set(vector, totals[a, i], c.fma(vector, factor, values[i], total))
+
+
+class _Tile(NamedTuple):
+    """Neighbouring pixels of a row, and which (pixel, tap) pairs fall inside of the image."""
+
+    first: int
+    columns: int
+    used: frozenset[tuple[int, int]]
+
+
+def _tiles(p: Pass, stride: int, width: int, most: int) -> list[_Tile]:
+    """A pass's row in tiles of at most so many pixels, even ones where that costs no more tiles."""
+    taps, size = p.taps[1], p.size[1]
+    count = -(-size // max(1, most))
+    columns = -(-size // count)
+    found = []
+    for first in range(0, size, columns):
+        used = min(columns, size - first)
+        inside = frozenset(
+            (i, j) for i in range(used) for j in range(taps.number)
+            if 0 <= (first + i) * stride + taps.start + j * taps.shift < width
+        )  # fmt: skip
+        found.append(_Tile(first, used, inside))
+    return found
+
+
+def _runs(c: Code, tiles: list[_Tile]) -> Iterator[tuple[_Tile, str]]:
+    """Each tile with its first column; neighbours that are alike are one loop."""
+    at = 0
+    while at < len(tiles):
+        tile, end = tiles[at], at + 1
+        while end < len(tiles) and tiles[end][1:] == tile[1:]:
+            end += 1
+        with c.loop(end - at) as i:
+            yield tile, c.plus(c.times(i, tile.columns), tile.first)
+        at = end
+
+
+@contextmanager
+def _taps(c: Code, taps: Taps, top: str, size: int, some: bool) -> Iterator[tuple[str, str]]:
+    """Run the body for each tap of an axis that falls inside; yields its number and its pixel."""
+    if not (taps.number and some):
+        with c.when("false"):
+            yield "0", "0"
+        return
+    with c.loop(taps.number) as i:
+        row = c.plus(top, c.times(i, taps.shift))
+        with c.when(c.let(f"icmp ult i64 {row}, {size}")):
+            yield c.plus(c.times(i, taps.step), taps.first), row
+
+
+def _lower(
+    s: Sizes, product: _Product, x: Array, w: Array, bias: Array | None, out: Array, lanes: int
+) -> Lowering:
+    size = product.inputs * product.plane[0] * product.plane[1]
+    count = product.outputs * product.result[0] * product.result[1]
+    sums = product.block() * product.result[0] * product.result[1]
+
+    def emit(c: Code) -> None:
+        with c.share(s.n, lanes) as n, c.uncut():
+            image = c.at("float", x.base(c), c.times(n, size))
+            _turn(c, image, size, size, "%scratch", lanes, False)
+            product.emit(
+                c, "%scratch", w.base(c), None if bias is None else bias.base(c),
+                c.at("float", "%scratch", size * lanes),
+                c.at("float", out.base(c), c.times(n, count)), count, lanes,
+            )  # fmt: skip
+
+    return Lowering(emit, scratch=4 * lanes * (size + sums), pieces=s.n // lanes, flops=_flops(s))
+
+
+def _flops(s: Sizes) -> int:
+    taps = s.kernel[0] * s.kernel[1]
+    return 2 * s.n * s.inputs * s.outputs * s.out[0] * s.out[1] * taps
+
+
+def lower_forward(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+    bias = operands[2] if len(operands) == 3 else None
+    return _lower(s, _forward(s), operands[0], operands[1], bias, out, lanes)
+
+
+def _forward(s: Sizes) -> _Product:
+    taps = tuple(
+        Taps(k, 0, 1, -p, d) for k, p, d in zip(s.kernel, s.padding, s.dilation, strict=True)
+    )
+    count = s.kernel[0] * s.kernel[1]
+    return _Product(
+        s.inputs, (s.height, s.width), s.outputs, s.out, (s.inputs * count, count), s.kernel[1],
+        s.stride, (1, 1), (Pass(taps, s.out, (0, 0)),),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def lower_input(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+    return _lower(s, _input(s), operands[0], operands[1], None, out, lanes)
+
+
+def _input(s: Sizes) -> _Product:
+    axes = [
+        remainders(*axis)
+        for axis in zip(
+            (s.height, s.width), s.kernel, s.stride, s.padding, s.dilation, strict=True
+        )
+    ]  # fmt: skip
+    passes = tuple(
+        Pass((down, right), (height, width), (top, left))
+        for down, height, top in axes[0] for right, width, left in axes[1]
+    )  # fmt: skip
+    count = s.kernel[0] * s.kernel[1]
+    return _Product(
+        s.outputs, s.out, s.inputs, (s.height, s.width), (count, s.inputs * count), s.kernel[1],
+        (1, 1), s.stride, passes,
+    )  # fmt: skip
+
+
+# -- the gradient of the weights -------------------------------------------------------------------
+
+
+class _Weights(NamedTuple):
+    """``w[o, c] += g[o] * x[c]`` shifted by each tap, over the pixels of turned images."""
+
+    s: Sizes
+
+    def block(self) -> tuple[int, int]:
+        """Outputs and inputs whose taps of a kernel row are in registers at once."""
+        s, room = self.s, sum_registers()
+
+        def cost(block: tuple[int, int]) -> float:
+            o, i = block
+            products = o * i * s.kernel[1]
+            return -(-s.outputs // o) * -(-s.inputs // i) * max(products, o + i * s.kernel[1], 8)
+
+        sizes = [
+            (o, i) for o in range(1, s.outputs + 1) for i in range(1, s.inputs + 1)
+            if o * i * s.kernel[1] <= room and s.outputs % o == 0 and s.inputs % i == 0
+        ]  # fmt: skip
+        return min(sizes or [(1, 1)], key=cost)
+
+    def emit(self, c: Code, g: str, x: str, out: str, lanes: int) -> None:
+        s = self.s
+        o_block, c_block = self.block()
+        planes = s.outputs * s.out[0] * s.out[1], s.inputs * s.height * s.width
+        groups = s.n // lanes
+        some = max(1, min(groups, _NEAR // (4 * lanes * sum(planes))))
+        while groups % some:
+            some -= 1
+        blocks = s.inputs // c_block
+        vector = f"<{lanes} x float>"
+        with (
+            c.loop(groups, some) as start,
+            c.share(s.outputs // o_block * blocks) as unit,
+            c.uncut(),
+        ):
+            o = c.times(c.let(f"udiv i64 {unit}, {blocks}"), o_block)
+            channel = c.times(c.let(f"urem i64 {unit}, {blocks}"), c_block)
+            begun = c.let(f"icmp ne i64 {start}, 0")
+            with c.loop(s.kernel[0]) as ky:
+                taps = [(b, j) for b in range(c_block) for j in range(s.kernel[1])]
+                totals = {
+                    (a, b, j): c.slot(vector, "zeroinitializer")
+                    for a in range(o_block) for b, j in taps
+                }  # fmt: skip
+                with c.loop(some) as i:
+                    n = c.plus(start, i)
+                    plane = c.plus(c.times(n, planes[0]), c.times(o, s.out[0] * s.out[1]))
+                    near = c.at("float", g, c.times(plane, lanes))
+                    plane = c.plus(c.times(n, planes[1]), c.times(channel, s.height * s.width))
+                    far = c.at("float", x, c.times(plane, lanes))
+                    self._pixels(c, near, far, ky, totals, lanes)
+                keys = list(totals)
+                found = c.sum_lanes("float", lanes, [c.get(vector, totals[k]) for k in keys])
+                for (a, b, j), value in zip(keys, found, strict=True):
+                    line = c.plus(c.times(c.plus(o, a), s.inputs), channel, b)
+                    tap = c.plus(c.times(ky, s.kernel[1]), j)
+                    place = c.plus(c.times(line, s.kernel[0] * s.kernel[1]), tap)
+                    have = c.load("float", out, place)
+                    have = c.let(f"select i1 {begun}, float {have}, float 0.0")
+                    c.store("float", c.let(f"fadd float {have}, {value}"), out, place)
+
+    def _pixels(self, c: Code, g: str, x: str, ky: str, totals: dict, lanes: int) -> None:
+        """Add up the products of a block over the pixels of some images."""
+        s = self.s
+        vector = f"<{lanes} x float>"
+        taps = Taps(s.kernel[1], 0, 1, -s.padding[1], s.dilation[1])
+        down = Taps(s.kernel[0], 0, 1, -s.padding[0], s.dilation[0])
+        tiles = _tiles(Pass((down, taps), s.out, (0, 0)), s.stride[1], s.width, 8)
+        outputs = sorted({a for a, _, _ in totals})
+        inputs = sorted({b for _, b, _ in totals})
+        shift = c.plus(c.times(ky, s.dilation[0]), -s.padding[0])
+        with c.loop(s.out[0]) as y:
+            row = c.plus(c.times(y, s.stride[0]), shift)
+            with c.when(c.let(f"icmp ult i64 {row}, {s.height}")):
+                for tile, column in _runs(c, tiles):
+                    pixel = c.plus(c.times(y, s.out[1]), column)
+                    near = c.at("float", g, c.times(pixel, lanes))
+                    pixel = c.plus(c.times(row, s.width), c.times(column, s.stride[1]))
+                    far = c.at("float", x, c.times(pixel, lanes))
+                    for i in range(tile.columns):
+                        given = [
+                            c.load(vector, near, (a * s.out[0] * s.out[1] + i) * lanes, align=4)
+                            for a in outputs
+                        ]
+                        for b in inputs:
+                            for j in range(taps.number):
+                                if (i, j) not in tile.used:
+                                    continue
+                                at = i * s.stride[1] + taps.start + j * taps.shift
+                                at += b * s.height * s.width
+                                value = c.load(vector, far, at * lanes, align=4)
+                                for a in outputs:
+                                    total = c.get(vector, totals[a, b, j])
+                                    total = c.fma(vector, given[a], value, total)
+                                    c.set(vector, totals[a, b, j], total)
+
+
+def lower_weight(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+    g, x = operands
+    weights = _Weights(s)
+    sizes = s.outputs * s.out[0] * s.out[1], s.inputs * s.height * s.width
+
+    def turn(c: Code) -> None:
+        far = c.at("float", "%shared", s.n * sizes[0])
+        with c.share(s.n, lanes) as n, c.uncut():
+            for array, size, target in zip((g, x), sizes, ("%shared", far), strict=True):
+                at = c.times(n, size)
+                image = c.at("float", array.base(c), at)
+                _turn(c, image, size, size, c.at("float", target, at), lanes, False)
+
+    def emit(c: Code) -> None:
+        far = c.at("float", "%shared", s.n * sizes[0])
+        weights.emit(c, "%shared", far, out.base(c), lanes)
+
+    blocks = weights.block()
+    return Lowering(
+        emit, pieces=s.outputs // blocks[0] * (s.inputs // blocks[1]), flops=_flops(s),
+        prepare=turn, shared=4 * s.n * sum(sizes),
+    )  # fmt: skip
