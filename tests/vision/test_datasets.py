@@ -352,3 +352,64 @@ class TestBesideTorchvision:
             assert a.shape == b.shape
             assert (a == b).mean() > 0.99  # a float at the edge of two bytes may fall either way
             assert ours[i][1] == theirs[i][1]
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {},
+            {"allow_empty": True},
+            {"is_valid_file": lambda path: path.endswith("t")},
+            {"is_valid_file": lambda path: "a" in Path(path).name, "allow_empty": True},
+            {"transform": len, "target_transform": abs},
+        ],
+    )
+    def test_an_image_folder_finds_the_same(self, folders: Path, arguments: Any) -> None:
+        for empty in (False, True):
+            if empty:
+                (folders / "eel").mkdir()
+                (folders / "fox").mkdir()
+            got, want = (
+                self._of_folder(lib.ImageFolder, folders, **arguments)
+                for lib in (datasets, self.torchvision.datasets)
+            )
+            assert got == want
+
+    def test_a_folder_data_set_finds_the_same(self, folders: Path) -> None:
+        for extensions in (("png",), (".txt", ".PNG"), ".png", (), None):
+            for options in ({}, {"is_valid_file": bool}, {"allow_empty": True}):
+                got, want = (
+                    self._of_folder(lib.DatasetFolder, folders, str, extensions, **options)
+                    for lib in (datasets, self.torchvision.datasets)
+                )
+                assert got == want
+        for wrong in (folders / "none", folders / "dog", folders / "dog" / "b.png"):
+            got, want = (
+                self._of_folder(lib.DatasetFolder, wrong, str, ("png",))
+                for lib in (datasets, self.torchvision.datasets)
+            )
+            assert got == want
+
+    def test_the_functions_of_folders_are_the_same(self, folders: Path) -> None:
+        from cresset.vision.datasets import folder as ours
+
+        theirs = self.torchvision.datasets.folder
+        assert ours.IMG_EXTENSIONS == theirs.IMG_EXTENSIONS
+        for name in ("a.png", "a.PNG", "a.txt", "png", ".webp"):
+            assert ours.is_image_file(name) == theirs.is_image_file(name)
+        for classes in (None, {}, {"dog": 5}, {"dog": 1, "cow": 0}):
+            for lib in (ours, theirs):
+                try:
+                    found: Any = lib.make_dataset(folders, classes, (".png",))
+                except (ValueError, FileNotFoundError) as error:
+                    found = repr(error)
+                if lib is ours:
+                    got = found
+            assert got == found
+
+    @staticmethod
+    def _of_folder(cls: Any, *arguments: Any, **options: Any) -> Any:
+        try:
+            data = cls(*arguments, **options)
+        except (ValueError, TypeError, OSError) as error:
+            return type(error), str(error)
+        return data.samples, data.targets, data.classes, data.class_to_idx, repr(data), len(data)
