@@ -1,10 +1,10 @@
 """Damaged and hostile checkpoints without end: ``python -m tests.serialization.fuzz 3600``.
 
-Hypothesis takes a valid file and changes it, at random bytes or with knowledge of its structure (the
-instructions of the pickle, the records and headers of the zip file). Each result is loaded in a
-child process whose memory is limited, with a clock running and an ear on what Python does: loading
-must end soon, in a value or in one of the errors of ``CLEAR``, and may not import, run or open
-anything. A file that gets more out of it is kept in ``--keep`` (and belongs into
+Hypothesis takes a valid file and changes it, at random bytes or with knowledge of its structure
+(the instructions of the pickle, the records and headers of the zip file). Each result is loaded in
+a child process whose memory is limited, with a clock running and an ear on what Python does:
+loading must end soon, in a value or in one of the errors of ``CLEAR``, and may not import, run or
+open anything. A file that gets more out of it is kept in ``--keep`` (and belongs into
 ``test_hostile.py``).
 """
 
@@ -42,22 +42,26 @@ MEMORY = 512 << 20
 #: Seconds for one file.
 PATIENCE = 20
 #: Events of ``sys.addaudithook`` that loading has no business with.
-FORBIDDEN = ("os.", "subprocess.", "socket.", "shutil.", "exec", "compile", "import", "ctypes.dlopen",
-             "marshal.", "pickle.find_class", "code.", "webbrowser.", "urllib.")  # fmt: skip
+FORBIDDEN = (
+    "os.", "subprocess.", "socket.", "shutil.", "exec", "compile", "import", "ctypes.dlopen",
+    "marshal.", "pickle.find_class", "code.", "webbrowser.", "urllib.",
+)  # fmt: skip
 
 INTERESTING = (0, 1, 2, 255, 256, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40)
 SNIPPETS = [
     b"cos\nsystem\n", b"cposix\nsystem\n", b"cbuiltins\neval\n", b"cbuiltins\n__import__\n",
     b"X\x02\0\0\0id\x85R", b"cbuiltins\nset\n", b"cbuiltins\nbytearray\n", b"c_codecs\nencode\n",
-    b"ccollections\nOrderedDict\n", b"ccollections\nCounter\n", b"ctorch\nSize\n", b"ctorch\nTensor\n",
-    b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch._utils\n_rebuild_parameter\n",
-    b"ctorch._utils\n_rebuild_parameter_with_state\n", b"ctorch._tensor\n_rebuild_from_type_v2\n",
-    b"ctorch\ndevice\n", b"ctorch\nfloat32\n", b"ctorch\nFloatStorage\n", b"ctorch\nLongStorage\n",
-    b"ctorch.nn.parameter\nParameter\n", b"cbuiltins\ncomplex\n", b"R", b"b", b"Q", b"0", b"2", b".",
-    b")", b"]", b"}", b"(", b"t", b"\x85", b"\x86", b"\x87", b"a", b"e", b"s", b"u", b"N", b"\x88",
-    b"\x81", b"K\x00", b"K\x03", b"J\xff\xff\xff\x7f", b"J\xff\xff\xff\xff", b"\x8a\x08" + b"\x7f" * 8,
-    b"\x8a\xff" + b"\x7f" * 255, b"X\xff\xff\xff\x7f", b"X\x03\0\0\0cpu", b"X\x04\0\0\0conj\x88\x86",
-    b"\x80\x04", b"\x8f", b"\x94", b"q\x00", b"r\xff\xff\xff\x7f", b"G" + b"\x7f\xf0" + bytes(6),
+    b"ccollections\nOrderedDict\n", b"ccollections\nCounter\n", b"ctorch\nSize\n",
+    b"ctorch\nTensor\n", b"ctorch._utils\n_rebuild_tensor_v2\n",
+    b"ctorch._utils\n_rebuild_parameter\n", b"ctorch._utils\n_rebuild_parameter_with_state\n",
+    b"ctorch._tensor\n_rebuild_from_type_v2\n", b"ctorch\ndevice\n", b"ctorch\nfloat32\n",
+    b"ctorch\nFloatStorage\n", b"ctorch\nLongStorage\n", b"ctorch.nn.parameter\nParameter\n",
+    b"cbuiltins\ncomplex\n", b"R", b"b", b"Q", b"0", b"2", b".", b")", b"]", b"}", b"(", b"t",
+    b"\x85", b"\x86", b"\x87", b"a", b"e", b"s", b"u", b"N", b"\x88", b"\x81", b"K\x00", b"K\x03",
+    b"J\xff\xff\xff\x7f", b"J\xff\xff\xff\xff", b"\x8a\x08" + b"\x7f" * 8,
+    b"\x8a\xff" + b"\x7f" * 255, b"X\xff\xff\xff\x7f", b"X\x03\0\0\0cpu",
+    b"X\x04\0\0\0conj\x88\x86", b"\x80\x04", b"\x8f", b"\x94", b"q\x00", b"r\xff\xff\xff\x7f",
+    b"G" + b"\x7f\xf0" + bytes(6),
 ]  # fmt: skip
 SNIPPETS += [b"h" + bytes([i]) for i in range(24)]
 
@@ -125,7 +129,7 @@ def instructions(pickled: bytes) -> list[bytes]:
 
 @st.composite
 def changed_pickle(draw: Any, pickled: bytes) -> bytes:
-    """Instructions doubled, dropped, swapped, put in, repeated many times, given other arguments."""
+    """Instructions doubled, dropped, swapped, put in, repeated often, given other arguments."""
     steps = instructions(pickled)
     for _ in range(draw(st.integers(1, 6))):
         at = draw(st.integers(0, len(steps)))
@@ -283,8 +287,8 @@ def run_child(number: int, examples: int, path: Path) -> None:
 
     @seed(number)
     @settings(
-        max_examples=examples, database=None, report_multiple_bugs=False, deadline=None, derandomize=False,
-        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+        max_examples=examples, database=None, report_multiple_bugs=False, deadline=None,
+        derandomize=False, phases=[Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(files())
     def all_is_well(data: bytes) -> None:

@@ -13,7 +13,7 @@ way through the engine, and so does eager mode, which thereby checks this one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from cresset.autograd import engine
@@ -21,6 +21,7 @@ from cresset.autograd.engine import Root
 from cresset.core import graph
 from cresset.core.call import Call, Op, Result
 from cresset.core.check import close, same
+from cresset.core.fingerprint import fingerprint
 from cresset.core.modes import PROCESS
 from cresset.core.spec import NumberStandIn, Spec
 from cresset.core.storage import Storage
@@ -60,6 +61,24 @@ class _Pass(NamedTuple):
 _passes: dict[tuple, Any] = {}
 #: The last pass that started at a node of this Call: the one to expect.
 _expected: dict[Call, _Pass] = {}
+
+
+#: Passes of the process that this one goes on from, by fingerprint (``core/history.py``).
+_before: set[str] = set()
+
+
+def known_passes() -> list[str]:
+    """Every structure that was seen, for ``recall_passes`` in another process."""
+    names = {fingerprint(key) for key in _passes}
+    return sorted(_before.union(name for name in names if name is not None))
+
+
+def recall_passes(names: Iterable[str]) -> None:
+    """Trace these passes when they are first seen here, as they were seen elsewhere before."""
+    _passes.clear()
+    _expected.clear()
+    _before.clear()
+    _before.update(names)
 
 
 class _Tape:
@@ -200,7 +219,7 @@ def _look_up(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | tuple[None, None]:
     key = tuple(tape.key)
     known = _passes.get(key)
     if known is None:
-        first = key not in _passes
+        first = key not in _passes and not (_before and fingerprint(key) in _before)
         if first and len(_passes) >= _MOST_PASSES:
             for old in list(_passes)[: _MOST_PASSES // 2]:
                 del _passes[old]

@@ -100,7 +100,9 @@ class Graph:
 class _Recorder:
     """Holds the current graph (one per process, so threads see one program order)."""
 
-    __slots__ = ("graph", "cache", "flushes", "running", "compiler", "urgent", "failures")
+    __slots__ = (
+        "graph", "cache", "flushes", "running", "compiler", "urgent", "failures", "history",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         #: ``compiler(program, plan)`` gives a faster plan; set by the package, which knows one.
@@ -113,6 +115,8 @@ class _Recorder:
         self.failures: dict[int, BaseException] = {}
         #: How many calls of functions given to ``torch.compile`` are under way.
         self.urgent = 0
+        #: What earlier processes met, if this one goes on from a checkpoint (``core/history.py``).
+        self.history: Any = None
 
 
 RECORDER = _Recorder()
@@ -339,6 +343,8 @@ def _flush(graph: Graph, reason: str) -> None:
     if plan is None:
         plan = reference_plan(program, graph.slots)
         RECORDER.cache.put(program, plan)
+        if RECORDER.history is not None:
+            RECORDER.history.meet(program, plan)
     urgent = (graph.urgent or RECORDER.urgent) and 0 < plan.seen < plan.compile_at
     if (urgent or plan.seen == plan.compile_at) and PROCESS.compile:
         plan.compile_at = 0

@@ -7,6 +7,7 @@ same program gives the same bits on every run.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
 
 MOST_PLANS = 512
@@ -39,6 +40,10 @@ class PlanCache:
         self._plans[program] = plan
         if len(self._plans) > self.most:
             self._plans.popitem(last=False)
+
+    def items(self) -> Iterable[tuple[Any, Any]]:
+        """Programs with their plans, the most recently used last."""
+        return self._plans.items()
 
     def clear(self) -> None:
         self._plans.clear()

@@ -34,6 +34,8 @@ _MALFORMED = (
     KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, struct.error,
 )  # fmt: skip
 _CHUNK = 1 << 20
+#: A module or a name within one.
+_LONGEST_NAME = 1_000
 
 
 class SafeUnpickler:
@@ -91,8 +93,10 @@ class SafeUnpickler:
         return struct.unpack(form, self._read(struct.calcsize(form)))[0]
 
     def _line(self) -> str:
-        line = self._source.readline()
+        line = self._source.readline(_LONGEST_NAME)
         if not line.endswith(b"\n"):
+            if len(line) == _LONGEST_NAME:
+                raise UnpicklingError("the name of a global is too long")
             raise EOFError("Ran out of input")
         return line[:-1].decode("utf-8")
 

@@ -1,5 +1,6 @@
 """``torch.utils``: data loading, checkpointing, sharing memory."""
 
 from cresset.utils import checkpoint, data, dlpack
+from cresset.utils.checkpointer import Checkpointer
 
-__all__ = ["checkpoint", "data", "dlpack"]
+__all__ = ["Checkpointer", "checkpoint", "data", "dlpack"]
