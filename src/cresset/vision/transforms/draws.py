@@ -10,8 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cresset.ops.creation import empty, tensor
+from cresset.ops.creation import empty, from_numpy, tensor
 from cresset.ops.random import rand, randint
+from cresset.random.gamma import dirichlet
+from cresset.random.generator import default_generator
+from cresset.tensor import Tensor
 
 
 def happens(p: float) -> bool:
@@ -29,6 +32,11 @@ def offset(space: int) -> int:
     return randint(0, space + 1, size=(1,)).item()
 
 
+def integer(low: int, high: int) -> int:
+    """An integer from ``low`` to ``high - 1``."""
+    return randint(low, high, size=(1,)).item()
+
+
 def area_and_aspect(
     area: int, scale: Sequence[float], ratio: Sequence[float]
 ) -> tuple[float, float]:
@@ -41,3 +49,9 @@ def area_and_aspect(
     share = area * uniform(scale[0], scale[1])
     aspect = empty(1).uniform_(low, high).exp().item()
     return math.sqrt(share * aspect), math.sqrt(share / aspect)
+
+
+def shares(concentration: float, count: int, rows: int) -> Tensor:
+    """(rows, count): positive numbers that sum to 1, from a symmetric Dirichlet distribution."""
+    table = np.full((rows, count), concentration, np.float32)
+    return from_numpy(dirichlet(default_generator, table))

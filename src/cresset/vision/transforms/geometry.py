@@ -1,4 +1,4 @@
-"""Transforms that crop, pad, flip, resize and rotate, on PIL images and (most) on tensors."""
+"""Transforms that crop, pad, flip and resize, on PIL images and on tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from numbers import Number
 from typing import Any
 
 from cresset.nn.module import Module
-from cresset.tensor import Tensor
 from cresset.vision.transforms import draws
 from cresset.vision.transforms import functional as F
 from cresset.vision.transforms.functional.dimensions import InterpolationMode, interpolation_mode
@@ -26,41 +25,6 @@ def size_pair(size: Any, error: str = _TWO) -> Any:
     if len(size) != 2:
         raise ValueError(error)
     return size
-
-
-def _check_length(x: Any, name: str, lengths: Sequence[int]) -> None:
-    text = f"{name} should be a sequence of length {' or '.join(map(str, lengths))}."
-    if not isinstance(x, Sequence):
-        raise TypeError(text)
-    if len(x) not in lengths:
-        raise ValueError(text)
-
-
-def _angles(x: Any, name: str, lengths: Sequence[int] = (2,)) -> list[float]:
-    """(-x, x) of a number x; else the numbers themselves."""
-    if isinstance(x, (int, float)):
-        if x < 0:
-            raise ValueError(f"If {name} is a single number, it must be positive.")
-        x = [-x, x]
-    else:
-        _check_length(x, name, lengths)
-    return [float(degrees) for degrees in x]
-
-
-def _checked_fill(fill: Any) -> Any:
-    if fill is None:
-        return 0
-    if not isinstance(fill, (Sequence, Number)):
-        raise TypeError("Fill should be either a sequence or a number.")
-    return fill
-
-
-def _fill_per_channel(fill: Any, img: Any) -> Any:
-    """For a tensor a list with a float for each channel."""
-    channels, _, _ = F.get_dimensions(img)
-    if not isinstance(img, Tensor):
-        return fill
-    return [float(fill)] * channels if isinstance(fill, (int, float)) else [float(f) for f in fill]
 
 
 class Resize(Module):
@@ -311,131 +275,3 @@ class TenCrop(Module):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size}, vertical_flip={self.vertical_flip})"
-
-
-class RandomRotation(Module):
-    """Turned by an angle uniform in ``degrees`` = (low, high), or (-degrees, degrees)."""
-
-    def __init__(
-        self,
-        degrees: Any,
-        interpolation: Any = InterpolationMode.NEAREST,
-        expand: bool = False,
-        center: Sequence[int] | None = None,
-        fill: Any = 0,
-    ) -> None:
-        super().__init__()
-        if isinstance(interpolation, int):
-            interpolation = interpolation_mode(interpolation)
-        self.degrees = _angles(degrees, "degrees")
-        if center is not None:
-            _check_length(center, "center", (2,))
-        self.center = center
-        self.interpolation = interpolation
-        self.expand = expand
-        self.fill = _checked_fill(fill)
-
-    @staticmethod
-    def get_params(degrees: Sequence[float]) -> float:
-        """The next angle."""
-        return draws.uniform(float(degrees[0]), float(degrees[1]))
-
-    def forward(self, img: Any) -> Any:
-        fill = _fill_per_channel(self.fill, img)
-        angle = self.get_params(self.degrees)
-        return F.rotate(img, angle, self.interpolation, self.expand, self.center, fill)
-
-    def __repr__(self) -> str:
-        center = "" if self.center is None else f", center={self.center}"
-        return (
-            f"{type(self).__name__}(degrees={self.degrees}"
-            f", interpolation={self.interpolation.value}, expand={self.expand}"
-            f"{center}, fill={self.fill})"
-        )
-
-
-class RandomAffine(Module):
-    """Turned, shifted, scaled and sheared by random amounts.
-
-    Args:
-        degrees: as for ``RandomRotation``.
-        translate: largest shifts as shares of (width, height).
-        scale: bounds of the factor.
-        shear: degrees along x: a bound or (low, high); with four numbers along y as well.
-        interpolation, fill, center: see ``functional.affine``.
-    """
-
-    def __init__(
-        self,
-        degrees: Any,
-        translate: Sequence[float] | None = None,
-        scale: Sequence[float] | None = None,
-        shear: Any = None,
-        interpolation: Any = InterpolationMode.NEAREST,
-        fill: Any = 0,
-        center: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__()
-        if isinstance(interpolation, int):
-            interpolation = interpolation_mode(interpolation)
-        self.degrees = _angles(degrees, "degrees")
-        if translate is not None:
-            _check_length(translate, "translate", (2,))
-            if not all(0.0 <= t <= 1.0 for t in translate):
-                raise ValueError("translation values should be between 0 and 1")
-        self.translate = translate
-        if scale is not None:
-            _check_length(scale, "scale", (2,))
-            if not all(s > 0 for s in scale):
-                raise ValueError("scale values should be positive")
-        self.scale = scale
-        self.shear = None if shear is None else _angles(shear, "shear", (2, 4))
-        self.interpolation = interpolation
-        self.fill = _checked_fill(fill)
-        if center is not None:
-            _check_length(center, "center", (2,))
-        self.center = center
-
-    @staticmethod
-    def get_params(
-        degrees: Sequence[float],
-        translate: Sequence[float] | None,
-        scale_ranges: Sequence[float] | None,
-        shears: Sequence[float] | None,
-        img_size: Sequence[int],
-    ) -> tuple[float, tuple[int, int], float, tuple[float, float]]:
-        """(angle, shift, factor, shear) of the next image; drawn in this order."""
-        angle = draws.uniform(float(degrees[0]), float(degrees[1]))
-        shift = (0, 0)
-        if translate is not None:
-            most_x, most_y = (float(t * size) for t, size in zip(translate, img_size))
-            x = round(draws.uniform(-most_x, most_x))
-            shift = (x, round(draws.uniform(-most_y, most_y)))
-        factor = 1.0 if scale_ranges is None else draws.uniform(scale_ranges[0], scale_ranges[1])
-        shear = [0.0, 0.0]
-        for axis in range(0 if shears is None else len(shears) // 2):
-            shear[axis] = draws.uniform(shears[2 * axis], shears[2 * axis + 1])  # type: ignore
-        return angle, shift, factor, (shear[0], shear[1])
-
-    def forward(self, img: Any) -> Any:
-        fill = _fill_per_channel(self.fill, img)
-        size = F.get_image_size(img)
-        params = self.get_params(self.degrees, self.translate, self.scale, self.shear, size)
-        return F.affine(
-            img, *params, interpolation=self.interpolation, fill=fill, center=self.center
-        )
-
-    def __repr__(self) -> str:
-        parts = [f"degrees={self.degrees}"]
-        parts += [
-            f"{name}={getattr(self, name)}"
-            for name in ("translate", "scale", "shear")
-            if getattr(self, name) is not None
-        ]
-        if self.interpolation != InterpolationMode.NEAREST:
-            parts.append(f"interpolation={self.interpolation.value}")
-        if self.fill != 0:
-            parts.append(f"fill={self.fill}")
-        if self.center is not None:
-            parts.append(f"center={self.center}")
-        return f"{type(self).__name__}({', '.join(parts)})"

@@ -1,5 +1,6 @@
 """Transforms as functions of an image: no chance in them."""
 
+from cresset.vision.transforms.functional.blur import gaussian_blur
 from cresset.vision.transforms.functional.color import (
     adjust_brightness,
     adjust_contrast,
@@ -22,9 +23,9 @@ from cresset.vision.transforms.functional.dimensions import (
     get_dimensions,
     get_image_num_channels,
     get_image_size,
+    pil_modes_mapping,
 )
 from cresset.vision.transforms.functional.geometry import (
-    affine,
     center_crop,
     crop,
     five_crop,
@@ -32,7 +33,20 @@ from cresset.vision.transforms.functional.geometry import (
     pad,
     resize,
     resized_crop,
-    rotate,
     ten_crop,
     vflip,
+)
+from cresset.vision.transforms.functional.tone import (
+    adjust_gamma,
+    adjust_sharpness,
+    autocontrast,
+    equalize,
+    posterize,
+    solarize,
+)
+from cresset.vision.transforms.functional.warp import (
+    affine,
+    elastic_transform,
+    perspective,
+    rotate,
 )

@@ -10,6 +10,7 @@ from cresset import dtypes
 from cresset.ops.creation import zeros_like
 from cresset.tensor import Tensor
 from cresset.vision.pil import Image, ImageEnhance, ImageOps, image_from_array, is_pil_image
+from cresset.vision.transforms.functional.convert import convert_image_dtype
 from cresset.vision.transforms.functional.dimensions import (
     assert_channels,
     assert_image_tensor,
@@ -17,6 +18,7 @@ from cresset.vision.transforms.functional.dimensions import (
     get_dimensions,
     max_value,
 )
+from cresset.vision.transforms.functional.hsv import fall_and_rise, hsv_to_rgb, rgb_to_hsv
 
 
 def to_grayscale(img: Any, num_output_channels: int = 1) -> Image.Image:
@@ -49,13 +51,15 @@ def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
     return grey.expand(img.shape) if num_output_channels == 3 else grey
 
 
-def _blend(img: Tensor, other: Tensor, ratio: float) -> Tensor:
+def blend(img: Tensor, other: Tensor, ratio: float) -> Tensor:
+    """``ratio`` of an image and the rest of another one; ratios above 1 exaggerate."""
     ratio = float(ratio)
     mixed = ratio * img + (1.0 - ratio) * other
     return mixed.clamp(0, max_value(img.dtype)).to(img.dtype)
 
 
-def _check_factor(name: str, factor: float, img: Tensor) -> None:
+def check_factor(name: str, factor: float, img: Tensor) -> None:
+    """The errors that the functions ``adjust_...`` of a tensor share."""
     if factor < 0:
         raise ValueError(f"{name}_factor ({factor}) is not non-negative.")
     assert_image_tensor(img)
@@ -67,8 +71,8 @@ def adjust_brightness(img: Any, brightness_factor: float) -> Any:
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return ImageEnhance.Brightness(img).enhance(brightness_factor)
-    _check_factor("brightness", brightness_factor, img)
-    return _blend(img, zeros_like(img), brightness_factor)
+    check_factor("brightness", brightness_factor, img)
+    return blend(img, zeros_like(img), brightness_factor)
 
 
 def adjust_contrast(img: Any, contrast_factor: float) -> Any:
@@ -76,10 +80,10 @@ def adjust_contrast(img: Any, contrast_factor: float) -> Any:
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return ImageEnhance.Contrast(img).enhance(contrast_factor)
-    _check_factor("contrast", contrast_factor, img)
+    check_factor("contrast", contrast_factor, img)
     grey = rgb_to_grayscale(img) if get_dimensions(img)[0] == 3 else img
     dtype = img.dtype if img.is_floating_point() else dtypes.float32
-    return _blend(img, grey.to(dtype).mean(dim=(-3, -2, -1), keepdim=True), contrast_factor)
+    return blend(img, grey.to(dtype).mean(dim=(-3, -2, -1), keepdim=True), contrast_factor)
 
 
 def adjust_saturation(img: Any, saturation_factor: float) -> Any:
@@ -87,20 +91,25 @@ def adjust_saturation(img: Any, saturation_factor: float) -> Any:
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return ImageEnhance.Color(img).enhance(saturation_factor)
-    _check_factor("saturation", saturation_factor, img)
+    check_factor("saturation", saturation_factor, img)
     if get_dimensions(img)[0] == 1:
         return img
-    return _blend(img, rgb_to_grayscale(img), saturation_factor)
+    return blend(img, rgb_to_grayscale(img), saturation_factor)
 
 
 def adjust_hue(img: Any, hue_factor: float) -> Any:
-    """Turns the colour circle by ``hue_factor`` of a turn, -0.5 to 0.5. PIL images only so far."""
+    """Turns the colour circle by ``hue_factor`` of a turn, -0.5 to 0.5."""
     if not -0.5 <= hue_factor <= 0.5:
         raise ValueError(f"hue_factor ({hue_factor}) is not in [-0.5, 0.5].")
     if isinstance(img, Tensor):
-        raise NotImplementedError(
-            "adjust_hue of a tensor is not implemented by Cresset: use a PIL image (to_pil_image)"
-        )
+        assert_image_tensor(img)
+        assert_channels(img, [1, 3])
+        if get_dimensions(img)[0] == 1:
+            return img
+        h, s, v = rgb_to_hsv(convert_image_dtype(img, dtypes.float32))
+        h = (h / 6.0 + 1.0).fmod(1.0)
+        turned = hsv_to_rgb((h + hue_factor) % 1.0, s, v, fall_and_rise)
+        return convert_image_dtype(turned, img.dtype)
     assert_pil_image(img)
     if img.mode in ("L", "1", "I", "F"):
         return img

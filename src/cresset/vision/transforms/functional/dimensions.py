@@ -28,7 +28,7 @@ class InterpolationMode(Enum):
 
 
 #: Pillow's numbers for them.
-PIL_MODES = {
+pil_modes_mapping = {
     InterpolationMode.NEAREST: 0,
     InterpolationMode.LANCZOS: 1,
     InterpolationMode.BILINEAR: 2,
@@ -39,7 +39,7 @@ PIL_MODES = {
 }
 _BY_NUMBER = {
     number: mode
-    for mode, number in PIL_MODES.items()
+    for mode, number in pil_modes_mapping.items()
     if mode is not InterpolationMode.NEAREST_EXACT
 }
 

@@ -1,8 +1,7 @@
-"""Where pixels go: crop, pad, flip, resize, rotate. Each for PIL images and for tensors."""
+"""Where pixels go: crop, pad, flip, resize. Each for PIL images and for tensors."""
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from numbers import Number
@@ -13,17 +12,18 @@ import numpy as np
 from cresset import dtypes
 from cresset.ops.creation import from_numpy
 from cresset.ops.join import pad as pad_tensor
-from cresset.ops.resize import antialias_weights, interpolate
+from cresset.ops.resize import interpolate
 from cresset.tensor import Tensor
 from cresset.vision.pil import Image, ImageOps, channels_of
 from cresset.vision.transforms.functional.dimensions import (
-    PIL_MODES,
     InterpolationMode,
     assert_image_tensor,
     assert_pil_image,
     get_dimensions,
     interpolation_mode,
+    pil_modes_mapping,
 )
+from cresset.vision.transforms.functional.resampling import resize_array
 
 PADDING_MODES = ("constant", "edge", "reflect", "symmetric")
 
@@ -72,7 +72,7 @@ def pad(img: Any, padding: Any, fill: Any = 0, padding_mode: str = "constant") -
     assert_pil_image(img)
     if padding_mode == "constant":
         border = _borders(padding)
-        padded = ImageOps.expand(img, border=border, fill=_fill_for(fill, img))
+        padded = ImageOps.expand(img, border=border, fill=pil_fill(fill, img))
         if img.mode == "P":
             padded.putpalette(img.getpalette() or [])
         return padded
@@ -121,7 +121,7 @@ def _pad_symmetric(img: Tensor, borders: Sequence[int]) -> Tensor:
     return img[..., rows[:, None], columns[None, :]]
 
 
-def _fill_for(fill: Any, img: Image.Image) -> Any:
+def pil_fill(fill: Any, img: Image.Image) -> Any:
     """``fill`` as Pillow wants it: a number for one channel, a tuple for several."""
     channels = channels_of(img)
     fill = 0 if fill is None else fill
@@ -279,24 +279,29 @@ def resize(
             "Anti-alias option is always applied for PIL Image input. Argument antialias is "
             "ignored."
         )
-    return img.resize((width, height), PIL_MODES[interpolation])
+    return img.resize((width, height), pil_modes_mapping[interpolation])
 
 
 def _resize_tensor(img: Tensor, height: int, width: int, mode: str, antialias: bool) -> Tensor:
+    assert_image_tensor(img)
+    antialias = antialias and mode in ("bilinear", "bicubic")
+    if img.dtype == dtypes.uint8 and (antialias or mode == "bilinear"):
+        pixels = img.numpy(force=True).astype(np.float32)
+        levels = resize_array(pixels, height, width, mode, antialias).round()
+        return from_numpy(levels.clip(0, 255).astype(np.uint8)).to(img.device)
     exact = img.dtype in (dtypes.float32, dtypes.float64)
     x = img if exact else img.to(dtypes.float32)
-    if antialias and mode in ("bilinear", "bicubic"):
-        rows = antialias_weights(img.shape[-2], height, mode).astype(x.dtype.np)
-        columns = antialias_weights(img.shape[-1], width, mode).astype(x.dtype.np)
-        x = from_numpy(rows).matmul(x).matmul(from_numpy(columns.T.copy()))
-    else:
-        batch = x.unsqueeze(0) if x.ndim < 4 else x
-        align = False if mode in ("bilinear", "bicubic") else None
-        batch = interpolate(batch, size=(height, width), mode=mode, align_corners=align)
-        x = batch.squeeze(0) if x.ndim < 4 else batch
+    batch = x.unsqueeze(0) if x.ndim < 4 else x
+    align = False if mode in ("bilinear", "bicubic") else None
+    batch = interpolate(
+        batch, size=(height, width), mode=mode, align_corners=align, antialias=antialias
+    )
+    x = batch.squeeze(0) if x.ndim < 4 else batch
     if mode == "bicubic" and img.dtype == dtypes.uint8:
         x = x.clamp(0, 255)
-    return x if exact else x.round().to(img.dtype)
+    if not exact and not img.is_floating_point():
+        x = x.round()
+    return x.to(img.dtype)
 
 
 def resized_crop(
@@ -312,98 +317,3 @@ def resized_crop(
     """``crop``, then ``resize``."""
     part = crop(img, top, left, height, width)
     return resize(part, size, interpolation, antialias=antialias)
-
-
-def rotate(
-    img: Any,
-    angle: float,
-    interpolation: Any = InterpolationMode.NEAREST,
-    expand: bool = False,
-    center: Sequence[int] | None = None,
-    fill: Any = None,
-) -> Any:
-    """A PIL image turned by ``angle`` degrees counter-clockwise around ``center`` (x, y).
-
-    ``expand`` makes the result large enough for all of it. Tensors are not supported yet.
-    """
-    interpolation = interpolation_mode(interpolation)
-    if not isinstance(angle, (int, float)):
-        raise TypeError("Argument angle should be int or float")
-    if center is not None and not isinstance(center, (list, tuple)):
-        raise TypeError("Argument center should be a sequence")
-    _refuse_tensor(img, "rotate")
-    assert_pil_image(img)
-    return img.rotate(
-        angle, PIL_MODES[interpolation], expand, center, fillcolor=_fill_for(fill, img)
-    )
-
-
-def affine(
-    img: Any,
-    angle: float,
-    translate: Sequence[int],
-    scale: float,
-    shear: Any,
-    interpolation: Any = InterpolationMode.NEAREST,
-    fill: Any = None,
-    center: Sequence[int] | None = None,
-) -> Any:
-    """A PIL image rotated, shifted (x, y), scaled and sheared (degrees), in a frame of its size.
-
-    Tensors are not supported yet.
-    """
-    interpolation = interpolation_mode(interpolation)
-    if not isinstance(angle, (int, float)):
-        raise TypeError("Argument angle should be int or float")
-    if not isinstance(translate, (list, tuple)):
-        raise TypeError("Argument translate should be a sequence")
-    if len(translate) != 2:
-        raise ValueError("Argument translate should be a sequence of length 2")
-    if scale <= 0.0:
-        raise ValueError("Argument scale should be positive")
-    if not isinstance(shear, (Number, list, tuple)):
-        raise TypeError("Shear should be either a single value or a sequence of two values")
-    shear = [shear, 0.0] if isinstance(shear, Number) else [*shear] * (2 if len(shear) == 1 else 1)
-    if len(shear) != 2:
-        raise ValueError(f"Shear should be a sequence containing two values. Got {shear}")
-    if center is not None and not isinstance(center, (list, tuple)):
-        raise TypeError("Argument center should be a sequence")
-    _refuse_tensor(img, "affine")
-    assert_pil_image(img)
-    middle = [img.width * 0.5, img.height * 0.5] if center is None else center
-    matrix = _inverse_affine(middle, angle, translate, scale, shear)
-    return img.transform(
-        img.size,
-        Image.Transform.AFFINE,
-        matrix,
-        PIL_MODES[interpolation],
-        fillcolor=_fill_for(fill, img),
-    )
-
-
-def _inverse_affine(
-    center: Sequence[float],
-    angle: float,
-    translate: Sequence[float],
-    scale: float,
-    shear: Sequence[float],
-) -> list[float]:
-    """Output to input coordinates: the six numbers of the inverse of T C RotateScaleShear C^-1."""
-    rot, sx, sy = (math.radians(degrees) for degrees in (angle, *shear))
-    a = math.cos(rot - sy) / math.cos(sy)
-    b = -math.cos(rot - sy) * math.tan(sx) / math.cos(sy) - math.sin(rot)
-    c = math.sin(rot - sy) / math.cos(sy)
-    d = -math.sin(rot - sy) * math.tan(sx) / math.cos(sy) + math.cos(rot)
-    m = [x / scale for x in (d, -b, -c, a)]  # the determinant of rotation and shear is 1
-    x, y = -center[0] - translate[0], -center[1] - translate[1]
-    return [
-        m[0], m[1], m[0] * x + m[1] * y + center[0],
-        m[2], m[3], m[2] * x + m[3] * y + center[1],
-    ]  # fmt: skip
-
-
-def _refuse_tensor(img: Any, name: str) -> None:
-    if isinstance(img, Tensor):
-        raise NotImplementedError(
-            f"{name} of a tensor is not implemented by Cresset: use a PIL image (to_pil_image)"
-        )

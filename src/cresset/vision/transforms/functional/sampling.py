@@ -1,0 +1,184 @@
+"""Pixels of a tensor image at positions between its pixels: what turning and bending share.
+
+A *grid* is an array (1, height, width, 2) with the position (x, y) that each pixel of the result
+comes from; -1 and 1 are the outer edges of the image. Positions follow from a few numbers, not from
+tensors, so they are computed in NumPy.
+
+Rounding decides which neighbour is the nearest one, and images have many exact ties. So where no
+gradient is asked for, float32 images are sampled here with the roundings of PyTorch's kernel, which
+fuses multiplications into additions; ``grid_sample`` does the rest.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from cresset import dtypes
+from cresset.core.modes import THREAD
+from cresset.ops.creation import from_numpy, ones, tensor
+from cresset.ops.grid import grid_sample
+from cresset.ops.join import cat
+from cresset.ops.ranges import linspace
+from cresset.ops.select import where
+from cresset.random.fused import fma32
+from cresset.tensor import Tensor
+from cresset.vision.transforms.functional.dimensions import get_dimensions
+
+_MODES = ("nearest", "bilinear")
+_INTEGERS = (dtypes.uint8, dtypes.int8, dtypes.int16, dtypes.int32, dtypes.int64)
+
+#: Mixes samples with the colour around the image by how much of each sample lies inside.
+Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def check_sampling(img: Tensor, fill: Any, mode: str) -> None:
+    """The errors about colours and modes that all maps of tensors share."""
+    if fill is not None and not isinstance(fill, (int, float, tuple, list)):
+        warnings.warn("Argument fill should be either int, float, tuple or list")
+    channels = get_dimensions(img)[0]
+    if isinstance(fill, (tuple, list)) and len(fill) > 1 and len(fill) != channels:
+        raise ValueError(
+            "The number of elements in 'fill' cannot broadcast to match the number of channels of "
+            f"the image ({len(fill)} != {channels})"
+        )
+    if mode not in _MODES:
+        raise ValueError(f"Interpolation mode '{mode}' is unsupported with Tensor input")
+
+
+# -- grids -----------------------------------------------------------------------------------------
+
+
+def real_dtype(img: Tensor) -> Any:
+    """The dtype in which positions in ``img`` are computed."""
+    return img.dtype if img.dtype in (dtypes.float32, dtypes.float64) else dtypes.float32
+
+
+def _centres(size: int, dtype: Any) -> np.ndarray:
+    """Distances of pixel centres from the middle."""
+    return (np.arange(size) - (size - 1) / 2).astype(dtype)
+
+
+def affine_grid(
+    matrix: Sequence[float], img: Tensor, out: tuple[int, int] | None = None
+) -> np.ndarray:
+    """The positions that the 2x3 ``matrix`` gives, in pixels from the middle of the image.
+
+    ``out`` is (height, width) of the result, else the image's.
+    """
+    dtype = real_dtype(img).np
+    height, width = img.shape[-2:]
+    rows, columns = out or (height, width)
+    x, y = _centres(columns, dtype)[None, :], _centres(rows, dtype)[:, None]
+    half = np.array([[0.5 * width], [0.5 * height]], dtype)
+    (a, b, c), (d, e, f) = np.array(matrix, dtype).reshape(2, 3) / half
+    return np.stack([x * a + y * b + c, x * d + y * e + f], -1)[None]
+
+
+def affine_extent(matrix: Sequence[float], width: int, height: int, inverse: bool) -> list[int]:
+    """[height, width] of the smallest frame around an image after the map of ``matrix``.
+
+    Corners are cut to four decimals, so that 90 degrees make no extra pixel. ``inverse``: by a
+    product with 10,000 in place of a quotient, which rounds differently.
+    """
+    m = np.array(matrix, np.float32).reshape(2, 3)
+    half = np.array([0.5 * width, 0.5 * height], np.float32)
+    corners = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)], np.float32) * half
+    moved = corners[:, :1] * m[:, 0] + corners[:, 1:] * m[:, 1] + m[:, 2] + half
+    tolerance = np.float32(1e-4)
+    scaled = moved * np.float32(1e4) if inverse else moved / tolerance
+    cut = np.trunc(scaled) * tolerance
+    size = np.ceil(cut.max(0)) - np.floor(cut.min(0))
+    return [int(size[1]), int(size[0])]
+
+
+def perspective_grid(coefficients: Sequence[float], img: Tensor) -> np.ndarray:
+    """Positions ``(a x + b y + c) / (g x + h y + 1)``, ``(d x + e y + f) / (g x + h y + 1)`` for
+    the eight coefficients a to h, in pixels from the upper left corner."""
+    dtype = real_dtype(img).np
+    height, width = img.shape[-2:]
+    half = np.array([[0.5 * width], [0.5 * height]], dtype)
+    upper = np.array(coefficients[:6], dtype).reshape(2, 3) / half
+    g, h = np.array(coefficients[6:], dtype)
+    x = (np.arange(width) + 0.5).astype(dtype)[None, :]
+    y = (np.arange(height) + 0.5).astype(dtype)[:, None]
+    below = x * g + y * h + dtype.type(1)
+    above = [x * a + y * b + c for a, b, c in upper]
+    return np.stack([row / below - dtype.type(1) for row in above], -1)[None]
+
+
+def identity_grid(height: int, width: int, dtype: Any) -> np.ndarray:
+    """The position of each pixel itself."""
+    axes = [linspace((1 - n) / n, (n - 1) / n, n, dtype=dtype).numpy() for n in (height, width)]
+    y, x = np.meshgrid(*axes, indexing="ij")
+    return np.stack([x, y], -1)[None]
+
+
+# -- sampling --------------------------------------------------------------------------------------
+
+
+def sample(img: Tensor, grid: Any, mode: str, fill: Any, mix: Mix) -> Tensor:
+    """A tensor image (..., C, H, W) at the positions of ``grid``; 0 or ``fill`` outside of it."""
+    grid_dtype = grid.dtype if isinstance(grid, Tensor) else _DTYPES[grid.dtype.name]
+    x = img if img.dtype == grid_dtype else img.to(grid_dtype)
+    batch = x.reshape(-1, *x.shape[-3:])
+    if fill is not None:  # one more channel tells what came from inside
+        inside = ones(batch.shape[0], 1, *batch.shape[-2:], dtype=x.dtype, device=x.device)
+        batch = cat([batch, inside], 1)
+    out = _sampled(batch, grid, mode)
+    if fill is not None:
+        colour = tensor(
+            [*fill] if isinstance(fill, (tuple, list)) else [float(fill)],
+            dtype=x.dtype, device=x.device,
+        ).view(1, -1, 1, 1)  # fmt: skip
+        out, share = out[:, :-1], out[:, -1:]
+        out = where(share < 0.5, colour, out) if mode == "nearest" else mix(out, share, colour)
+    out = out.reshape(*img.shape[:-2], *out.shape[-2:])
+    if img.dtype == grid_dtype:
+        return out
+    return (out.round() if img.dtype in _INTEGERS else out).to(img.dtype)
+
+
+_DTYPES = {"float32": dtypes.float32, "float64": dtypes.float64}
+
+
+def _sampled(batch: Tensor, grid: Any, mode: str) -> Tensor:
+    wants_gradient = THREAD.grad and (
+        batch.requires_grad or (isinstance(grid, Tensor) and grid.requires_grad)
+    )
+    if wants_gradient or batch.dtype != dtypes.float32 or batch.device.type != "cpu":
+        if not isinstance(grid, Tensor):
+            grid = from_numpy(grid).to(batch.device)
+        grid = grid.expand(batch.shape[0], *grid.shape[1:])
+        return grid_sample(batch, grid, mode, "zeros", False)
+    positions = grid.numpy(force=True) if isinstance(grid, Tensor) else grid
+    return from_numpy(_sample_array(batch.numpy(force=True), positions[0], mode))
+
+
+def _sample_array(pixels: np.ndarray, grid: np.ndarray, mode: str) -> np.ndarray:
+    """(N, C, H, W) at the positions (h, w, 2), in float32."""
+    height, width = pixels.shape[-2:]
+    half = np.float32(0.5)
+    x = fma32(grid[..., 0] + np.float32(1), width * half, -half)
+    y = fma32(grid[..., 1] + np.float32(1), height * half, -half)
+    if mode == "nearest":
+        return _pixels_at(pixels, np.rint(y), np.rint(x))
+    left, top = np.floor(x), np.floor(y)
+    to_left, to_top = x - left, y - top
+    to_right, to_bottom = np.float32(1) - to_left, np.float32(1) - to_top
+    out = _pixels_at(pixels, top, left) * (to_bottom * to_right)
+    out = fma32(_pixels_at(pixels, top, left + 1), to_bottom * to_left, out)
+    out = fma32(_pixels_at(pixels, top + 1, left), to_top * to_right, out)
+    return fma32(_pixels_at(pixels, top + 1, left + 1), to_top * to_left, out)
+
+
+def _pixels_at(pixels: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Pixels at whole coordinates, 0 outside."""
+    height, width = pixels.shape[-2:]
+    with np.errstate(invalid="ignore"):
+        inside = (x > -1) & (x < width) & (y > -1) & (y < height)
+        row, column = np.where(inside, y, 0).astype(np.intp), np.where(inside, x, 0).astype(np.intp)
+    return np.where(inside, pixels[:, :, row, column], np.float32(0))
