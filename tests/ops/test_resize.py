@@ -44,6 +44,6 @@ def test_halving_a_row_weighs_neighbours_by_a_triangle() -> None:
 
 @pytest.mark.parametrize(("mode", "shape"), [("nearest", (1, 1, 4, 4)), ("linear", (1, 1, 4))])
 def test_other_modes_refuse_to_antialias(mode: str, shape: tuple[int, ...]) -> None:
-    words = "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D"
+    words = "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a"
     with pytest.raises(ValueError, match=words):
         cresset.nn.functional.interpolate(cresset.ones(shape), 2, mode=mode, antialias=True)

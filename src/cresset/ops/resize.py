@@ -11,13 +11,15 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.core.spec import Spec, dense
-from cresset.ops.creation import from_numpy
 from cresset.ops.inplace import scalar_name
-from cresset.ops.matmul import matmul
 from cresset.ops.registry import Op, Tensor, apply
+from cresset.ops.resize_bytes import resize_bytes, widened_filter
 from cresset.ops.single import single
-from cresset.ops.view import transpose
 
+#: The modes that can be widened for shrinking, and what they are called then.
+_WIDENED = {mode: f"{mode}_aa" for mode in ("bilinear", "bicubic", "lanczos")}
+#: How many dimensions a mode resizes, where this does not follow from the input.
+_DIMENSIONS = {"linear": 1, "bilinear": 2, "bicubic": 2, "lanczos": 2, "trilinear": 3}
 #: Indexes all samples and channels; spatial slices are added to it.
 _PLANES: tuple = (slice(None), slice(None))
 
@@ -82,8 +84,26 @@ def _matrix(
 ) -> np.ndarray:
     if mode in ("nearest", "nearest-exact"):
         return _nearest_matrix(out, size, scale, mode == "nearest-exact", dtype)
+    if mode in _WIDENED.values():
+        return _widened_matrix(out, size, scale, align, mode, dtype)
     make = _cubic_matrix if mode == "bicubic" else _linear_matrix
     return make(out, size, scale, align)
+
+
+def _widened_matrix(
+    out: int, size: int, scale: float | None, align: bool, mode: str, dtype: Any
+) -> np.ndarray:
+    """(out, size): the filter at least as wide as an output pixel. Triangle; Keys' cubic with
+    a = -0.5; or Lanczos' window of three: as in Pillow, in the image's precision as in PyTorch."""
+    real = np.float64 if dtype == np.float64 else np.float32
+    if align:
+        step = real(size - 1) / real(out - 1) if out > 1 else real(0)
+    else:
+        step = real(size) / real(out) if scale is None else real(1 / scale)
+    centre = step * (np.arange(out)[:, None] + 0.5).astype(real)
+    x = ((np.arange(size) - centre).astype(real) + real(0.5)) / max(step, real(1))
+    weights = widened_filter(mode.removesuffix("_aa"), x)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def _apply_matrices(xp: Any, x: Any, matrices: list) -> Any:
@@ -111,9 +131,9 @@ def _resized(s: Any, size: Any, *rest: Any) -> Any:
     return dense(s.dtype, (*s.shape[:2], *size), s.device)
 
 
-def _resize_op(title: str, n: int) -> Op:
+def _resize_op(title: str) -> Op:
     return Op(
-        "upsample", _resized, _resize_kernel, grad_name=f"Upsample{title}{n}DBackward0",
+        "upsample", _resized, _resize_kernel, grad_name=f"Upsample{title}Backward0",
         vjp=(
             lambda n, g: apply(
                 RESIZE_BACKWARD, (g,), (tuple(n.call.specs[0].shape[2:]), *n.call.params[1:])
@@ -124,11 +144,12 @@ def _resize_op(title: str, n: int) -> Op:
 
 #: By mode and how many dimensions are resized.
 RESIZE = {
-    (mode, n): _resize_op(title, n)
+    (mode, n): _resize_op(f"{title}{n}D{'Aa' * mode.endswith('_aa')}")
     for mode, title, dims in (
         ("nearest", "Nearest", (1, 2, 3)), ("nearest-exact", "NearestExact", (1, 2, 3)),
         ("linear", "Linear", (1,)), ("bilinear", "Bilinear", (2,)), ("bicubic", "Bicubic", (2,)),
-        ("trilinear", "Trilinear", (3,)),
+        ("trilinear", "Trilinear", (3,)), ("bilinear_aa", "Bilinear", (2,)),
+        ("bicubic_aa", "Bicubic", (2,)), ("lanczos_aa", "Lanczos", (2,)),
     )
     for n in dims
 }  # fmt: skip
@@ -178,7 +199,7 @@ def interpolate(
     """Resize (n, c, ...) to ``size`` or by ``scale_factor``.
 
     ``mode``: nearest, nearest-exact, linear (3D input), bilinear and bicubic (4D), trilinear (5D),
-    area.
+    area; lanczos (4D) with ``antialias``, which widens the filter where an image shrinks.
 
     >>> import cresset as torch
     >>> torch.nn.functional.interpolate(torch.tensor([[[1., 2.]]]), scale_factor=2)
@@ -198,12 +219,17 @@ def interpolate(
             if size is None
             else "only one of size or scale_factor should be defined"
         )
-    if antialias and not (mode in ("bilinear", "bicubic") and n == 2):
+    if antialias and not (mode in _WIDENED and n == 2):
         raise ValueError(
-            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D "
-            "tensor as input"
+            "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires "
+            "a 4-D tensor as input"
         )
-    wanted = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}.get(mode)
+    if mode == "lanczos" and n == 2:
+        if align_corners:
+            raise ValueError("Lanczos mode does not support align_corners=True")
+        if not antialias:
+            raise ValueError("Lanczos mode requires antialias=True")
+    wanted = _DIMENSIONS.get(mode)
     if wanted is not None and wanted != n:
         raise NotImplementedError(
             f"Got {input.ndim}D input, but {mode} mode needs {wanted + 2}D input"
@@ -237,45 +263,13 @@ def interpolate(
         from cresset.ops import adaptive_pool
 
         return getattr(adaptive_pool, f"adaptive_avg_pool{n}d")(input, out)
-    if antialias:
-        return _antialiased(input, tuple(map(int, out)), mode, scales, bool(align_corners))
     _check_resize(input._spec, out, mode)
-    params = (tuple(map(int, out)), mode, scales, bool(align_corners))
+    sizes = tuple(map(int, out))
+    if input._spec.dtype is dtypes.uint8 and mode in _WIDENED:
+        return resize_bytes(input, sizes, mode, scales, bool(align_corners), antialias)
+    mode = _WIDENED[mode] if antialias else mode
+    params = (sizes, mode, scales, bool(align_corners))
     return apply(RESIZE[mode, n], (input,), params)
-
-
-def antialias_weights(size: int, out: int, mode: str, step: float | None = None) -> np.ndarray:
-    """(out, size): each output element's weights, with the filter as wide as an output element.
-
-    ``step`` input elements lie between two outputs. Triangle for ``bilinear``, Keys' cubic with
-    a = -0.5 for ``bicubic``, as in Pillow.
-    """
-    step = size / out if step is None else step
-    stretch = max(step, 1.0)
-    centre = step * (np.arange(out)[:, None] + 0.5)
-    x = np.abs((np.arange(size)[None, :] + 0.5 - centre) / stretch)
-    if mode == "bilinear":
-        weights = np.maximum(1 - x, 0)
-    else:
-        near = (1.5 * x - 2.5) * x * x + 1
-        far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-        weights = np.where(x < 1, near, np.where(x < 2, far, 0))
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-def _antialiased(
-    x: Tensor, out: tuple[int, ...], mode: str, scales: tuple, align_corners: bool
-) -> Tensor:
-    """Rows, then columns, each as a product with its matrix of weights."""
-    made = []
-    for size, n, scale in zip(x.shape[2:], out, scales, strict=True):
-        if align_corners:
-            step = (size - 1) / (n - 1) if n > 1 else 0.0
-        else:
-            step = 1 / scale if scale else size / n
-        weights = from_numpy(antialias_weights(size, n, mode, step))
-        made.append(weights.to(device=x.device, dtype=x.dtype))  # type: ignore[attr-defined]
-    return matmul(matmul(made[0], x), transpose(made[1], 0, 1))
 
 
 def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
