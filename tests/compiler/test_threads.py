@@ -28,3 +28,25 @@ def test_workers_leave_the_processor_that_the_caller_moved_to():
     assert _pinned() == [second]
     pool._place(second)
     assert _pinned() == [first]
+
+
+def test_after_a_stall_the_caller_works_alone_for_a_while(monkeypatch):
+    pool, clock = threads.POOL, [0.0]
+    took = iter([0.001, 0.5, *[0.002] * 40])
+    pool.start(2)
+    monkeypatch.setattr(pool, "_best", {})
+    monkeypatch.setattr(pool, "_alone", 0)
+    monkeypatch.setattr(pool, "_penalty", threads._ALONE[0])
+    monkeypatch.setattr(threads, "perf_counter", lambda: clock[0])
+
+    def run(*args):
+        clock[0] += next(took)
+        return 0
+
+    monkeypatch.setattr(pool, "_run", run)
+    workers = []
+    for _ in range(20):
+        pool.start(2)
+        workers.append(pool._words[threads.LIMIT])
+        pool.run(1, None, None, 0, 1)
+    assert workers == [1, 1, *[0] * threads._ALONE[0], 1, 1]

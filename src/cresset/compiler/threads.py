@@ -5,7 +5,8 @@ claims pieces of it, first those that are always its own (their data lies in its
 others have not begun, and waits for the pieces that are still in hand; the next kernel begins. So
 the caller never waits for a worker that has not come yet, a late worker skips what is done, and
 which thread runs a piece makes no difference to the result. Kernels that are not cut are the
-caller's. Workers spin for a while after a plan and then sleep on a futex.
+caller's. Workers spin for a while after a plan and then sleep on a futex. Where other programs keep
+the processors busy, the caller works alone for a while.
 
 The pool itself is generated code, like the plans: it needs no C compiler and holds no GIL. It runs
 on Linux; elsewhere plans run on one thread.
@@ -21,6 +22,7 @@ import os
 import platform
 import signal
 import sys
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,10 @@ STAGE, MOST_STAGES = 64, 1024
 MOST_PIECES = STAGE - 1
 #: The gate's word: whether a plan is running, above the number of workers inside.
 _OPEN = 1 << 32
+#: A worker that another program keeps from running holds up the caller for whole slices of the
+#: scheduler's time. After a plan that took so many seconds too long the caller runs some alone:
+#: so many at first, and up to so many where it happens again and again.
+_STALL, _ALONE = 0.001, (16, 1024)
 #: Rounds of waiting before a worker sleeps: about 20 us and 1 ms.
 _SHORT, _LONG = 1_000, 40_000
 
@@ -93,7 +99,14 @@ define i32 @run(ptr %pool, ptr %segment, ptr %objects, ptr %numbers, ptr %arena,
   store ptr %arena, ptr %job3
   %gate = getelementptr i64, ptr %pool, i64 {GATE}
   store atomic i64 {_OPEN}, ptr %gate seq_cst, align 8
+  %limit = getelementptr i64, ptr %pool, i64 {LIMIT}
+  %allowed = load i64, ptr %limit
+  %alone = icmp eq i64 %allowed, 0
+  br i1 %alone, label %go, label %others
+others:
   call void @wake(ptr %pool)
+  br label %go
+go:
   %result = call i32 %segment(ptr %objects, ptr %numbers, ptr %arena, ptr %pool, i64 0)
   %old = atomicrmw sub ptr %gate, i64 {_OPEN} seq_cst
   br label %leave
@@ -191,6 +204,10 @@ class Pool:
         #: The processor that the caller was on when the workers were placed.
         self._here = -1
         self._processor: Any = None
+        #: The least time that each segment took, in seconds.
+        self._best: dict[Any, float] = {}
+        #: How many plans the caller will run alone, and how many after the next stall.
+        self._alone, self._penalty = 0, _ALONE[0]
 
     def start(self, threads: int) -> None:
         """Have workers for ``threads`` threads, the caller being one of them."""
@@ -202,6 +219,9 @@ class Pool:
         here = self._processor()
         if here != self._here:
             self._place(here)
+        if self._alone:
+            self._alone -= 1
+            threads = 1
         self._words[LIMIT] = threads - 1
 
     def _prepare(self) -> None:
@@ -249,7 +269,19 @@ class Pool:
 
     def run(self, segment: Any, objects: Any, numbers: Any, arena: int, stages: int) -> int:
         """Run a segment with all workers that come."""
-        return int(self._run(self.address, segment, objects, numbers, arena, stages))
+        begin = perf_counter()
+        failed = self._run(self.address, segment, objects, numbers, arena, stages)
+        took = perf_counter() - begin
+        best = self._best.get(segment, took)
+        if not self._words[LIMIT]:  # alone: no threads could be faster than their share of this
+            best = max(best, took / (1 + self.count))
+        elif took > 3 * best + _STALL:
+            self._alone = self._penalty
+            self._penalty = min(2 * self._penalty, _ALONE[1])
+        elif self._penalty > _ALONE[0]:
+            self._penalty -= 1
+        self._best[segment] = min(best, took)
+        return int(failed)
 
     def wake(self) -> None:
         """Get sleeping workers up, for a plan that is about to run."""
