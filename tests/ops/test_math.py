@@ -21,6 +21,13 @@ def test_poles_of_the_gamma_function():
     assert cresset.tensor(-0.0).digamma().item() == float("inf")
 
 
+def test_a_number_over_a_tensor_is_the_reciprocal_times_the_number():
+    x = cresset.tensor([7.0], requires_grad=True)
+    y = 255 / x
+    assert y.tolist() == [36.42857360839844]  # one rounding would give 36.42856979370117
+    assert y.grad_fn.name() == "MulBackward0"
+
+
 def test_bessel_functions_at_zero():
     zero = cresset.zeros(1)
     assert cresset.special.bessel_y0(zero).item() == -float("inf")

@@ -13,7 +13,14 @@ from typing import Any
 from cresset import dtypes
 from cresset.core.call import OUT
 from cresset.core.spec import Spec, like
-from cresset.ops.elementwise import float_rule, not_implemented, pointwise, promote_rule, unary
+from cresset.ops.elementwise import (
+    float_rule,
+    not_implemented,
+    pointwise,
+    promote_rule,
+    reflected_method,
+    unary,
+)
 from cresset.ops.inplace import into, written
 from cresset.ops.pointwise import add, conj, div, mul, neg, sub, where_zero
 from cresset.ops.registry import Result, Tensor, apply
@@ -231,6 +238,8 @@ RECIPROCAL, reciprocal = _float_unary(
     "reciprocal", lambda xp, x: 1 / x, lambda n, g, y: mul(neg(g), conj(mul(y, y))), (OUT,),
     "``1 / input``", ("4.", "0.2500"),
 )  # fmt: skip
+#: As PyTorch does it: rounded twice, and two nodes.
+__rtruediv__ = reflected_method(lambda other, x: mul(reciprocal(x), other))
 
 
 def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -491,5 +500,7 @@ _FUNCTIONS = (
     "digamma", "sinc", "i0", "reciprocal", "logit", "mvlgamma", "abs", "absolute", "sign", "sgn",
 )  # fmt: skip
 TORCH = (*_FUNCTIONS, "polygamma", "abs_")
-METHODS = (*_FUNCTIONS, "polygamma=_polygamma_method", "__abs__=abs", "abs_", "absolute_")
+METHODS = (
+    *_FUNCTIONS, "polygamma=_polygamma_method", "__abs__=abs", "abs_", "absolute_", "__rtruediv__",
+)  # fmt: skip
 IN_PLACE = (*(f for f in _FUNCTIONS if f not in ("abs", "absolute")), "polygamma=_polygamma_method")

@@ -443,7 +443,7 @@ def positive(input: Tensor) -> Tensor:
 __add__, __radd__ = operator_method(add), operator_method(add)
 __sub__, __rsub__ = operator_method(sub), reflected_method(sub)
 __mul__, __rmul__ = operator_method(mul), operator_method(mul)
-__truediv__, __rtruediv__ = operator_method(div), reflected_method(div)
+__truediv__ = operator_method(div)
 __floordiv__, __rfloordiv__ = operator_method(floor_divide), reflected_method(floor_divide)
 __pow__, __rpow__ = operator_method(pow), reflected_method(pow)
 
@@ -460,8 +460,8 @@ TORCH = (
 METHODS = (
     "add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "floor_divide",
     "neg", "negative", "positive", "pow", "square", "conj", "__add__", "__radd__", "__sub__",
-    "__rsub__", "__mul__", "__rmul__", "__truediv__", "__rtruediv__", "__floordiv__",
-    "__rfloordiv__", "__pow__", "__rpow__", "__iadd__", "__isub__", "__imul__", "__itruediv__",
+    "__rsub__", "__mul__", "__rmul__", "__truediv__", "__floordiv__", "__rfloordiv__",
+    "__pow__", "__rpow__", "__iadd__", "__isub__", "__imul__", "__itruediv__",
     "__ifloordiv__", "__ipow__", "__neg__", "__pos__",
 )  # fmt: skip
 IN_PLACE = (
