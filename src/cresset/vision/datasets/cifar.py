@@ -14,12 +14,7 @@ import numpy as np
 
 from cresset.vision.datasets.rows import in_rows
 from cresset.vision.datasets.unpickle import load_plain
-from cresset.vision.datasets.utils import (
-    check_integrity,
-    download_and_extract_archive,
-    try_each,
-    with_mirror,
-)
+from cresset.vision.datasets.utils import check_integrity, fetch
 from cresset.vision.datasets.vision import Transform, VisionDataset
 from cresset.vision.pil import Image
 
@@ -114,12 +109,7 @@ class CIFAR10(VisionDataset):
         if self._check_integrity():
             print("Files already downloaded and verified")
             return
-        try_each(
-            with_mirror(type(self).__name__, [self.url[: -len(self.filename)]]),
-            lambda place: download_and_extract_archive(
-                place + self.filename, self.root, filename=self.filename, md5=self.tgz_md5
-            ),
-        )
+        fetch(type(self).__name__, self.url, self.root, self.tgz_md5, unpack=True)
 
     def extra_repr(self) -> str:
         return f"Split: {'Train' if self.train is True else 'Test'}"

@@ -26,7 +26,7 @@ from cresset.vision.datasets.utils import (
     check_integrity,
     download_and_extract_archive,
     extract_archive,
-    try_each,
+    fetch,
     verify_str_arg,
     with_mirror,
 )
@@ -280,11 +280,7 @@ class EMNIST(_OnePair):
         if self._check_exists():
             return
         os.makedirs(self.raw_folder, exist_ok=True)
-        base, _, file = self.url.rpartition("/")
-        try_each(
-            with_mirror(type(self).__name__, [base + "/"]),
-            lambda place: download_and_extract_archive(place + file, self.raw_folder, md5=self.md5),
-        )
+        fetch(type(self).__name__, self.url, self.raw_folder, self.md5, unpack=True)
         inner = os.path.join(self.raw_folder, "gzip")
         for name in sorted(os.listdir(inner)):
             if name.endswith(".gz"):
@@ -379,14 +375,7 @@ class QMNIST(_OnePair):
             return
         os.makedirs(self.raw_folder, exist_ok=True)
         for url, md5 in self.resources[self.subsets[self.what]]:
-            self._download_one(url, md5)
-
-    def _download_one(self, url: str, md5: str) -> None:
-        base, _, file = url.rpartition("/")
-        try_each(
-            with_mirror(type(self).__name__, [base + "/"]),
-            lambda place: download_and_extract_archive(place + file, self.raw_folder, md5=md5),
-        )
+            fetch(type(self).__name__, url, self.raw_folder, md5, unpack=True)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         image = image_from_array(self.data[index].numpy(), mode="L")

@@ -11,13 +11,7 @@ from typing import Any
 import numpy as np
 
 from cresset.vision.datasets.rows import in_rows
-from cresset.vision.datasets.utils import (
-    check_integrity,
-    download_and_extract_archive,
-    try_each,
-    verify_str_arg,
-    with_mirror,
-)
+from cresset.vision.datasets.utils import check_integrity, fetch, verify_str_arg
 from cresset.vision.datasets.vision import Transform, VisionDataset
 from cresset.vision.pil import Image
 
@@ -134,12 +128,7 @@ class STL10(VisionDataset):
         """Fetches and unpacks the archive, unless good files are there."""
         if self._check_integrity():
             return
-        try_each(
-            with_mirror(type(self).__name__, [self.url[: -len(self.filename)]]),
-            lambda place: download_and_extract_archive(
-                place + self.filename, self.root, filename=self.filename, md5=self.tgz_md5
-            ),
-        )
+        fetch(type(self).__name__, self.url, self.root, self.tgz_md5, unpack=True)
 
     def extra_repr(self) -> str:
         return f"Split: {self.split}"

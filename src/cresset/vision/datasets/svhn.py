@@ -12,13 +12,7 @@ from typing import Any
 import numpy as np
 
 from cresset.vision.datasets.rows import in_rows
-from cresset.vision.datasets.utils import (
-    check_integrity,
-    download_url,
-    try_each,
-    verify_str_arg,
-    with_mirror,
-)
+from cresset.vision.datasets.utils import check_integrity, fetch, verify_str_arg
 from cresset.vision.datasets.vision import Transform, VisionDataset
 from cresset.vision.pil import Image
 
@@ -92,12 +86,7 @@ class SVHN(VisionDataset):
 
     def download(self) -> None:
         """Fetches the file of this split, unless a good copy is there."""
-        try_each(
-            with_mirror(type(self).__name__, [self.url[: -len(self.filename)]]),
-            lambda place: download_url(
-                place + self.filename, self.root, self.filename, self.file_md5
-            ),
-        )
+        fetch(type(self).__name__, self.url, self.root, self.file_md5)
 
     def extra_repr(self) -> str:
         return f"Split: {self.split}"

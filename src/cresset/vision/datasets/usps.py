@@ -12,12 +12,7 @@ from typing import Any
 import numpy as np
 
 from cresset.vision.datasets.rows import in_rows
-from cresset.vision.datasets.utils import (
-    check_integrity,
-    download_url,
-    try_each,
-    with_mirror,
-)
+from cresset.vision.datasets.utils import check_integrity, fetch
 from cresset.vision.datasets.vision import Transform, VisionDataset
 from cresset.vision.pil import image_from_array
 
@@ -53,10 +48,7 @@ class USPS(VisionDataset):
         url, filename, md5 = self.split_list["train" if train else "test"]
         path = os.path.join(self.root, filename)
         if download and not check_integrity(path, md5):
-            try_each(
-                with_mirror(type(self).__name__, [url[: -len(filename)]]),
-                lambda place: download_url(place + filename, self.root, filename, md5),
-            )
+            fetch(type(self).__name__, url, self.root, md5)
         with bz2.open(path, "rt", encoding="ascii") as f:
             rows = [line.split() for line in f]
         values = np.array([[pair.partition(":")[2] for pair in row[1:]] for row in rows])

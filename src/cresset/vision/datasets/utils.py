@@ -19,7 +19,7 @@ from cresset.vision.datasets.download import (
 from cresset.vision.datasets.integrity import Path, calculate_md5, check_integrity, check_md5
 
 __all__ = ["calculate_md5", "check_integrity", "check_md5", "download_and_extract_archive",
-           "download_file_from_google_drive", "download_url", "extract_archive",
+           "download_file_from_google_drive", "download_url", "extract_archive", "fetch",
            "iterable_to_str", "list_dir", "list_files", "try_each", "verify_str_arg",
            "with_mirror"]  # fmt: skip
 
@@ -40,6 +40,19 @@ def download_and_extract_archive(
     archive = os.path.join(download_root, filename)
     print(f"Extracting {archive} to {extract_root}")
     extract_archive(archive, extract_root, remove_finished)
+
+
+def fetch(name: str, url: str, root: Path, md5: str, *, unpack: bool = False) -> None:
+    """Puts a file of data set ``name`` into ``root``, from the user's mirror or else from ``url``.
+
+    ``unpack``: and unpacks it there.
+    """
+    base, _, file = url.rpartition("/")
+    get = download_and_extract_archive if unpack else download_url
+    try_each(
+        with_mirror(name, [base + "/"]),
+        lambda place: get(place + file, root, filename=file, md5=md5),
+    )
 
 
 def list_dir(root: Path, prefix: bool = False) -> list[str]:
