@@ -214,6 +214,16 @@ def test_a_timeout_needs_workers_and_an_iterator_cannot_be_pickled() -> None:
         assert ours == theirs
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of PyTorch's
+def test_workers_without_prefetching_are_refused_in_pytorchs_words() -> None:
+    def program(lib: Any) -> Any:
+        return list(lib.utils.data.DataLoader(Rows([1]), num_workers=1, prefetch_factor=0))
+
+    ours, theirs = outcome(cresset, program), outcome(torch, program)
+    assert theirs[0] == "AssertionError"
+    assert ours == theirs
+
+
 def test_worker_info_is_complete_and_cannot_be_changed() -> None:
     def program(lib: Any) -> Any:
         def sample(i: int) -> Any:

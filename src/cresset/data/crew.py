@@ -44,13 +44,20 @@ class _Worker:
         self.message: tuple[bytes, Any] | None = None
         #: (bytes, last task) of each message that the worker may not have read.
         self.unread: collections.deque[tuple[int, Any]] = collections.deque()
+        #: How many tasks it was sent and has not answered, as far as we know.
+        self.unanswered = 0
+        #: Whether its last batch was quickly made (the first tasks go together in any case).
+        self.quick = True
+        self.waiter = Waiter([pipe])
 
     def flow(self) -> None:
         """Send what is kept, as far as there is room."""
         while self.kept or self.message:
             if self.message is None:
                 message = _message((self.inbox.returned(), self.kept))
-                self.message, self.kept = (message, self.kept[-1][0]), []
+                self.message = message, self.kept[-1][0]
+                self.unanswered += len(self.kept)
+                self.kept = []
             message, last = self.message
             if self.unread and sum(n for n, _ in self.unread) + len(message) > _ROOM:
                 return
@@ -65,7 +72,8 @@ class _Worker:
 
     def receive(self) -> tuple[Any, handover.Parcel]:
         """The next answer; EOFError or OSError if the process has ended."""
-        number, parcel = self.inbox.receive()
+        (number, self.quick), parcel = self.inbox.receive()
+        self.unanswered -= 1
         if self.unread and self.unread[0][1] == number:
             self.unread.popleft()
             if self.message:
@@ -90,8 +98,10 @@ class Crew:
         self.workers: list[_Worker] = []
         self.closed, self.owner_pid = False, os.getpid()
         self.timeout = loader.timeout or None
-        #: Tasks that are sent in one message, as long as the worker has others to do.
-        self.chunk = max(1, loader.prefetch_factor // 2)
+        #: Tasks that a worker has at most, so that more would never come.
+        self.most = loader.prefetch_factor
+        #: Answers that were read before they were asked for.
+        self.arrived: collections.deque[tuple[Any, handover.Parcel]] = collections.deque()
         context = loader.multiprocessing_context
         if context is None:
             context = multiprocessing.get_context(_start_method())
@@ -143,11 +153,22 @@ class Crew:
         return [worker.process for worker in self.workers]
 
     def tell(self, i: int, number: Any, indices: Any) -> None:
-        """Give worker ``i`` a task; it is sent with others, at the latest when ``take`` waits."""
+        """Give worker ``i`` a task, at the latest when ``take`` has to wait.
+
+        A worker that is at work is told at once, which does not disturb it. One that waits would
+        have to be woken. If its batches are quickly made, waking costs more than they do, so it is
+        told of several tasks together.
+        """
         worker = self.workers[i]
         worker.kept.append((number, indices))
-        if len(worker.kept) >= self.chunk and not worker.message:
+        if not worker.quick or len(worker.kept) >= self.most or self._is_busy(worker):
             worker.flow()
+
+    def _is_busy(self, worker: _Worker) -> bool:
+        with contextlib.suppress(EOFError, OSError):  # its death is reported by ``take``
+            while worker.unanswered and worker.waiter.wait(0):
+                self.arrived.append(worker.receive())
+        return worker.unanswered > 0
 
     def flow(self) -> None:
         """Send all tasks that are kept."""
@@ -156,6 +177,11 @@ class Crew:
 
     def take(self) -> tuple[Any, handover.Parcel]:
         """The next answer of any worker; RuntimeError if one has died or time is up."""
+        if not self.arrived:
+            self._listen()
+        return self.arrived.popleft()
+
+    def _listen(self) -> None:
         ready = self.waiter.wait(0)
         if not ready:
             self.flow()
@@ -166,7 +192,9 @@ class Crew:
             worker = self.by_pipe.get(source)
             if worker is not None:
                 with contextlib.suppress(EOFError, OSError):
-                    return worker.receive()
+                    self.arrived.append(worker.receive())
+        if self.arrived:
+            return
         for worker in self.workers:
             if worker.pipe in ready or worker.process.sentinel in ready:
                 worker.process.join(_PATIENCE[0])

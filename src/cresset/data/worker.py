@@ -11,6 +11,7 @@ import os
 import pickle
 import random
 import signal
+import time
 import traceback
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ from cresset.ops.random import manual_seed
 
 #: How often a waiting worker looks whether its parent is alive.
 _LOOK = 5.0
+#: A batch made in so many seconds costs less than waking the worker for it twice.
+QUICK = 1e-3
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def run(
                 return
             outbox.returned(returned)
             for number, indices in todo:
-                data: Any = None
+                begun, data = time.perf_counter(), None
                 try:
                     if number == "again":
                         fetch = fetcher().fetch
@@ -140,7 +143,8 @@ def run(
                     packed = handover.packed(data)
                 except Exception as error:
                     packed = handover.packed(WorkerError(error, worker))
-                outbox.send(number, packed)
+                quick = number != "again" and time.perf_counter() - begun < QUICK
+                outbox.send((number, quick), packed)
                 del data, packed
     except (BrokenPipeError, ConnectionResetError):
         return  # the main process has left the loop, or has died
