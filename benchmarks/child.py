@@ -2,7 +2,7 @@
 
 ``python child.py MODULE TABLE NAME`` prints seconds per step for each line it reads, and at the end
 the most memory it held, in bytes. A process each, so that one library's waiting threads do not take
-the other's cores.
+the other's cores. ``torch+compile`` is PyTorch with its nets given to ``torch.compile``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ def _most_memory() -> int:
 
 
 def main() -> None:
-    module, table, name = sys.argv[1:]
-    step = getattr(workloads, table)[name](importlib.import_module(module))
+    how, table, name = sys.argv[1:]
+    module = importlib.import_module(how.removesuffix("+compile"))
+    if how.endswith("+compile"):
+        workloads.Compiling.prepare = module.compile
+    step = getattr(workloads, table)[name](module)
     run = timing.looked_at(step)
     for _ in range(5):  # plans, compiling, caches, threads
         run()

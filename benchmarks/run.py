@@ -1,7 +1,8 @@
 """``make bench``: measures everything beside PyTorch, where it is installed, and writes the page.
 
 ``docs/benchmarks.md`` and ``docs/scaling.png`` are made anew by each whole run, which takes about
-four minutes; ``python benchmarks/run.py WORD`` prints the rows whose name contains the word.
+ten minutes, most of them PyTorch's compiling where there is a C++ compiler for it.
+``python benchmarks/run.py WORD`` prints the rows whose name contains the word.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import shutil
 import statistics
 import sys
 from pathlib import Path
@@ -21,6 +23,8 @@ import workloads
 
 import cresset
 
+#: PyTorch with its nets given to ``torch.compile``, which needs a C++ compiler.
+COMPILED = "torch+compile"
 DOCS = Path(__file__).parent.parent / "docs"
 
 #: The page's text, with names in braces for what was measured.
@@ -29,22 +33,19 @@ PAGE = Path(__file__).with_name("page.md")
 
 def _timed(name: str, table: str, modules: list[str], **environment: str) -> str:
     ours, *theirs = timing.by_turns(modules, table, name, **environment)
-    if not theirs:
-        return f"| {name} | {timing.show(ours.seconds)} | not installed | | {_mb(ours)} | |"
-    (other,) = theirs
-    return (
-        f"| {name} | {timing.show(ours.seconds)} | {timing.show(other.seconds)} "
-        f"| {other.seconds / ours.seconds:.2f} | {_mb(ours)} | {_mb(other)} |"
-    )
-
-
-def _mb(timed: timing.Timed) -> str:
-    return f"{timed.bytes / 1e6:.0f} MB"
+    cells = [name, timing.show(ours.seconds)]
+    for other in theirs:
+        cells += [timing.show(other.seconds), f"{other.seconds / ours.seconds:.2f}"]
+    cells += [f"{timed.bytes / 1e6:.0f} MB" for timed in (ours, *theirs[:1])]
+    return f"| {' | '.join(cells)} |"
 
 
 def _table(table: str, modules: list[str], word: str = "", **environment: str) -> str:
-    lines = ["| work | Cresset | PyTorch | PyTorch / Cresset | memory | PyTorch's |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
+    head = ["work", "Cresset"]
+    for module in modules[1:]:
+        head += ["torch.compile" if module == COMPILED else "PyTorch", "/ Cresset"]
+    head += ["memory", "PyTorch's"][: min(len(modules), 2)]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name in getattr(workloads, table):
         if word in name:
             lines.append(_timed(name, table, modules, **environment))
@@ -126,8 +127,9 @@ def main() -> None:
             _table(table, modules, sys.argv[1])
         return
     print(_machine(peer))
-    training = _table("TRAINING", modules)
-    forward = _table("FORWARD", modules)
+    compiled = [COMPILED] if peer is not None and shutil.which("g++") else []
+    training = _table("TRAINING", modules + compiled)
+    forward = _table("FORWARD", modules + compiled)
     looking = _table("LOOKING", modules)
     first_tier = _table("TRAINING", modules, "CIFAR-10", CRESSET_COMPILE="0")
     scaling = _scaling(modules)

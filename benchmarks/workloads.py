@@ -9,11 +9,18 @@ from typing import Any
 Step = Callable[[], Any]
 
 
+class Compiling:
+    """What a net, or a function, goes through before it is used: nothing, or ``torch.compile``."""
+
+    prepare: Callable[[Any], Any] = staticmethod(lambda f: f)
+
+
 def _classifier(torch: Any, net: Any, x: Any, classes: int, momentum: float = 0.9) -> Step:
     """zero_grad, forward, cross entropy, backward, SGD; then the loss is looked at."""
     y = torch.randint(0, classes, (x.shape[0],))
     criterion = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.001, momentum=momentum)
+    net = Compiling.prepare(net)
 
     def step() -> Any:
         optimizer.zero_grad()
@@ -150,6 +157,7 @@ def transformer(torch: Any) -> Step:
     )
     net = nn.TransformerEncoder(layer, 4)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
+    net = Compiling.prepare(net)
     x, y = torch.randn(16, 64, 128), torch.randn(16, 64, 128)
 
     def step() -> Any:
@@ -168,6 +176,7 @@ def lstm(torch: Any) -> Step:
     torch.manual_seed(0)
     net = nn.LSTM(64, 128)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    net = Compiling.prepare(net)
     x, y = torch.randn(35, 20, 64), torch.randn(35, 20, 128)
 
     def step() -> Any:
@@ -188,13 +197,13 @@ def norm_and_gelu(torch: Any) -> Step:
         with torch.no_grad():
             return torch.nn.functional.gelu(norm(x))
 
-    return forward
+    return Compiling.prepare(forward)
 
 
 def softmax(torch: Any) -> Step:
     torch.manual_seed(0)
     x = torch.randn(4096, 1024)
-    return lambda: torch.softmax(x, -1)
+    return Compiling.prepare(lambda: torch.softmax(x, -1))
 
 
 TRAINING: dict[str, Callable[[Any], Step]] = {
