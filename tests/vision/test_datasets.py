@@ -195,7 +195,7 @@ def test_mnist_reads_the_tensors_that_old_torchvisions_left(tmp_path: Path) -> N
 
 
 def test_digits_are_all_there_and_never_in_both_parts() -> None:
-    train, test = datasets.Digits(), datasets.Digits(train=False)
+    train, test = datasets.Digits("anywhere", download=True), datasets.Digits(train=False)
     assert (len(train), len(test)) == (1438, 359)
     assert train.data.dtype == cresset.uint8
     assert train.targets.dtype == cresset.int64

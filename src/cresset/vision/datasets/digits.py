@@ -25,6 +25,7 @@ class Digits(VisionDataset):
         train: four of each five images (1,438), otherwise every fifth, from the fifth on (359).
             The table is in the order of the writers, so both parts have digits by the same hands.
         transform, target_transform: applied to the image and to the class.
+        download: not used either.
 
     A sample is (8x8 grey PIL image, int). The table's values 0 to 16 are scaled to 0 to 255,
     ``round(v * 255 / 16)``. ``data`` is a uint8 tensor (N, 8, 8), ``targets`` an int64 tensor (N).
@@ -43,6 +44,7 @@ class Digits(VisionDataset):
         train: bool = True,
         transform: Transform | None = None,
         target_transform: Transform | None = None,
+        download: bool = False,
     ) -> None:
         super().__init__(root, transform=transform, target_transform=target_transform)
         self.train = train

@@ -239,10 +239,12 @@ def _fetch(url: str, target: str, md5: str | None) -> None:
                 part.discard()
                 return
             joined = _receive_all(url, part)
-            if joined and not check_integrity(part.file.name, md5):
+            good = check_integrity(part.file.name, md5)
+            if joined and not good:
                 part.file.truncate(0)
                 _receive_all(url, part)
-            if not check_integrity(part.file.name, md5):
+                good = check_integrity(part.file.name, md5)
+            if not good:
                 part.discard()
                 raise RuntimeError("File not found or corrupted.")
             part.finish()
