@@ -149,7 +149,9 @@ class ArchiveReader:
         return self._entry(name).file_size
 
     def read(self, name: str) -> bytes:
-        """All bytes of a record."""
+        """All bytes of a record that is to be interpreted: a hundred times its size in objects."""
+        if not self.is_stored(name) and self.size(name) > (1 << 20) + 8 * self._length:
+            self._bad(name, "it is compressed far more than what it should hold can be")
         out = np.empty(self.size(name), np.uint8)
         self.read_into(name, out)
         return out.tobytes()

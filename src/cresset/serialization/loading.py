@@ -183,7 +183,7 @@ class _ArchiveStorages:
         self._loaded: dict[str, Storage] = {}
         order = archive.read("byteorder") if "byteorder" in archive else b"little"
         if order not in (b"little", b"big"):
-            raise ValueError("Unknown endianness type: " + order.decode("utf-8", "replace"))
+            raise ValueError("Unknown endianness type: " + order[:20].decode("utf-8", "replace"))
         self._swap = order.decode() != sys.byteorder
 
     def persistent_load(self, saved: Any) -> TypedStorage | UntypedStorage:

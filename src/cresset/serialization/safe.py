@@ -75,7 +75,8 @@ class SafeUnpickler:
             except _MALFORMED as error:
                 if self._outside:
                     raise
-                raise UnpicklingError(f"invalid pickle: {error!r}") from error
+                reason = f"{type(error).__name__}: {str(error)[:200]}"
+                raise UnpicklingError(f"invalid pickle: {reason}") from error
 
     # -- reading and the stack ------------------------------------------------------------------
 
