@@ -275,3 +275,15 @@ def accept_split(monkeypatch: Any, cls: Any, split: str, file: Path) -> None:
     """Sets the sum of one split of SVHN or USPS to that of ``file``."""
     url, name, _ = cls.split_list[split]
     monkeypatch.setattr(cls, "split_list", {**cls.split_list, split: [url, name, md5_of(file)]})
+
+
+def pack(archive: Path, file: Path) -> None:
+    """A file, compressed or in an archive, as the archive's name says."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w") as out:
+            out.write(file, file.name)
+    elif ".tar" in archive.suffixes:
+        with tarfile.open(archive, "w:gz") as tar:
+            tar.add(file, file.name)
+    else:
+        archive.write_bytes(gzip.compress(file.read_bytes()))

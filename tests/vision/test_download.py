@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import standins
+from oracle import load_torchvision
 
 from cresset.vision import datasets
 from cresset.vision.datasets import download, utils
@@ -434,3 +435,46 @@ def test_verify_str_arg_names_what_is_valid() -> None:
         utils.verify_str_arg("c", "split", ("a", "b"))
     with pytest.raises(ValueError, match="Expected type str for argument split, but got type"):
         utils.verify_str_arg(3, "split")
+
+
+def test_helpers_agree_with_torchvisions(tmp_path: Path, monkeypatch: Any) -> None:
+    _, torchvision = load_torchvision()
+    theirs = torchvision.datasets.utils
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d").mkdir()
+    for name in ("a.txt", "b.bin"):
+        (tmp_path / name).write_bytes(name.encode())
+    for packed in ("x.gz", "d/y.tar.gz", "z.zip"):
+        standins.pack(tmp_path / packed, tmp_path / "a.txt")
+    calls: list[tuple[str, tuple[Any, ...]]] = [
+        ("list_dir", (tmp_path,)),
+        ("list_dir", (str(tmp_path), True)),
+        ("list_files", (tmp_path, ".txt")),
+        ("list_files", (tmp_path, (".txt", ".bin"), True)),
+        ("iterable_to_str", ([1, "b"],)),
+        ("verify_str_arg", ("a", "split", ["a"])),
+        ("verify_str_arg", ("c", "split", ["a", "b"])),
+        ("verify_str_arg", ("c", "split", ["a", "b"], "own words")),
+        ("verify_str_arg", (3, "split")),
+        ("verify_str_arg", (3,)),
+        ("calculate_md5", (tmp_path / "a.txt",)),
+        ("check_md5", (tmp_path / "a.txt", "0")),
+        ("check_integrity", (tmp_path / "none", None)),
+        ("check_integrity", (tmp_path / "d",)),
+        ("check_integrity", ("a.txt", MD5)),
+        ("extract_archive", ("x.gz",)),
+        ("extract_archive", (Path("x.gz"), "d")),
+        ("extract_archive", ("d/y.tar.gz",)),
+        ("extract_archive", (Path("z.zip"), tmp_path / "new")),
+        ("extract_archive", ("a.txt",)),
+        ("extract_archive", ("d",)),
+    ]
+    for name, arguments in calls:
+        results = []
+        for lib in (utils, theirs):
+            try:
+                found = getattr(lib, name)(*arguments)
+                results.append(sorted(found) if isinstance(found, list) else found)
+            except (ValueError, RuntimeError) as error:
+                results.append((type(error), str(error)))
+        assert results[0] == results[1], (name, arguments)

@@ -284,4 +284,4 @@ def extract_archive(
             budget.copy(source, out)
     if remove_finished:
         os.remove(from_path)
-    return os.fspath(result) if isinstance(from_path, str) else pathlib.Path(result)
+    return os.fspath(pathlib.Path(result)) if isinstance(from_path, str) else pathlib.Path(result)
