@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parent.parent / "src" / "cresset"
 # From the ground up; units on one line stand side by side. A new folder needs a place here: choose
 # the lowest line that it can live on.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("dtypes", "device", "size", "version"),
+    ("dtypes", "device", "size", "version", "download"),
     ("runtime",),
     ("core",),
     ("compiler",),

@@ -17,13 +17,12 @@ import importlib.util
 import os
 import re
 import sys
-import tempfile
 import urllib.error
-import urllib.request
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlparse
 
+from cresset.download import fetch
 from cresset.serialization import load as _load_file
 
 __all__ = ["download_url_to_file", "get_dir", "help", "list", "load", "load_state_dict_from_url",
@@ -31,8 +30,6 @@ __all__ = ["download_url_to_file", "get_dir", "help", "list", "load", "load_stat
 
 #: ``resnet18-f37072fd.pth``: the file's SHA-256 sum begins so.
 HASH_IN_NAME = re.compile(r"-([a-f0-9]*)\.")
-CHUNK = 1 << 17
-TIMEOUT = 60.0  # seconds without a byte
 
 _dir: str | None = None
 
@@ -61,6 +58,9 @@ def download_url_to_file(
 ) -> None:
     """Fetches ``url`` into the file ``dst``.
 
+    A connection that breaks off is tried again, and a later call goes on where this one was
+    stopped, if the server can do that.
+
     Args:
         url: http, https or file.
         dst: the whole path of the file. It is replaced in one step, at the end.
@@ -69,41 +69,21 @@ def download_url_to_file(
 
     Raises:
         RuntimeError: the sum is another one.
-        urllib.error.URLError: the file cannot be fetched, or the connection broke off.
+        urllib.error.URLError: the file cannot be fetched.
     """
-    dst = os.path.expanduser(dst)
-    request = urllib.request.Request(url, headers={"User-Agent": "cresset.hub"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-        length = int(response.headers.get("Content-Length") or -1)
-        folder, name = os.path.split(dst)
-        handle, part = tempfile.mkstemp(dir=folder or ".", prefix=f"{name}.", suffix=".partial")
-        try:
-            with os.fdopen(handle, "wb") as out:
-                digest, done = hashlib.sha256(), 0
-                while chunk := response.read(CHUNK):
-                    out.write(chunk)
-                    digest.update(chunk)
-                    done += len(chunk)
-                    if progress and sys.stderr.isatty():
-                        _show(name, done, length)
-            if done < length:  # read(n) takes a cut connection for the end of the file
-                raise urllib.error.URLError(f"{url} broke off after {done} of {length} bytes")
-            found = digest.hexdigest()
-            if hash_prefix is not None and not found.startswith(hash_prefix):
-                raise RuntimeError(f'invalid hash value (expected "{hash_prefix}", got "{found}")')
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(part, 0o666 & ~umask)  # mkstemp gives 0o600
-            os.replace(part, dst)
-        except BaseException:
-            os.unlink(part)
-            raise
 
+    def check(path: str) -> None:
+        if hash_prefix is None:
+            return
+        with open(path, "rb") as f:
+            digest = hashlib.sha256()
+            while chunk := f.read(1 << 20):
+                digest.update(chunk)
+        found = digest.hexdigest()
+        if not found.startswith(hash_prefix):
+            raise RuntimeError(f'invalid hash value (expected "{hash_prefix}", got "{found}")')
 
-def _show(name: str, done: int, length: int) -> None:
-    whole = f" of {length / 1e6:.1f}" if length > 0 else ""
-    end = "\n" if done == length else ""
-    print(f"\r{name}: {done / 1e6:.1f}{whole} MB", end=end, file=sys.stderr, flush=True)
+    fetch(url, os.path.expanduser(dst), check, hash_prefix, progress)
 
 
 def load_state_dict_from_url(

@@ -17,8 +17,9 @@ import pytest
 import standins
 from oracle import load_torchvision
 
+from cresset import download
 from cresset.vision import datasets
-from cresset.vision.datasets import download, utils
+from cresset.vision.datasets import utils
 
 CONTENT = bytes(range(256)) * 1000
 HALF = len(CONTENT) // 2
@@ -348,7 +349,7 @@ def test_a_full_disk_is_an_error_at_once(server: Server, tmp_path: Path, monkeyp
     def full(part: Any, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(download._Part, "write", full)
+    monkeypatch.setattr(download.Part, "write", full)
     with pytest.raises(OSError, match="No space left"):
         utils.download_url(server.url(), tmp_path, "x", MD5)
     assert names(tmp_path) == []

@@ -7,12 +7,13 @@ that no data set reads.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import tempfile
-from collections.abc import Iterator
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
+
+from cresset.download import written_whole
+
+__all__ = ["Path", "calculate_md5", "check_integrity", "check_md5", "written_whole"]
 
 Path: TypeAlias = "str | os.PathLike[str]"
 
@@ -41,23 +42,3 @@ def check_integrity(fpath: Path, md5: str | None = None) -> bool:
     if md5 is None or os.environ.get("CRESSET_DATASETS_CHECK") == "0":
         return True
     return check_md5(fpath, md5)
-
-
-@contextlib.contextmanager
-def written_whole(target: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which takes the name ``target`` at the end if all went well."""
-    folder = os.path.dirname(os.fspath(target))
-    # The name says nothing of the target's, which may be as long as a name can be.
-    handle, temporary = tempfile.mkstemp(dir=folder or ".", prefix=".cresset-", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as f:
-            yield f
-            f.flush()
-            os.fsync(f.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp gives 0o600
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
