@@ -26,8 +26,6 @@ from cresset.compiler.code import Code
 from cresset.compiler.convolution_rows import sum_registers
 from cresset.compiler.step import Array, Lowering
 
-#: Bytes of turned images and gradients that stay in the second cache.
-_NEAR = 512 << 10
 #: Vectors that a group of turned images may take.
 _MOST = 16 << 10
 #: Kernel rows are unrolled, so very long ones would make very long code.
@@ -324,45 +322,25 @@ class _Weights(NamedTuple):
         return min(sizes or [(1, 1)], key=cost)
 
     def emit(self, c: Code, g: str, x: str, out: str, lanes: int) -> None:
+        """The sums over ``lanes`` turned images."""
         s = self.s
         o_block, c_block = self.block()
-        planes = s.outputs * s.out[0] * s.out[1], s.inputs * s.height * s.width
-        groups = s.n // lanes
-        some = max(1, min(groups, _NEAR // (4 * lanes * sum(planes))))
-        while groups % some:
-            some -= 1
-        blocks = s.inputs // c_block
         vector = f"<{lanes} x float>"
-        with (
-            c.loop(groups, some) as start,
-            c.share(s.outputs // o_block * blocks) as unit,
-            c.uncut(),
-        ):
-            o = c.times(c.let(f"udiv i64 {unit}, {blocks}"), o_block)
-            channel = c.times(c.let(f"urem i64 {unit}, {blocks}"), c_block)
-            begun = c.let(f"icmp ne i64 {start}, 0")
+        with c.loop(s.outputs, o_block) as o, c.loop(s.inputs, c_block) as channel:
+            near = c.at("float", g, c.times(o, s.out[0] * s.out[1] * lanes))
+            far = c.at("float", x, c.times(channel, s.height * s.width * lanes))
             with c.loop(s.kernel[0]) as ky:
-                taps = [(b, j) for b in range(c_block) for j in range(s.kernel[1])]
                 totals = {
                     (a, b, j): c.slot(vector, "zeroinitializer")
-                    for a in range(o_block) for b, j in taps
+                    for a in range(o_block) for b in range(c_block) for j in range(s.kernel[1])
                 }  # fmt: skip
-                with c.loop(some) as i:
-                    n = c.plus(start, i)
-                    plane = c.plus(c.times(n, planes[0]), c.times(o, s.out[0] * s.out[1]))
-                    near = c.at("float", g, c.times(plane, lanes))
-                    plane = c.plus(c.times(n, planes[1]), c.times(channel, s.height * s.width))
-                    far = c.at("float", x, c.times(plane, lanes))
-                    self._pixels(c, near, far, ky, totals, lanes)
-                keys = list(totals)
-                found = c.sum_lanes("float", lanes, [c.get(vector, totals[k]) for k in keys])
-                for (a, b, j), value in zip(keys, found, strict=True):
+                self._pixels(c, near, far, ky, totals, lanes)
+                found = c.sum_lanes("float", lanes, [c.get(vector, t) for t in totals.values()])
+                for (a, b, j), value in zip(totals, found, strict=True):
                     line = c.plus(c.times(c.plus(o, a), s.inputs), channel, b)
                     tap = c.plus(c.times(ky, s.kernel[1]), j)
                     place = c.plus(c.times(line, s.kernel[0] * s.kernel[1]), tap)
-                    have = c.load("float", out, place)
-                    have = c.let(f"select i1 {begun}, float {have}, float 0.0")
-                    c.store("float", c.let(f"fadd float {have}, {value}"), out, place)
+                    c.store("float", value, out, place)
 
     def _pixels(self, c: Code, g: str, x: str, ky: str, totals: dict, lanes: int) -> None:
         """Add up the products of a block over the pixels of some images."""
@@ -401,24 +379,36 @@ class _Weights(NamedTuple):
 
 
 def lower_weight(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+    """Sums for each group of images first, then the sums of those."""
     g, x = operands
     weights = _Weights(s)
-    sizes = s.outputs * s.out[0] * s.out[1], s.inputs * s.height * s.width
+    near, far = s.outputs * s.out[0] * s.out[1], s.inputs * s.height * s.width
+    count, groups = out.spec.numel, s.n // lanes
 
-    def turn(c: Code) -> None:
-        far = c.at("float", "%shared", s.n * sizes[0])
-        with c.share(s.n, lanes) as n, c.uncut():
-            for array, size, target in zip((g, x), sizes, ("%shared", far), strict=True):
-                at = c.times(n, size)
-                image = c.at("float", array.base(c), at)
-                _turn(c, image, size, size, c.at("float", target, at), lanes, False)
+    def sums(c: Code) -> None:
+        with c.share(groups) as group, c.uncut():
+            n = c.times(group, lanes)
+            second = c.at("float", "%scratch", near * lanes)
+            for array, size, target in ((g, near, "%scratch"), (x, far, second)):
+                image = c.at("float", array.base(c), c.times(n, size))
+                _turn(c, image, size, size, target, lanes, False)
+            place = c.at("float", "%shared", c.times(group, count))
+            weights.emit(c, "%scratch", second, place, lanes)
 
     def emit(c: Code) -> None:
-        far = c.at("float", "%shared", s.n * sizes[0])
-        weights.emit(c, "%shared", far, out.base(c), lanes)
+        target, vector = out.base(c), f"<{lanes} x float>"
+        for block, last in c.blocks(count // lanes, bool(count % lanes)):
+            used = count % lanes if last else lanes
+            first = c.times(block, lanes)
+            total = c.slot(vector, "zeroinitializer")
+            with c.loop(groups) as group:
+                place = c.at("float", "%shared", c.plus(first, c.times(group, count)))
+                value = c.masked_load("float", lanes, used, place)
+                c.set(vector, total, c.let(f"fadd {vector} {c.get(vector, total)}, {value}"))
+            place = c.at("float", target, first)
+            c.masked_store("float", lanes, used, c.get(vector, total), place)
 
-    blocks = weights.block()
     return Lowering(
-        emit, pieces=s.outputs // blocks[0] * (s.inputs // blocks[1]), flops=_flops(s),
-        prepare=turn, shared=4 * s.n * sum(sizes),
+        emit, scratch=4 * lanes * (near + far), pieces=groups, flops=_flops(s),
+        prepare=sums, shared=4 * groups * count,
     )  # fmt: skip

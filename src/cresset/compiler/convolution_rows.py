@@ -191,10 +191,17 @@ def zero(c: Code, target: str, count: int) -> None:
 
 def weight_block(s: Shape) -> int:
     """Output channels whose sums are in registers at once."""
-    block = max(1, min(s.o, sum_registers() // s.kernel[1]))
-    while s.o % block:
-        block -= 1
-    return block
+    width = s.kernel[1]
+    easy = _divisor(s.o, sum_registers() // width)
+    # Every register taken, but for a row's inputs and one gradient: slower than fewer blocks are
+    # fast, unless those would be much smaller.
+    full = _divisor(s.o, (vector_registers() - width - 1) // width)
+    return full if full >= 2 * easy else easy
+
+
+def _divisor(n: int, most: int) -> int:
+    """The largest divisor of ``n`` that is at most ``most``, or 1."""
+    return max(d for d in range(1, max(1, min(n, most)) + 1) if n % d == 0)
 
 
 def weight_sums(c: Code, s: Shape, g: str, x: str, target: str, lanes: int) -> None:
