@@ -268,6 +268,21 @@ def test_a_broken_archive_leaves_no_half_file(tmp_path: Path, name: str) -> None
     assert files(tmp_path / "in") == []
 
 
+def test_damage_that_a_decoder_meets_is_named(tmp_path: Path) -> None:
+    content = np.random.default_rng(0).bytes(3000)
+    packed = bytearray(lzma.compress(content))
+    packed[1000] ^= 255
+    (tmp_path / "x.xz").write_bytes(packed)
+    with pytest.raises(RuntimeError, match="x.xz' is damaged: LZMAError"):
+        utils.extract_archive(tmp_path / "x.xz")
+    raw = bytearray(zip_of(tmp_path / "x.zip", ("name", content)).read_bytes())
+    for place in (8, raw.rindex(b"PK\1\2") + 10):  # the method of compression
+        raw[place] = 77
+    (tmp_path / "x.zip").write_bytes(raw)
+    with pytest.raises(RuntimeError, match="x.zip' cannot be unpacked: That compression method"):
+        utils.extract_archive(tmp_path / "x.zip")
+
+
 UNPACK = """
 import sys, time
 from cresset.vision.datasets import archives

@@ -115,6 +115,19 @@ class _Headers:
 
 
 @contextlib.contextmanager
+def _damage_named(archive: Path) -> Iterator[None]:
+    """Turns the many errors of the decoders into one; those that say what is wrong pass."""
+    try:
+        yield
+    except NotImplementedError as error:  # a kind of RuntimeError
+        raise RuntimeError(f"'{archive}' cannot be unpacked: {error}") from error
+    except (OSError, RuntimeError, EOFError, tarfile.TarError, zipfile.BadZipFile):
+        raise
+    except Exception as error:
+        raise RuntimeError(f"'{archive}' is damaged: {error!r}") from error
+
+
+@contextlib.contextmanager
 def _workshop(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """An empty hidden folder inside ``folder``, gone in the end.
 
@@ -262,7 +275,8 @@ def extract_archive(
 
     Raises:
         RuntimeError: an unknown suffix; a member that lies outside of ``to_path``, leads there, or
-            is a device; or more content than an archive of this size, or this disk, should have.
+            is a device; more content than an archive of this size, or this disk, should have; or
+            damage, for which also EOFError, ``tarfile.TarError`` and ``zipfile.BadZipFile`` stand.
     """
     to_path = os.path.dirname(from_path) if to_path is None else to_path
     suffix, archive, compression = _detect_file_type(from_path)
@@ -271,7 +285,7 @@ def extract_archive(
     budget = _Budget(from_path, folder)
     result: Path = to_path
     if archive is not None:
-        with _workshop(folder) as workshop:
+        with _workshop(folder) as workshop, _damage_named(from_path):
             if archive == ".tar":
                 _extract_tar(from_path, workshop, compression, budget)
             else:
@@ -280,7 +294,8 @@ def extract_archive(
     else:
         assert compression is not None  # else _detect_file_type would have raised
         result = os.path.join(to_path, os.path.basename(from_path)[: -len(suffix)])
-        with _OPENERS[compression](from_path, "rb") as source, written_whole(result) as out:
+        opened = _OPENERS[compression](from_path, "rb")
+        with _damage_named(from_path), opened as source, written_whole(result) as out:
             budget.copy(source, out)
     if remove_finished:
         os.remove(from_path)
