@@ -89,3 +89,18 @@ def fallbacks(seen: list) -> list[str]:
         for part in getattr(plan, "parts", plan.steps)
         if not isinstance(part, native.Segment)
     ]
+
+
+def agree(program: Any, rtol: float = 0.0, atol: float = 0.0) -> list:
+    """``program()`` gives tensors: both tiers must agree on them, with nothing left to a reference
+    kernel. Returns the tensors."""
+    held: list = []
+
+    def run() -> None:
+        held[:] = program()
+
+    seen = run_both(run)
+    assert_close(seen, rtol, atol)
+    left = fallbacks(seen)
+    assert not left, f"on reference kernels: {left}"
+    return held

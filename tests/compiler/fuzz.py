@@ -102,6 +102,7 @@ class Program:
         x = self.choose.choice(pool)
         acts = [self._unary] * 5 + [self._binary] * 5 + [self._fold] * 3 + [self._view] * 2
         acts += [self._write, self._rows, self._product, self._join, self._whole, self._whole]
+        acts += [self._places, self._along, self._remap]
         result = self.choose.choice(acts)(x, pool)
         if result is not None and 0 < result.numel() <= 40_000:
             pool.append(result)
@@ -169,6 +170,67 @@ class Program:
                 return None
         back = a.to(self.kind)
         return back / (back.abs() + 1) if self.choose.random() < 0.8 else back.tanh()
+
+    def _places(self, x: Any, pool: list[Any]) -> Any:
+        """Reading and writing at random indices."""
+        if x.ndim == 0:
+            return None
+        d = self.choose.randrange(x.ndim)
+        n = x.shape[d]
+        some = torch.tensor(self.choose.choices(range(n), k=self.choose.randint(1, 2 * n)))
+        most = some[: max(n // 2, 1)]
+        every = torch.tensor(self.choose.choices(range(n), k=x.numel())).view(x.shape)
+        acts: list[Callable[[], Any]] = [
+            lambda: x.index_select(d, some),
+            lambda: x.gather(d, every),
+            lambda: x.index_fill(d, some, 0.25),
+            lambda: x.transpose(0, d)[some],
+            lambda: x.transpose(0, d)[some - n, ..., :1] if x.ndim > 1 else x[some - n],
+            lambda: x.index_copy(d, torch.arange(n).flip(0), x * 0.5),
+            lambda: x.scatter(d, every[:1], 0.5),
+        ]
+        if x.dtype.itemsize >= 4:
+            acts += [
+                lambda: x.index_add(d, most, x.narrow(d, 0, len(most))).tanh(),
+                lambda: x.scatter_add(d, every, x * 0.1).tanh(),
+                lambda: (
+                    torch.zeros_like(x).index_put((most % x.shape[0],), x[0] * 0.1, True).tanh()
+                ),
+            ]
+        return self.choose.choice(acts)()
+
+    def _along(self, x: Any, pool: list[Any]) -> Any:
+        """Along one dimension: running results and the first extremes."""
+        if x.ndim == 0:
+            return None
+        d = self.choose.randrange(x.ndim)
+        return self.choose.choice(
+            [
+                lambda: x.cumsum(d).div(x.shape[d]),
+                lambda: (x.tanh() * 0.9).cumprod(d),
+                lambda: x.cummax(d).values,
+                lambda: x.max(d).values,
+                lambda: x.min(d, keepdim=True).values - x,
+                lambda: (x > 0.3).long().argmax(d, keepdim=True).to(x.dtype) / x.shape[d],
+            ]
+        )()
+
+    def _remap(self, x: Any, pool: list[Any]) -> Any:
+        if x.ndim == 0:
+            return None
+        d, n = self.choose.randrange(x.ndim), x.shape[-1]
+        return self.choose.choice(
+            [
+                lambda: x.flip(d),
+                lambda: x.roll(self.choose.randint(-3, 9), d),
+                lambda: F.pad(x, (1, 2), value=0.5),
+                lambda: F.pad(x, (-(n // 3), 1)),
+                lambda: F.pad(x, (n // 2, n - 1), mode="reflect") if x.ndim in (2, 3) else x,
+                lambda: F.pad(x, (2, 1), mode="replicate") if x.ndim in (2, 3) else x,
+                lambda: x.tril(self.choose.randint(-2, 2)) if x.ndim > 1 else x,
+                lambda: x.repeat(*(1,) * (x.ndim - 1), 2),
+            ]
+        )()
 
     def _rows(self, x: Any, pool: list[Any]) -> Any:
         if x.ndim == 0 or x.shape[-1] < 2 or x.dtype.itemsize < 4:

@@ -9,7 +9,7 @@ import cresset as torch
 from cresset.compiler.code import Code
 from cresset.core.modes import PROCESS
 
-from .both import fallbacks, run_both
+from .both import agree
 
 pytestmark = pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing")
 
@@ -26,21 +26,7 @@ SPECIAL = [float("nan"), float("inf"), -float("inf")]
 
 def same(program):
     """Both tiers agree in every bit, and nothing ran its reference kernel."""
-    held = []
-
-    def run():
-        held[:] = program()
-
-    seen = run_both(run)
-    assert not fallbacks(seen)
-    compared = 0
-    for _, pairs in seen:
-        for reference, compiled in pairs:
-            assert reference.dtype == compiled.dtype
-            np.testing.assert_array_equal(compiled, reference)
-            compared += 1
-    assert compared
-    return [x.tolist() for x in held]
+    return [x.tolist() for x in agree(program)]
 
 
 @pytest.mark.parametrize("source", [torch.bool, *WHOLE, *FLOATS])
@@ -152,9 +138,6 @@ def test_dtypes_meet_in_one_kernel():
         near = labels == names
         return [near, x * near, images.float() / 255, (images / 255 - 0.5).half(), names + near]
 
-    held = []
-    seen = run_both(lambda: held.extend(program()))
-    assert not fallbacks(seen)
     same(program)
 
 

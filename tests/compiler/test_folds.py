@@ -7,7 +7,7 @@ import pytest
 import cresset as torch
 from cresset.core.modes import PROCESS
 
-from .both import assert_close, fallbacks, run_both
+from .both import agree
 
 pytestmark = [
     pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing"),
@@ -20,18 +20,6 @@ DTYPES = [torch.bool, torch.uint8, torch.int8, torch.int32, torch.int64, torch.f
 
 #: How far two roundings may be apart; of bfloat16 its bits are compared.
 TOLERANCES = {torch.bfloat16: (0, 1), torch.float16: (2e-3, 2e-3)}
-
-
-def agree(program, kind=torch.float32):
-    held = []
-
-    def run():
-        held[:] = program()
-
-    seen = run_both(run)
-    assert not fallbacks(seen)
-    assert_close(seen, *TOLERANCES.get(kind, (2e-6, 2e-6)))
-    return held
 
 
 @pytest.mark.parametrize("kind", DTYPES)
@@ -52,7 +40,7 @@ def test_over_rows(kind, shape):
             found += [x.prod(-1)]
         return found + ([x.mean(-1)] if floating else [])
 
-    agree(program, kind)
+    agree(program, *TOLERANCES.get(kind, (2e-6, 2e-6)))
 
 
 @pytest.mark.parametrize("kind", DTYPES)
@@ -64,7 +52,7 @@ def test_over_other_dimensions(kind, dims):
         found = [x.sum(dims), x.all(dims), x.any(dims), x.amax(dims), x.amin(dims)]
         return found + ([x.mean(dims)] if kind.is_floating_point else [])
 
-    agree(program, kind)
+    agree(program, *TOLERANCES.get(kind, (2e-6, 2e-6)))
 
 
 def test_over_everything():

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 from cresset.compiler.code import Code
-from cresset.compiler.layout import broadcast_stride, collapse
+from cresset.compiler.layout import broadcast_stride
+from cresset.compiler.nests import walk
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
 from cresset.core.spec import spec as make_spec
 
 #: An integer type as wide as an element.
-_WIDTHS = {1: "i8", 2: "i16", 4: "i32", 8: "i64", 16: "i128"}
+WIDTHS = {1: "i8", 2: "i16", 4: "i32", 8: "i64", 16: "i128"}
 
 
 def move(c: Code, source: Array, target: Array) -> None:
     """Copy elementwise between two layouts of one shape (the source may be broadcast)."""
-    shape = tuple(target.spec.shape)
+    shape, kind = tuple(target.spec.shape), WIDTHS[target.spec.dtype.itemsize]
     if not target.spec.numel:
         return
-    kind = _WIDTHS[target.spec.dtype.itemsize]
-    dims = collapse(shape, [tuple(target.spec.stride), broadcast_stride(source.spec, shape)])
 
-    def nest(level: int, to: str, of: str) -> None:
-        if level == len(dims):
-            value = c.load(kind, source.pointer, c.plus(of, source.spec.offset))
-            c.store(kind, value, target.pointer, c.plus(to, target.spec.offset))
-            return
-        count, (step, source_step) = dims[level]
-        with c.share(count) if level == 0 else c.loop(count) as i:
-            nest(level + 1, c.plus(to, c.times(i, step)), c.plus(of, c.times(i, source_step)))
+    def body(offsets: list[str]) -> None:
+        to, of = (c.plus(o, a.spec.offset) for o, a in zip(offsets, (target, source), strict=True))
+        c.store(kind, c.load(kind, source.pointer, of), target.pointer, to)
 
-    nest(0, "0", "0")
+    strides = [tuple(target.spec.stride), broadcast_stride(source.spec, shape)]
+    walk(c, shape, strides, body, shared=True)
 
 
 def _pieces(shape: tuple[int, ...]) -> int:

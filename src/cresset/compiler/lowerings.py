@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from cresset.compiler import (
     convolution,
     copies,
+    gathers,
+    lines,
     losses,
     pooling,
     products,
     recurrent,
     reductions,
+    remaps,
     rows,
     tables,
     updates,
@@ -24,6 +28,14 @@ from cresset.core.call import Call
 from cresset.core.plan import Step
 from cresset.device import CPU
 
+
+def _max(call: Call, *rest: Any) -> Lowering | None:
+    """Of all elements, or along a dimension with places."""
+    return (lines.lower_pick if len(call.outs) == 2 else reductions.lower_fold)(call, *rest)
+
+
+_MIRRORS = ("reflection", "replication", "circular")
+
 #: What turns a step into code, by op; None from a row means: not these dtypes or shapes.
 LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "convolution": convolution.lower_forward,
@@ -34,7 +46,28 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "stack": copies.lower_stack,
     "contiguous": copies.lower_copy,
     "dense_copy": copies.lower_copy,
+    "clone": copies.lower_copy,
+    "copy": copies.lower_copy,
     "write": copies.lower_write,
+    "flip": remaps.lower_flip,
+    "roll": remaps.lower_roll,
+    "constant_pad_nd": remaps.lower_pad,
+    **{f"{mode}_pad{n}d": remaps.lower_mirror for mode in _MIRRORS for n in (1, 2, 3)},
+    "tril": remaps.lower_triangle,
+    "triu": remaps.lower_triangle,
+    "repeat": remaps.lower_repeat,
+    "pixel_shuffle": remaps.lower_pixels,
+    "pixel_unshuffle": remaps.lower_pixels,
+    "native_channel_shuffle": remaps.lower_pixels,
+    "gather": gathers.lower_gather,
+    "scatter": gathers.lower_scatter,
+    "scatter_add": gathers.lower_scatter,
+    "index_select": gathers.lower_index_select,
+    "index_add": gathers.lower_index_write,
+    "index_copy": gathers.lower_index_write,
+    "index_fill": gathers.lower_index_write,
+    "index": gathers.lower_index,
+    "index_put": gathers.lower_index_put,
     "embedding": tables.lower_embedding,
     "embedding_dense_backward": tables.lower_embedding_backward,
     "max_pool2d": pooling.lower_max,
@@ -44,6 +77,11 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "mm": products.lower_mm,
     "linear": products.lower_linear,
     **dict.fromkeys(FOLDS, reductions.lower_fold),
+    **dict.fromkeys(("argmax", "argmin"), lines.lower_pick),
+    "max": _max,
+    "min": _max,
+    **dict.fromkeys(("cumsum", "cumprod"), lines.lower_running),
+    **dict.fromkeys(("cummax", "cummin"), lines.lower_running_extreme),
     "nll_loss": losses.lower_nll,
     "nll_loss2d": losses.lower_nll,
     "nll_loss_backward": losses.lower_nll_backward,
@@ -57,7 +95,10 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
 
 
 #: Ops whose code converts operands itself.
-CONVERT = FOLDS
+CONVERT = (
+    *FOLDS, "argmax", "argmin", "cumsum", "cumprod", "cummax", "cummin", "scatter", "index_copy",
+    "index_fill", "index_put", "constant_pad_nd",
+)  # fmt: skip
 #: Ops whose code depends on what made their operands.
 LOOK_BACK = ("max_pool_backward",)
 

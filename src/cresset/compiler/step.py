@@ -10,6 +10,7 @@ from cresset.compiler.elements import converted
 from cresset.compiler.vectormath.lanes import Lanes
 from cresset.core.call import Call
 from cresset.core.spec import Spec
+from cresset.core.spec import spec as make_spec
 
 
 class Array(NamedTuple):
@@ -19,6 +20,15 @@ class Array(NamedTuple):
     spec: Spec
     #: What made an operand, where a step of the plan did.
     maker: Call | None = None
+
+    def viewed(self, shape: tuple[int, ...], stride: tuple[int, ...]) -> Array:
+        """The same memory in another geometry."""
+        own = self.spec
+        return self._replace(spec=make_spec(own.dtype, shape, stride, own.offset, own.device))
+
+    def flat(self) -> Array:
+        """A row-major array as one dimension."""
+        return self.viewed((self.spec.numel,), (1,))
 
     def base(self, c: Code, kind: str = "float") -> str:
         """Where the first element lies."""
