@@ -405,6 +405,29 @@ def test_a_file_that_ends_early_is_a_runtime_error(format: str) -> None:
             io.decode_image(tensor_of(content[:length]))
 
 
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP"])
+def test_a_damaged_file_is_read_or_a_runtime_error(format: str) -> None:
+    image = Image.fromarray(noise(12, 12, 3)).quantize().convert("P" if format == "GIF" else "RGB")
+    options = {"save_all": True, "append_images": [image.rotate(90)]} if format == "GIF" else {}
+    content = file_of(image, format, **options).numpy().tobytes()
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(content)
+        for place in rng.integers(0, len(content), 3):
+            damaged[place] = rng.choice([0, 255, damaged[place] ^ 1])
+        try:
+            io.decode_image(tensor_of(bytes(damaged)), apply_exif_orientation=True)
+        except RuntimeError:
+            pass
+
+
+def test_an_image_that_claims_to_be_huge_is_a_runtime_error() -> None:
+    header = struct.pack(">IIBBBBB", 1 << 15, 1 << 15, 8, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
+    with pytest.raises(RuntimeError, match="PIL.Image.MAX_IMAGE_PIXELS sets this limit"):
+        io.decode_png(tensor_of(content))
+
+
 def test_programs_find_it_under_torchvisions_names(tmp_path: Path) -> None:
     program = """
 import torch, torchvision.io, torchvision

@@ -87,7 +87,9 @@ def _opened(content: bytes, format: str) -> Image.Image:
     """An image of one kind of file. Its pixels are decoded later."""
     try:
         return Image.open(io.BytesIO(content), formats=[format])
-    except (OSError, SyntaxError, ValueError) as error:
+    except Image.DecompressionBombError as error:
+        raise RuntimeError(f"{error} PIL.Image.MAX_IMAGE_PIXELS sets this limit.") from error
+    except Exception as error:  # Pillow's readers know no common kind of error
         raise RuntimeError(f"Content is not {format.lower()}!") from error
 
 
@@ -102,7 +104,7 @@ def _decoded(image: Image.Image) -> Image.Image:
 def _damage() -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # the decoders know no common kind of error
+    except Exception as error:  # nor do its decoders
         raise RuntimeError(
             f"Image is incomplete or truncated, or otherwise corrupted: {error}"
         ) from error
@@ -200,10 +202,11 @@ def decode_gif(input: Tensor) -> Tensor:
     content = _content(input, "decode_gif")
     image = _opened(content, "GIF")
     frames = []
-    for k in range(getattr(image, "n_frames", 1)):
-        image.seek(k)
-        frames.append(np.array(_decoded(image).convert("RGB")))
-    pixels = from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+    with _damage():
+        for k in range(getattr(image, "n_frames", 1)):
+            image.seek(k)
+            frames.append(np.array(image.convert("RGB")))
+        pixels = from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
     return pixels[0] if len(frames) == 1 else pixels
 
 
