@@ -34,7 +34,7 @@ _SLACK = 1 << 16
 
 #: What has a short ``repr``, or one that ``reprlib`` can shorten.
 _SHOWN = (
-    str, bytes, int, float, type(None), type, dtype, device, names.StorageType,
+    str, bytes, int, float, type(None), type, dtype, device, names.StorageType, names.Lacking,
     FunctionType, BuiltinFunctionType,
 )  # fmt: skip
 

@@ -36,16 +36,37 @@ class StorageType:
 
 STORAGE_TYPES = {d: StorageType(d.torch_type.replace("Tensor", "Storage"), d) for d in dtypes.ALL}
 
+
+@dataclass(frozen=True, eq=False)
+class Lacking:
+    """Stands for a dtype of PyTorch's (or what belongs to it) that Cresset does not have."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"torch.{self.name}"
+
+
+_LACKING = (
+    "uint16", "uint32", "uint64", "complex32", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2",
+    "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2", "quint8", "qint8", "qint32",
+    "quint4x2", "quint2x4", "bits8", "bits16", "bits1x8", "bits2x4", "bits4x2",
+    "per_tensor_affine", "per_channel_affine", "QUInt8Storage", "QInt8Storage", "QInt32Storage",
+)  # fmt: skip
+
 #: Functions that a file may call to make a tensor.
 REBUILD: dict[str, Any] = {
     "torch._utils._rebuild_tensor": rebuild.rebuild_tensor_v1,
     "torch._utils._rebuild_tensor_v2": rebuild.rebuild_tensor_v2,
+    "torch._utils._rebuild_tensor_v3": rebuild.rebuild_tensor_v3,
+    **{f"torch._utils._rebuild_{kind}": f for kind, f in rebuild.UNSUPPORTED.items()},
     "torch._utils._rebuild_parameter": rebuild.rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": rebuild.rebuild_parameter_with_state,
 }
 
 #: Constants: element types under their two kinds of name.
 CONSTANTS: dict[str, Any] = {
+    **{f"torch.{name}": Lacking(name) for name in _LACKING},
     **{f"torch.{d.name}": d for d in dtypes.ALL},
     **{f"torch.{s.name}": s for s in STORAGE_TYPES.values()},
     **{f"torch.cuda.{s.name}": s for s in STORAGE_TYPES.values()},
@@ -65,6 +86,9 @@ OBJECTS: dict[str, Any] = {
 _NAMES: dict[int, str] = {}
 for _name, _object in OBJECTS.items():
     _NAMES.setdefault(id(_object), _name)
+
+#: Classes of PyTorch's that are another one here: they differ in what quantisation does to them.
+_TWINS = {"NonDynamicallyQuantizableLinear": "Linear"}
 
 #: Public places of PyTorch's API, looked through in this order.
 _PUBLIC = ("nn", "nn.functional", "optim", "optim.lr_scheduler", "utils.data", "")
@@ -104,6 +128,7 @@ def resolve(module: str, name: str) -> Any:
     known = OBJECTS.get(f"{module}.{name}")
     if known is not None:
         return known
+    name = _TWINS.get(name, name)
     package, _, rest = module.partition(".")
     if package == "torchvision":
         places = [f"vision.{rest}".rstrip(".")]

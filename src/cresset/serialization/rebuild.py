@@ -15,6 +15,7 @@ import copy
 import inspect
 import math
 import reprlib
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -105,6 +106,44 @@ def rebuild_tensor_v2(
     if requires_grad:
         tensor.requires_grad_()
     return tensor
+
+
+def rebuild_tensor_v3(
+    storage: Any,
+    offset: int,
+    size: Any,
+    stride: Any,
+    requires_grad: bool,
+    backward_hooks: Any,
+    kind: Any,
+    metadata: dict | None = None,
+) -> Tensor:
+    """A tensor of a dtype that has no storage type of its own."""
+    if not isinstance(kind, dtype):
+        name = str(kind) if type(kind).__name__ == "Lacking" else f"a {type(kind).__name__}"
+        raise RuntimeError(f"the file holds a tensor of {name}, a dtype which Cresset lacks")
+    raw = storage.storage if isinstance(storage, TypedStorage) else storage._storage
+    typed = TypedStorage(raw, kind)
+    return rebuild_tensor_v2(typed, offset, size, stride, requires_grad, backward_hooks, metadata)
+
+
+def _refusing(what: str) -> Callable[..., Any]:
+    def refuse(*args: Any) -> Any:
+        raise RuntimeError(f"the file holds {what}, which Cresset does not have")
+
+    return refuse
+
+
+#: By what follows ``_rebuild_`` in their names: functions for other kinds of tensors.
+UNSUPPORTED = {
+    "qtensor": _refusing("a quantized tensor"),
+    "sparse_tensor": _refusing("a sparse tensor"),
+    "nested_tensor": _refusing("a nested tensor"),
+    "meta_tensor_no_storage": _refusing("a tensor without values (device meta)"),
+    "device_tensor_from_numpy": _refusing("a tensor of a device that is not there"),
+    "device_tensor_from_cpu_tensor": _refusing("a tensor of a device that is not there"),
+    "wrapper_subclass": _refusing("a tensor subclass without values"),
+}
 
 
 def _changed(storage: Storage, metadata: Any) -> Storage:

@@ -83,3 +83,29 @@ def _sync_folder(folder: str) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def replacing_by_name(path: Any) -> Iterator[str]:
+    """The name of a new file beside ``path``, for writers that open files themselves.
+
+    When the block ends without an error, it becomes ``path``, as with ``replacing``.
+    """
+    target = os.path.realpath(os.fsdecode(path))
+    folder, name = os.path.split(target)
+    if not os.path.isdir(folder):
+        shown = os.path.dirname(os.fsdecode(path)) or "."
+        raise RuntimeError(f"Parent directory {shown} does not exist.")
+    beside = os.path.join(folder, f".{name[:100]}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield beside
+        with open(beside, "rb") as written:
+            os.fsync(written.fileno())
+        if os.path.exists(target):
+            os.chmod(beside, stat.S_IMODE(os.stat(target).st_mode))
+        os.replace(beside, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise
+    _sync_folder(folder)
