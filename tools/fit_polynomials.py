@@ -139,6 +139,8 @@ TABLE: list[tuple] = [
      _erfc, (-1.0, (27.6 - TAIL) / (27.6 + TAIL)), lambda t: 1 / _erfc(t), {"double": 26}),
     ("ERFC_NEAR", "the same, a to 10.6", _erfc, (-1.0, (10.6 - TAIL) / (10.6 + TAIL)),
      lambda t: 1 / _erfc(t), {"short": 13}),
+    ("NORMAL_TAIL", "log(Φ(-a)), a to 5.7", lambda a: mp.log(mp.ncdf(-a)), (0.0, 5.7),
+     lambda a: mp.ncdf(-a) + 1e-4, {"float": 9}),
 ]  # fmt: skip
 
 

@@ -197,3 +197,14 @@ def test_a_lane_does_not_depend_on_the_number_of_lanes(name, kind):
     for lanes in (0, 4):
         alone = run(name, kind, x, x[::-1].copy(), lanes)
         np.testing.assert_array_equal(whole, alone)
+
+
+def test_the_share_of_a_normal_distribution_is_good_to_half_a_unit_of_one(monkeypatch):
+    monkeypatch.setitem(FUNCTIONS, "normal", vectormath.normal)
+    x = np.linspace(-8, 8, 20_001).astype(np.float32)
+    found, exact = run("normal", "float", x).astype(np.float64), special.ndtr(x.astype(np.float64))
+    assert np.abs(found - exact).max() <= 2.0**-24 * 1.5
+    left = (x < 0) & (x > -5.7)
+    np.testing.assert_allclose(found[left], exact[left], rtol=2e-4)
+    ends = run("normal", "float", np.array([-np.inf, np.inf, np.nan, 0.0], np.float32))
+    np.testing.assert_array_equal(ends, np.array([0, 1, np.nan, 0.5], np.float32))
