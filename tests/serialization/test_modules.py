@@ -98,13 +98,13 @@ BOTH_WAYS = [
     lambda nn: nn.Embedding(4, 3, padding_idx=0),
     lambda nn: nn.ModuleList([nn.LayerNorm(3), nn.GroupNorm(1, 3)]),
     lambda nn: nn.ParameterList([nn.Parameter(nn.Linear(1, 1).weight.detach())]),
+    lambda nn: nn.MultiheadAttention(4, 2),
     lambda nn: nn.CrossEntropyLoss(),
     lambda nn: nn.MaxPool2d(2),
 ]
 FROM_PYTORCH = [
     lambda nn: nn.LSTM(2, 3, num_layers=2),
     lambda nn: nn.GRU(2, 3, bidirectional=True),
-    lambda nn: nn.MultiheadAttention(4, 2),
 ]
 
 

@@ -87,8 +87,8 @@ _NAMES: dict[int, str] = {}
 for _name, _object in OBJECTS.items():
     _NAMES.setdefault(id(_object), _name)
 
-#: Classes of PyTorch's that are another one here: they differ in what quantisation does to them.
-_TWINS = {"NonDynamicallyQuantizableLinear": "Linear"}
+#: Classes that are in no public place: PyTorch's module and name, and ours.
+_INNER = {("torch.nn.modules.linear", "NonDynamicallyQuantizableLinear"): "nn.attention"}
 
 #: Public places of PyTorch's API, looked through in this order.
 _PUBLIC = ("nn", "nn.functional", "optim", "optim.lr_scheduler", "utils.data", "")
@@ -120,6 +120,9 @@ def pytorch_name(obj: Any) -> tuple[str, str] | None:
         namespace = sys.modules.get(f"{_PACKAGE}.{place}".rstrip("."))
         if namespace is not None and getattr(namespace, name, None) is obj:
             return f"torch.{place}".rstrip("."), name
+    for theirs, place in _INNER.items():
+        if home == f"{_PACKAGE}.{place}" and name == theirs[1]:
+            return theirs
     return None
 
 
@@ -128,12 +131,12 @@ def resolve(module: str, name: str) -> Any:
     known = OBJECTS.get(f"{module}.{name}")
     if known is not None:
         return known
-    name = _TWINS.get(name, name)
     package, _, rest = module.partition(".")
     if package == "torchvision":
         places = [f"vision.{rest}".rstrip(".")]
     else:
         places = [canonical(module, name)[len("torch.") : -len(name) - 1], rest]
+        places += [_INNER[module, name]] if (module, name) in _INNER else []
     for place in places:
         try:
             found: Any = importlib.import_module(f"{_PACKAGE}.{place}".rstrip("."))
