@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import math
 import multiprocessing
 import os
 import pickle
@@ -26,6 +27,8 @@ from cresset.data.waiting import Waiter, interrupts_held_back
 
 #: How long workers get to end by themselves, and then to be terminated.
 _PATIENCE = 0.5, 1.0
+#: How often the processes are looked after while nothing comes.
+_LOOK = 2.0
 #: So many bytes fit into a pipe on all systems.
 _ROOM = 16 << 10
 #: Slots per worker beyond the prefetched batches: for those that the program holds.
@@ -185,9 +188,7 @@ class Crew:
         ready = self.waiter.wait(0)
         if not ready:
             self.flow()
-            ready = self.waiter.wait(self.timeout)
-        if not ready:
-            raise RuntimeError(f"DataLoader timed out after {self.timeout} seconds")
+            ready = self._waited()
         for source in ready:
             worker = self.by_pipe.get(source)
             if worker is not None:
@@ -199,6 +200,17 @@ class Crew:
             if worker.pipe in ready or worker.process.sentinel in ready:
                 worker.process.join(_PATIENCE[0])
         self._report_death()
+
+    def _waited(self) -> list[Any]:
+        """What becomes ready. A process that a worker has forked can hold pipes and sentinel open
+        beyond its death, so the system is asked from time to time."""
+        until = math.inf if self.timeout is None else time.monotonic() + self.timeout
+        while not (ready := self.waiter.wait(min(_LOOK, max(until - time.monotonic(), 0)))):
+            if not all([process.is_alive() for process in self.processes]):
+                self._report_death()
+            if time.monotonic() >= until:
+                raise RuntimeError(f"DataLoader timed out after {self.timeout} seconds")
+        return ready
 
     def _report_death(self) -> NoReturn:
         """Raise what PyTorch raises when a worker has died."""
