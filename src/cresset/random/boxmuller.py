@@ -14,11 +14,9 @@ from __future__ import annotations
 import numpy as np
 
 from cresset.random.fused import fma32
+from cresset.random.generator import CHUNK
 
 _f = np.float32
-#: Numbers worked on at a time, so that the intermediate results stay in the cache: half the time
-#: of doing a million at once.
-_CHUNK = 1 << 15
 _LOG = tuple(
     _f(c)
     for c in (
@@ -76,11 +74,11 @@ def _sin_cos(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def normal_blocks(uniform: np.ndarray, mean: float, std: float) -> np.ndarray:
     """Whole blocks of 16 uniform float32 numbers turned into normal ones."""
-    if uniform.size <= _CHUNK:
+    if uniform.size <= CHUNK:
         return _transform(uniform, mean, std)
     result = np.empty_like(uniform)
-    for start in range(0, uniform.size, _CHUNK):
-        part = slice(start, start + _CHUNK)
+    for start in range(0, uniform.size, CHUNK):
+        part = slice(start, start + CHUNK)
         result[part] = _transform(uniform[part], mean, std)
     return result
 

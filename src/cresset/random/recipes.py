@@ -14,7 +14,7 @@ import numpy as np
 
 from cresset.random.boxmuller import normal_blocks
 from cresset.random.fused import fma32, fma64
-from cresset.random.generator import Generator
+from cresset.random.generator import CHUNK, Generator
 
 _log = np.frompyfunc(math.log, 1, 1)
 _exp = np.frompyfunc(math.exp, 1, 1)
@@ -39,7 +39,10 @@ def uniform(
     if (low, high) == (0.0, 1.0):
         return values
     a, b = np.float32(low), np.float32(high)
-    return fma32(values, b - a, a)
+    for start in range(0, count, CHUNK):
+        part = values[start : start + CHUNK]
+        part[:] = fma32(part, b - a, a)
+    return values
 
 
 def normal(
