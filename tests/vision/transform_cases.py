@@ -6,6 +6,7 @@ with Cresset's and with torchvision's module and compares results, errors and th
 
 from __future__ import annotations
 
+import importlib
 import random
 import warnings
 from typing import Any
@@ -54,10 +55,8 @@ def theirs() -> tuple[Any, Any]:
 
 
 def submodule(root: Any, path: str) -> Any:
-    """``root.a.b`` for "a.b"; ``root`` for ""."""
-    for name in filter(None, path.split(".")):
-        root = getattr(root, name)
-    return root
+    """The module ``root.path``; ``root`` for ""."""
+    return importlib.import_module(f"{root.__name__}.{path}") if path else root
 
 
 def _outcome(make: Any, library: Any, framework: Any, image: Any, seed: int) -> Any:

@@ -1,7 +1,12 @@
 """Transforms as objects, to be put together: what users know as ``torchvision.transforms``."""
 
 from cresset.vision.transforms import functional
-from cresset.vision.transforms.augment import AugMix, AutoAugment, RandAugment, TrivialAugmentWide
+from cresset.vision.transforms.autoaugment import (
+    AugMix,
+    AutoAugment,
+    RandAugment,
+    TrivialAugmentWide,
+)
 from cresset.vision.transforms.blur import GaussianBlur
 from cresset.vision.transforms.color import ColorJitter, Grayscale, RandomGrayscale
 from cresset.vision.transforms.combine import (

@@ -55,3 +55,8 @@ def shares(concentration: float, count: int, rows: int) -> Tensor:
     """(rows, count): positive numbers that sum to 1, from a symmetric Dirichlet distribution."""
     table = np.full((rows, count), concentration, np.float32)
     return from_numpy(dirichlet(default_generator, table))
+
+
+def at_most(p: float) -> bool:
+    """True where a float32 in [0, 1) is at most ``p``."""
+    return rand(()).item() <= float(np.float32(p))

@@ -164,6 +164,7 @@ def _table(
     turn: float,
     colour: float,
     bits: tuple[int, int],
+    full: float,
 ) -> dict[str, Strengths]:
     values: dict[str, Callable[[], list[float]]] = {
         "ShearX": lambda: _evenly(shear, bins),
@@ -173,7 +174,7 @@ def _table(
         "Rotate": lambda: _evenly(turn, bins),
         **{name: lambda: _evenly(colour, bins) for name in _COLOURS},
         "Posterize": lambda: _kept_bits(*bits, bins),
-        "Solarize": lambda: _evenly(0.0, bins, 255.0),
+        "Solarize": lambda: _evenly(0.0, bins, full),
     }
     signed = _MOVES + _COLOURS
     return {
@@ -182,31 +183,48 @@ def _table(
     }
 
 
-def auto_augment_table(height: int, width: int, bins: int = 10) -> dict[str, Strengths]:
+#: Full brightness: thresholds are given in levels of bytes.
+_LEVELS_OF_BYTES = 255.0
+
+
+def auto_augment_table(
+    height: int, width: int, full: float = _LEVELS_OF_BYTES
+) -> dict[str, Strengths]:
     """The changes of ``AutoAugment``."""
     names = (*_MOVES, *_COLOURS, *_LEVELS, "Invert")
-    return _of_papers(names, height, width, bins)
+    return _of_papers(names, height, width, 10, full)
 
 
-def rand_augment_table(height: int, width: int, bins: int) -> dict[str, Strengths]:
+def rand_augment_table(
+    height: int, width: int, bins: int, full: float = _LEVELS_OF_BYTES
+) -> dict[str, Strengths]:
     """The changes of ``RandAugment``."""
-    return _of_papers(("Identity", *_MOVES, *_COLOURS, *_LEVELS), height, width, bins)
+    return _of_papers(("Identity", *_MOVES, *_COLOURS, *_LEVELS), height, width, bins, full)
 
 
-def _of_papers(names: tuple[str, ...], height: int, width: int, bins: int) -> dict[str, Strengths]:
+def _of_papers(
+    names: tuple[str, ...], height: int, width: int, bins: int, full: float
+) -> dict[str, Strengths]:
     shift = (150.0 / 331.0 * width, 150.0 / 331.0 * height)
-    return _table(names, bins, shear=0.3, shift=shift, turn=30.0, colour=0.9, bits=(8, 4))
+    return _table(
+        names, bins, shear=0.3, shift=shift, turn=30.0, colour=0.9, bits=(8, 4), full=full
+    )
 
 
-def trivial_augment_table(bins: int) -> dict[str, Strengths]:
+def trivial_augment_table(bins: int, full: float = _LEVELS_OF_BYTES) -> dict[str, Strengths]:
     """The changes of ``TrivialAugmentWide``: stronger, and none depends on the image's size."""
     names = ("Identity", *_MOVES, *_COLOURS, *_LEVELS)
-    shift = (32.0, 32.0)
-    return _table(names, bins, shear=0.99, shift=shift, turn=135.0, colour=0.99, bits=(8, 2))
+    return _table(
+        names, bins, shear=0.99, shift=(32.0, 32.0), turn=135.0, colour=0.99, bits=(8, 2), full=full
+    )
 
 
-def aug_mix_table(height: int, width: int, bins: int, all_ops: bool) -> dict[str, Strengths]:
+def aug_mix_table(
+    height: int, width: int, bins: int, all_ops: bool, full: float = _LEVELS_OF_BYTES
+) -> dict[str, Strengths]:
     """The changes of ``AugMix``; those of colour only with ``all_ops``."""
     names = (*_MOVES, *_LEVELS, *(_COLOURS if all_ops else ()))
     shift = (width / 3.0, height / 3.0)
-    return _table(names, bins, shear=0.3, shift=shift, turn=30.0, colour=0.9, bits=(4, 0))
+    return _table(
+        names, bins, shear=0.3, shift=shift, turn=30.0, colour=0.9, bits=(4, 0), full=full
+    )

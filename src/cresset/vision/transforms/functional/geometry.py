@@ -95,7 +95,7 @@ def _pad_pil(img: Image.Image, borders: Sequence[int], mode: Any) -> Image.Image
 def _pad_tensor(img: Tensor, borders: Sequence[int], fill: float, mode: str) -> Tensor:
     left, top, right, bottom = borders
     if mode == "symmetric":
-        return _pad_symmetric(img, borders)
+        return pad_symmetric(img, borders)
     widths = [left, right, top, bottom]
     if mode == "constant":
         return pad_tensor(img, widths, mode="constant", value=float(fill))
@@ -106,7 +106,7 @@ def _pad_tensor(img: Tensor, borders: Sequence[int], fill: float, mode: str) -> 
     return (padded.squeeze(0) if img.ndim < 4 else padded).to(img.dtype)
 
 
-def _pad_symmetric(img: Tensor, borders: Sequence[int]) -> Tensor:
+def pad_symmetric(img: Tensor, borders: Sequence[int]) -> Tensor:
     if img.ndim not in (3, 4):
         raise RuntimeError("Symmetric padding of N-D tensors are not supported yet")
     left, top, right, bottom = borders

@@ -1,0 +1,48 @@
+"""Parts erased; images damaged by compression."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from cresset import dtypes
+from cresset.ops.join import stack
+from cresset.tensor import Tensor
+from cresset.vision.pil import Image
+from cresset.vision.transforms import functional as v1
+from cresset.vision.transforms.v2.functional.dispatch import by_kind
+
+
+def _erased_picture(
+    image: Any, i: int, j: int, h: int, w: int, v: Tensor, inplace: bool = False
+) -> Any:
+    out = erase(v1.pil_to_tensor(image), i, j, h, w, v, inplace)
+    return v1.to_pil_image(out, mode=image.mode)
+
+
+@by_kind(_erased_picture)
+def erase(
+    image: Tensor, i: int, j: int, h: int, w: int, v: Tensor, inplace: bool = False
+) -> Tensor:
+    """An image whose part at row ``i``, column ``j`` of size (h, w) is ``v``."""
+    out = image if inplace else image.clone()
+    out[..., i : i + h, j : j + w] = v
+    return out
+
+
+def _compressed_picture(image: Any, quality: int) -> Any:
+    file = io.BytesIO()
+    image.save(file, format="JPEG", quality=quality)
+    return Image.open(file).copy()
+
+
+@by_kind(_compressed_picture)
+def jpeg(image: Tensor, quality: int) -> Tensor:
+    """An image of bytes (..., C, H, W) after compression as a JPEG of this quality, 1 to 100."""
+    if image.dtype != dtypes.uint8:
+        raise RuntimeError("Input tensor dtype should be uint8")
+    planes = image.reshape(-1, *image.shape[-3:])
+    if planes.shape[0] == 0:
+        return image.clone()
+    pictures = [_compressed_picture(v1.to_pil_image(part), quality) for part in planes.unbind(0)]
+    return stack([v1.pil_to_tensor(picture) for picture in pictures]).reshape(image.shape)
