@@ -77,6 +77,12 @@ def test_a_wrong_hash_is_an_error_and_leaves_nothing(source: Path, hub_folder: P
     assert "weight" in hub.load_state_dict_from_url(wrong.as_uri())  # unless nobody asks
 
 
+def test_the_older_name_is_the_same_function() -> None:
+    from cresset.utils import model_zoo
+
+    assert model_zoo.load_url is hub.load_state_dict_from_url
+
+
 class Cut(BaseHTTPRequestHandler):
     """Promises 1000 bytes and sends 10."""
 

@@ -120,6 +120,22 @@ def test_the_same_convolutions_give_the_same_outputs(name: str) -> None:
     agree(theirs, ours, images(2, 63 if name == "alexnet" else 32))
 
 
+@pytest.mark.usefixtures("without_draws")
+def test_checkpoints_of_the_old_format_keep_the_versions_of_modules() -> None:
+    """Published files of before 2020 are of that format; MNASNet refuses one without a version."""
+    theirs = torchvision.models.mnasnet0_5(num_classes=2)
+    file = io.BytesIO()
+    torch.save(theirs.state_dict(), file, _use_new_zipfile_serialization=False)
+    file.seek(0)
+    ours = models.mnasnet0_5(num_classes=2)
+    ours.load_state_dict(cresset.load(file))
+    assert np.array_equal(ours.classifier[1].weight.numpy(), theirs.classifier[1].weight.detach())
+    back = io.BytesIO()
+    cresset.save(ours.state_dict(), back)
+    back.seek(0)
+    theirs.load_state_dict(torch.load(back))
+
+
 @pytest.mark.usefixtures("small_linear")
 @pytest.mark.parametrize(
     ("name", "options"),
