@@ -55,6 +55,18 @@ def test_malformed_pickles_are_refused(tmp_path: Path, raw: bytes) -> None:
         load_plain(tmp_path / "x")
 
 
+@pytest.mark.parametrize("length", [10, 255, 256, 4095, 4096, 100_000])
+def test_byte_strings_of_python_2_are_text_or_an_arrays(tmp_path: Path, length: int) -> None:
+    text = "\xe9t\xe9 " * (length // 4) + "." * (length % 4)
+    array = np.arange(length, dtype=np.uint8)
+    content = {"text": text.encode("latin1"), "list": [text.encode("latin1"), 1], "data": array}
+    (tmp_path / "x").write_bytes(standins.python2_pickle(content))
+    read = load_plain(tmp_path / "x")
+    assert read["text"] == text
+    assert read["list"] == [text, 1]
+    assert (read["data"] == array).all()
+
+
 def test_every_damaged_byte_of_a_batch_is_read_or_refused(tmp_path: Path) -> None:
     raw = standins.python2_pickle({"data": np.zeros((1, 4), np.uint8), "labels": [3]})
     for place in range(len(raw)):

@@ -47,6 +47,16 @@ class _DtypeParts:
         return dtype.newbyteorder(">" if self.order == ">" else "<")
 
 
+class _LongString:
+    """A long byte string of Python 2: most likely an array's, which needs no text of it."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+
+    def build(self) -> str:
+        return self.raw.decode("latin1")
+
+
 class _ArrayParts:
     """For an array: shape, dtype, order and bytes."""
 
@@ -58,7 +68,9 @@ class _ArrayParts:
 
     def build(self) -> np.ndarray:
         _, shape, dtype, fortran, raw = self.state
-        if isinstance(raw, str):  # a byte string of Python 2
+        if isinstance(raw, _LongString):
+            raw = raw.raw
+        elif isinstance(raw, str):  # a short byte string of Python 2
             raw = raw.encode("latin1")
         if not isinstance(dtype, _DtypeParts) or not isinstance(raw, (bytes, bytearray)):
             raise pickle.UnpicklingError("malformed array in a data file")
@@ -121,13 +133,22 @@ class _PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
             raise pickle.UnpicklingError(f"global '{module}.{name}' is forbidden in a data file")
         return _ALLOWED[module, name]()
 
+    def _decode_string(self, value: bytes) -> Any:
+        return value.decode("latin1") if len(value) < _LONG else _LongString(value)
+
+
+_LONG = 4096
+_DONE = {int, str, float, bool, bytes, type(None)}
+
 
 def _built(value: Any) -> Any:
     if isinstance(value, dict):
         return {_built(k): _built(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(map(_built, value))
-    return value.build() if isinstance(value, (_ArrayParts, _DtypeParts)) else value
+        done = set(map(type, value)) <= _DONE
+        return value if done else type(value)(map(_built, value))
+    parts = isinstance(value, (_ArrayParts, _DtypeParts, _LongString))
+    return value.build() if parts else value
 
 
 def load_plain(path: str | os.PathLike[str]) -> Any:
