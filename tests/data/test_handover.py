@@ -140,6 +140,18 @@ def test_a_slot_is_used_again_when_its_batch_is_gone(size):
     assert len(post.outbox.slots) == 1
 
 
+def test_a_batch_that_is_opened_late_gives_its_slot_back_too():
+    post = Post()
+    for _ in range(10):
+        for _ in range(2):
+            post.outbox.send(7, handover.packed(torch.ones(MIDDLE)))
+        parcels = [post.inbox.receive()[1] for _ in range(2)]
+        post.outbox.returned(post.inbox.returned())
+        assert [parcel.opened()[0].item() for parcel in parcels] == [1, 1]
+        post.outbox.returned(post.inbox.returned())
+    assert len(post.outbox.slots) == 2
+
+
 @pytest.mark.parametrize("view", [lambda x: x[5:7], lambda x: x.numpy()[5:7], lambda x: x.view(-1)])
 def test_a_slot_is_not_used_again_while_anything_shows_the_batch(view):
     post = Post()

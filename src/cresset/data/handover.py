@@ -22,6 +22,7 @@ import collections
 import io
 import os
 import pickle
+import weakref
 from functools import lru_cache, partial
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler, recv_handle, send_handle
@@ -326,15 +327,20 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Loan:
-    """A slot that tensors lie in: it is their base, and goes back with the last of them."""
+    """A slot's memory, lent once: arrays over it keep it alive as their base."""
 
-    def __init__(self, memory: np.ndarray, number: int, returned: Any) -> None:
-        self.memory, self.number, self.returned = memory, number, returned
-        self.forks = _FORKS[0]
+    def __init__(self, memory: np.ndarray) -> None:
+        self.memory = memory
         self.__array_interface__ = memory.__array_interface__
 
-    def __del__(self) -> None:
-        self.returned.append(self.number if self.forks == _FORKS[0] else -self.number)
+
+class _Returned(weakref.ref):
+    """Is put into a queue when the loan is gone, by C code alone: a ``__del__`` would swallow a
+    Ctrl-C that comes while it runs."""
+
+    __slots__ = ("forks", "number")
+    number: int
+    forks: int
 
 
 class Inbox:
@@ -343,8 +349,11 @@ class Inbox:
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
         self.slots: dict[int, np.ndarray] = {}
-        #: Slots to be told of with the next task (any thread may append).
-        self._returned: collections.deque[int] = collections.deque()
+        #: Loans that are out, by slot; those that are over (any thread may append).
+        self.lent: dict[int, _Returned] = {}
+        self._over: collections.deque[Any] = collections.deque()
+        #: Slots to be told of with the next task.
+        self._returned: list[int] = []
 
     def receive(self) -> tuple[Any, Parcel]:
         """(label, message) as sent; EOFError or OSError if the other side has gone."""
@@ -361,7 +370,9 @@ class Inbox:
         if size <= COPIED:
             back = partial(self._returned.append, number)
             return label, Parcel(form, values, memory, False, back)
-        loan = _Loan(memory, number, self._returned)
+        loan = _Loan(memory)
+        self.lent[number] = returned = _Returned(loan, self._over.append)
+        returned.number, returned.forks = number, _FORKS[0]
         return label, Parcel(form, values, np.asarray(loan), True)
 
     def _fetched(self, size: int) -> np.ndarray:
@@ -373,10 +384,14 @@ class Inbox:
 
     def returned(self) -> list[int]:
         """Slots that the worker may use again (negative: must not); to be told once."""
-        numbers = []
-        while self._returned:
-            number = self._returned.popleft()
-            if number < 0:
-                del self.slots[-number]
-            numbers.append(number)
+        numbers = self._returned.copy()
+        self._returned.clear()
+        while self._over:
+            loan = self._over.popleft()
+            del self.lent[loan.number]
+            if loan.forks != _FORKS[0]:
+                del self.slots[loan.number]
+                numbers.append(-loan.number)
+            else:
+                numbers.append(loan.number)
         return numbers
