@@ -102,7 +102,7 @@ class Program:
         x = self.choose.choice(pool)
         acts = [self._unary] * 5 + [self._binary] * 5 + [self._fold] * 3 + [self._view] * 2
         acts += [self._write, self._rows, self._product, self._join, self._whole, self._whole]
-        acts += [self._places, self._along, self._remap]
+        acts += [self._places, self._along, self._remap, self._windows]
         result = self.choose.choice(acts)(x, pool)
         if result is not None and 0 < result.numel() <= 40_000:
             pool.append(result)
@@ -214,6 +214,29 @@ class Program:
                 lambda: (x > 0.3).long().argmax(d, keepdim=True).to(x.dtype) / x.shape[d],
             ]
         )()
+
+    def _windows(self, x: Any, pool: list[Any]) -> Any:
+        """Pools over the last dimensions, and what is measured over one."""
+        if x.ndim == 0 or x.dtype.itemsize < 4 or not x.is_contiguous():
+            return None
+        d, n = self.choose.randrange(x.ndim), self.choose.choice([1, 2])
+        images = x.view((1,) * max(n + 1 - x.ndim, 0) + tuple(x.shape))
+        acts: list[Callable[[], Any]] = [
+            lambda: x.var(d, keepdim=True, correction=0) + x,
+            lambda: (x.std(d, correction=0) + 0.1).log(),
+            lambda: F.mse_loss(x, x.flip(d)) + x,
+        ]
+        if images.ndim in (n + 1, n + 2) and min(images.shape[-n:]) >= 3:
+            most, mean = (F.max_pool1d, F.avg_pool1d) if n == 1 else (F.max_pool2d, F.avg_pool2d)
+            even = F.adaptive_avg_pool1d if n == 1 else F.adaptive_avg_pool2d
+            acts += [
+                lambda: most(images, 3, 2, 1),
+                lambda: most(images, 2),
+                lambda: mean(images, 3, 1, 1, True, False),
+                lambda: mean(images, 2),
+                lambda: even(images, 2),
+            ]
+        return self.choose.choice(acts)()
 
     def _remap(self, x: Any, pool: list[Any]) -> Any:
         if x.ndim == 0:

@@ -17,8 +17,10 @@ from cresset.compiler import (
     reductions,
     remaps,
     rows,
+    spreads,
     tables,
     updates,
+    windows,
 )
 from cresset.compiler.folds import FOLDS
 from cresset.compiler.fusion import Group
@@ -32,6 +34,10 @@ from cresset.device import CPU
 def _max(call: Call, *rest: Any) -> Lowering | None:
     """Of all elements, or along a dimension with places."""
     return (lines.lower_pick if len(call.outs) == 2 else reductions.lower_fold)(call, *rest)
+
+
+def _max_pool(call: Call, *rest: Any) -> Lowering | None:
+    return pooling.lower_max(call, *rest) or windows.lower_max(call, *rest)
 
 
 _MIRRORS = ("reflection", "replication", "circular")
@@ -70,13 +76,21 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "index_put": gathers.lower_index_put,
     "embedding": tables.lower_embedding,
     "embedding_dense_backward": tables.lower_embedding_backward,
-    "max_pool2d": pooling.lower_max,
+    "max_pool2d": _max_pool,
+    "max_pool1d": windows.lower_max,
+    "max_pool3d": windows.lower_max,
+    **{f"avg_pool{n}d": windows.lower_average for n in (1, 2, 3)},
+    "avg_pool_backward": windows.lower_average_backward,
+    "adaptive_avg_pool": windows.lower_adaptive,
+    "adaptive_avg_pool_backward": windows.lower_adaptive_backward,
     "max_pool_backward": pooling.lower_backward,
     "lstm_cell": recurrent.lower_lstm_cell,
     "gru_cell": recurrent.lower_gru_cell,
     "mm": products.lower_mm,
     "linear": products.lower_linear,
     **dict.fromkeys(FOLDS, reductions.lower_fold),
+    "var": spreads.lower_spread,
+    "std": spreads.lower_spread,
     **dict.fromkeys(("argmax", "argmin"), lines.lower_pick),
     "max": _max,
     "min": _max,
@@ -96,8 +110,8 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
 
 #: Ops whose code converts operands itself.
 CONVERT = (
-    *FOLDS, "argmax", "argmin", "cumsum", "cumprod", "cummax", "cummin", "scatter", "index_copy",
-    "index_fill", "index_put", "constant_pad_nd",
+    *FOLDS, "var", "std", "argmax", "argmin", "cumsum", "cumprod", "cummax", "cummin", "scatter",
+    "index_copy", "index_fill", "index_put", "constant_pad_nd",
 )  # fmt: skip
 #: Ops whose code depends on what made their operands.
 LOOK_BACK = ("max_pool_backward",)

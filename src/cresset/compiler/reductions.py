@@ -17,7 +17,7 @@ def lower_fold(call: Call, operands: list[Array], outs: list[Array], lanes: int)
     dims = folded_dims(call)
     if dims is None or not x.spec.numel or not x.spec.contiguous or not out.spec.compact:
         return None
-    sizes = _pattern(tuple(x.spec.shape), set(dims))
+    sizes = pattern(tuple(x.spec.shape), set(dims))
     if sizes is None:
         return None
     outer, before, kept, after = sizes
@@ -40,7 +40,7 @@ def lower_fold(call: Call, operands: list[Array], outs: list[Array], lanes: int)
     return Lowering(emit, pieces=pieces)
 
 
-def _pattern(shape: tuple[int, ...], folded: set[int]) -> tuple[int, int, int, int] | None:
+def pattern(shape: tuple[int, ...], folded: set[int]) -> tuple[int, int, int, int] | None:
     """Counts of (outer, folded, kept, folded) neighbouring elements; None if it is no such case."""
     # Neighbouring dimensions of one kind are one: (kind, count).
     groups: list[tuple[bool, int]] = []
@@ -53,14 +53,16 @@ def _pattern(shape: tuple[int, ...], folded: set[int]) -> tuple[int, int, int, i
             groups.append((d in folded, n))
     if groups and not groups[0][0]:
         groups.insert(0, (True, 1))
-    pattern, counts = [g[0] for g in groups], [g[1] for g in groups]
-    if pattern == [True]:
+    kinds, counts = [g[0] for g in groups], [g[1] for g in groups]
+    if not kinds:
+        return 1, 1, 1, 1
+    if kinds == [True]:
         return 1, 1, 1, counts[0]
-    if pattern == [True, False]:
+    if kinds == [True, False]:
         return 1, counts[0], counts[1], 1
-    if pattern == [True, False, True]:
+    if kinds == [True, False, True]:
         return 1, counts[0], counts[1], counts[2]
-    if pattern == [True, False, True, False] and counts[0] == 1:
+    if kinds == [True, False, True, False] and counts[0] == 1:
         return counts[1], counts[2], counts[3], 1
     return None
 
