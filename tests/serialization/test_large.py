@@ -67,3 +67,15 @@ def test_what_lies_behind_4_gib_is_read_without_a_map(large):
         reader = ArchiveReader(f)
         assert np.frombuffer(reader.read("data/1"), "<f4").tolist() == [0, 1, 2, 3, 4]
         assert reader.offset("data/1") > 1 << 32 and reader.size("data/0") == LENGTH
+
+
+def test_a_map_touches_only_what_is_used(large):
+    def resident() -> int:
+        with open("/proc/self/statm") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    load(large, mmap=True)  # whatever is imported at first use
+    before = resident()
+    found = load(large, mmap=True)["large"]
+    assert found[10_000:20_000].sum().item() == 0
+    assert resident() - before < 16 << 20
