@@ -139,3 +139,57 @@ def test_the_forward_pass_that_a_derived_gradient_repeats_costs_nothing():
         return [y, *[p.grad for p in net.parameters()]]
 
     assert ops(program).count("lstm_cell") == 6
+
+
+def _pooled(keep=()):
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 8, 8, requires_grad=True)
+    w = torch.randn(5, 3, 3, 3, requires_grad=True)
+
+    def program():
+        x.grad = w.grad = None
+        y = torch.nn.functional.conv2d(x, w)
+        r = torch.relu(y)
+        p, i = torch.nn.functional.max_pool2d(r, 2, return_indices=True)
+        (p * p.detach().cos()).sum().backward()
+        return [p, x.grad, w.grad, *[{"r": r, "i": i}[name] for name in keep]]
+
+    return program
+
+
+def test_relu_goes_behind_a_pool_and_its_gradient_before_the_pools():
+    names = ops(_pooled())
+    assert names.index("max_pool2d") < names.index("relu")
+    assert names.index("relu_backward") < names.index("max_pool_backward")
+
+
+@pytest.mark.parametrize("kept", ["r", "i"])
+def test_relu_stays_where_it_is_if_somebody_could_tell(kept):
+    names = ops(_pooled([kept]))
+    assert names.index("relu") < names.index("max_pool2d")
+
+
+def test_relu_stays_where_the_whole_of_it_is_read_again():
+    x = torch.randn(2, 2, 6, 6, requires_grad=True)
+
+    def program():
+        x.grad = None
+        r = torch.relu(x * 2)
+        (torch.nn.functional.max_pool2d(r, 2).sum() + r.sin().sum()).backward()
+        return [x.grad]
+
+    names = ops(program)
+    assert names.index("relu") < names.index("max_pool2d")
+
+
+def test_windows_of_zeros_that_overlap_get_the_same_gradient():
+    x = torch.randn(2, 3, 9, 9, requires_grad=True)
+
+    def program():
+        x.grad = None
+        y = torch.relu(x - 1.5)
+        torch.nn.functional.max_pool2d(y, 3, stride=1, padding=1).square().sum().backward()
+        return [x.grad]
+
+    names = ops(program)
+    assert names.index("max_pool2d") < names.index("relu")

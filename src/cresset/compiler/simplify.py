@@ -8,6 +8,10 @@ pass once more; in a plan that has both, it costs nothing.
 many slices were taken (the steps of a recurrent net, the heads of attention) autograd adds such
 tensors up; where the regions are apart, the sum is one tensor of zeros with all regions written
 (which keeps a -0.0 that adding to 0.0 would not).
+
+*relu and pooling.* The largest of some values, cut at zero, is the largest of the values cut at
+zero; so relu goes behind a max pool, where there are few values left. And where a pooled value is
+not above zero nothing of its gradient passes the relu, so that can be cut before it is spread.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from cresset.core.call import CALLS, Call, intern
 from cresset.core.plan import Step
 
 #: Larger tensors are left alone: finding out whether regions are apart takes memory.
@@ -26,7 +31,8 @@ _LARGEST = 1 << 24
 def simplify(steps: list[Step], live: Iterable[int], given: dict[int, Any]) -> list[Step]:
     """Fewer steps with the same results; ``given`` has the plan's constants by slot."""
     kept = set(live)
-    return _needed(_join_slices(_merge(steps, kept, given), kept, given), kept)
+    steps = _join_slices(_merge(steps, kept, given), kept, given)
+    return _needed(_pool_first(_cut_first(steps, kept), kept), kept)
 
 
 def _merge(steps: list[Step], live: set[int], given: dict[int, Any]) -> list[Step]:
@@ -136,6 +142,107 @@ def _window(step: Step) -> np.ndarray:
     for n, s in zip(shape, stride, strict=True):
         places = places[..., None] + np.arange(n) * s
     return places.reshape(-1)
+
+
+def _cut_first(steps: list[Step], live: set[int]) -> list[Step]:
+    """``relu_backward`` of a pool's gradient before the gradient is spread.
+
+    For ``r = relu(x)`` and ``p, i = max_pool(r)``: ``relu_backward(max_pool_backward(g, i), r)`` is
+    ``max_pool_backward(relu_backward(g, p), i)``, as what lies at ``i`` in r is p.
+    """
+    steps, made_by, users = list(steps), _made_by(steps), _users(steps)
+    for at, cut in enumerate(steps):
+        if cut.call.op.name != "relu_backward" or not _plain(cut):
+            continue
+        (gradient, _, _), (r, _, _) = cut.operands
+        place = made_by.get(gradient, at)
+        spread = steps[place]
+        if spread.call.op.name != "max_pool_backward" or users[gradient] > 1 or gradient in live:
+            continue
+        (g, spec, convert), (indices, *_) = spread.operands
+        pool = steps[made_by[indices]] if indices in made_by else cut
+        if not _is_pool(pool) or pool.operands[0][0] != r or pool.outs[1][0] != indices:
+            continue
+        p, p_spec = pool.outs[0]
+        if convert is None and spec is p_spec and spread.outs[0][1] is cut.outs[0][1]:
+            first = _again(cut, ((g, spec, None), (p, spec, None)), gradient)
+            if first is not None:
+                steps[place] = first._replace(node=cut.node)
+                steps[at] = spread._replace(
+                    operands=((gradient, spec, None), *spread.operands[1:]), outs=cut.outs
+                )
+    return steps
+
+
+def _pool_first(steps: list[Step], live: set[int]) -> list[Step]:
+    """``relu(max_pool(x))`` instead of ``max_pool(relu(x))``.
+
+    Where all values are below zero the pool's position is another one then, so nothing may read it
+    but the gradient's way back, and only once it is cut where the pooled value is zero.
+    """
+    made_by, users = _made_by(steps), _users(steps)
+    result = list(steps)
+    for at, pool in enumerate(steps):
+        if not _is_pool(pool) or not _plain(pool):
+            continue
+        (r, spec, _), (p, p_spec), (indices, _) = pool.operands[0], *pool.outs
+        place = made_by.get(r, at)
+        relu = steps[place]
+        held = r in live or users[r] > 1 or indices in live
+        if relu.call.op.name != "relu" or not _plain(relu) or held:
+            continue
+        if relu.operands[0][1] is not spec or not all(
+            step.call.op.name == "max_pool_backward" and _is_cut_by(steps, made_by, step, p)
+            for step in steps if any(slot == indices for slot, _, _ in step.operands)
+        ):  # fmt: skip
+            continue
+        last = _again(relu, ((r, p_spec, None),), p)
+        if last is not None:
+            result[place] = pool._replace(
+                operands=relu.operands, outs=((r, p_spec), pool.outs[1]), node=pool.node
+            )
+            result[at] = last
+    return result
+
+
+def _is_cut_by(steps: list[Step], made_by: dict[int, int], spread: Step, p: int) -> bool:
+    """Whether the gradient that is spread is zero where ``p`` is."""
+    cut = steps[made_by[spread.operands[0][0]]] if spread.operands[0][0] in made_by else spread
+    return cut.call.op.name == "relu_backward" and cut.operands[1][0] == p
+
+
+def _again(step: Step, operands: tuple, out: int) -> Step | None:
+    """An op of one output with operands of other sizes; None where the output would not be laid
+    out as they are."""
+    specs, op, params = tuple([spec for _, spec, _ in operands]), step.call.op, step.call.params
+    call = CALLS.get((op, params, specs))
+    if call is None:
+        call = intern(op, params, specs, Call(op, params, specs, op.infer(*specs, *params)))
+    if call.outs != (specs[0],):
+        return None
+    return step._replace(call=call, operands=operands, outs=((out, specs[0]),), in_place=False)
+
+
+def _is_pool(step: Step) -> bool:
+    return step.call.op.name in ("max_pool1d", "max_pool2d", "max_pool3d")
+
+
+def _plain(step: Step) -> bool:
+    """Whether all operands are taken as they are."""
+    return all(convert is None for _, _, convert in step.operands)
+
+
+def _made_by(steps: list[Step]) -> dict[int, int]:
+    return {slot: i for i, step in enumerate(steps) for slot, _ in step.outs}
+
+
+def _users(steps: list[Step]) -> dict[int, int]:
+    """How many steps read a value; none is listed twice for one step."""
+    users: dict[int, int] = {}
+    for step in steps:
+        for slot in {slot for slot, _, _ in step.operands}:
+            users[slot] = users.get(slot, 0) + 1
+    return users
 
 
 def _needed(steps: list[Step], live: set[int]) -> list[Step]:
