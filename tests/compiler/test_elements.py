@@ -105,6 +105,33 @@ def test_powers_of_whole_numbers():
     assert found[2] == [-243, -32, -1, 0, 1, 32, 243, 250**5]
 
 
+@pytest.mark.parametrize("kind", WHOLE)
+def test_division_of_whole_numbers_by_a_number(kind):
+    limits = torch.iinfo(kind)
+    x = torch.cat([torch.arange(-40, 41), torch.tensor([limits.min, limits.max])]).to(kind)
+    by = [1, 2, 3, 7, 100] if kind is torch.uint8 else [1, -1, 2, -2, 3, -7, 100, limits.min]
+
+    def program():
+        found = []
+        for n in by:
+            found += [x // n, x % n, torch.fmod(x, n), torch.div(x, n, rounding_mode="trunc")]
+        return found
+
+    same(program)
+
+
+def test_division_by_zero_is_the_kernels_error():
+    @torch.compile
+    def step(x, n):
+        return (x + 1) % n * 2
+
+    x = torch.arange(70)
+    assert step(x, 3)[:3].tolist() == [2, 4, 0]
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        step(x, 0).tolist()
+    assert step(x, 5)[4].item() == 0 and x[3].item() == 3
+
+
 def test_whole_numbers_beyond_the_digits_of_a_double():
     x = torch.tensor([0, 1, 2**53 + 1, -5])
 

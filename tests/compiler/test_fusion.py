@@ -206,7 +206,7 @@ _ABOVE = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0, "sqrt": 0.0, "rs
 _OWN_TESTS = set(
     "where masked_fill cast bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or "
     "logical_xor logical_not fill fill_like copy addcmul clamp pow_2 zero_where_zero "
-    "mse_loss".split()
+    "mse_loss floor_divide trunc_divide remainder fmod".split()
 )
 _CALLS = {
     "addcdiv": lambda x, y: torch.addcdiv(x, y, y.abs() + 1, value=0.5),

@@ -135,7 +135,7 @@ class _Builder:
             (
                 k
                 for k, (step, low) in enumerate(zip(self.steps, self.lowered, strict=True))
-                if low is None or step.call.op.checks_values
+                if low is None or step.call.op.checks_values or low.fails
             ),
             default=-1,
         )
@@ -235,7 +235,7 @@ class _Builder:
             if low.prepare is not None:
                 first = self._kernel(step, low.prepare, aliased, cut)
                 calls.append(Invocation(first, uses, cut, room, False))
-            fails = step.call.op.checks_values
+            fails = step.call.op.checks_values or low.fails
             main = self._kernel(step, low.emit, aliased, cut)
             calls.append(Invocation(main, uses, cut, room, fails))
         name = f"segment{group.start}"

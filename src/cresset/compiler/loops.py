@@ -13,7 +13,7 @@ from collections.abc import Callable
 from cresset.compiler.code import Code
 from cresset.compiler.elements import ELEMENTS, FLOATS, load, store, taken_as, width
 from cresset.compiler.folds import Fold, Total
-from cresset.compiler.formulas import FORMULAS, Number, apply
+from cresset.compiler.formulas import FORMULAS, Number, apply, divides
 from cresset.compiler.fusion import Group, Member
 from cresset.compiler.layout import broadcast_stride, collapse
 from cresset.compiler.step import Array, Lowering
@@ -32,7 +32,7 @@ def lower_group(
     plan = _Loops(group, operands, outs, lanes)
     return Lowering(
         plan.emit, scratch=plan.scratch, pieces=plan.pieces, flops=plan.cost * plan.numel,
-        whole=group.whole,
+        whole=group.whole, fails=any(divides(m.call) for m in group.members),
     )  # fmt: skip
 
 
@@ -121,6 +121,10 @@ class _Emission:
             for o, spec in zip(member.operands, member.call.specs, strict=True):
                 if spec.number is not None:
                     self._number(o, taken_as(member.call, spec))
+            if divides(member.call):
+                kind = taken_as(member.call, member.call.specs[1])
+                divisor = self.numbers[member.operands[1], kind]
+                c.fail_if(c.let(f"icmp eq {ELEMENTS[kind].register} {divisor}, 0"))
         #: What is one for all lanes, by value number: scalar registers.
         self.scalars: dict[int, str] = {}
         self.lines: dict[int, str] = {}

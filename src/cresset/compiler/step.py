@@ -61,5 +61,7 @@ class Lowering(NamedTuple):
     #: all of them behind ``%shared``.
     prepare: Callable[[Code], None] | None = None
     shared: int = 0
+    #: The code may refuse values though its op does not say so.
+    fails: bool = False
     #: Which operands are numbers that are read as whole ones (``Array.whole``).
     whole: tuple[int, ...] = ()
