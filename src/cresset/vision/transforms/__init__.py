@@ -64,3 +64,6 @@ __all__ = [
     "RandomVerticalFlip", "Resize", "TenCrop", "ToPILImage", "ToTensor", "TrivialAugmentWide",
     "functional",
 ]  # fmt: skip
+
+# After the names above, which it repeats.
+from cresset.vision.transforms import transforms  # noqa: E402, F401

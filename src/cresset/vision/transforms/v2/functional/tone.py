@@ -111,11 +111,14 @@ def equalize(image: Tensor) -> Tensor:
 
 
 def _gaussian_weights(size: int, sigma: float, dtype: Any) -> np.ndarray:
-    """The softmax of ``-x ** 2``, where x counts in units of ``sqrt(2) sigma``."""
+    """The softmax of ``-x ** 2``, where x counts in units of ``sqrt(2) sigma``; rounded as
+    PyTorch's, which adds one by one and multiplies by the reciprocal."""
     limit = (size - 1) / (2.0 * math.sqrt(2.0))
     real = dtypes.float64 if dtype == np.float64 else dtypes.float32
-    x = linspace(-limit, limit, size, dtype=real)
-    return x.div(sigma).pow(2).neg().softmax(dim=0).numpy()
+    x = linspace(-limit, limit, size, dtype=real).numpy()
+    exponent = -((x / dtype.type(sigma)) ** 2)
+    weights = np.exp(exponent.astype(np.float64)).astype(dtype)
+    return weights * (dtype.type(1) / np.add.accumulate(weights)[-1])
 
 
 def _blurred_picture(image: Any, kernel_size: Any, sigma: Any = None) -> Any:
