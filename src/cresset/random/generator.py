@@ -78,6 +78,11 @@ class Generator:
             self._fresh = False
         return self._twister.random_raw(count)
 
+    def word(self) -> int:
+        """One draw of 32 bits."""
+        self._fresh = False
+        return self._twister.random_raw()
+
     def draw64(self, count: int) -> np.ndarray:
         """``count`` draws of 64 bits: two of 32 each, the first one high."""
         pairs = self.draw32(2 * count)
