@@ -144,6 +144,16 @@ def test_without_unnamed_files_a_save_does_the_same(tmp_path, monkeypatch):
     assert load(path).tolist() == [0, 0, 0] and os.listdir(tmp_path) == ["w.pt"]
 
 
+def test_an_unnamed_file_that_cannot_be_named_is_copied(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "w.pt"
+    save(cresset.ones(100_000), path)
+    assert load(path).sum().item() == 100_000 and os.listdir(tmp_path) == ["w.pt"]
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     if os.geteuid() == 0:
         folder = Path("/proc/self")  # not even root makes files there

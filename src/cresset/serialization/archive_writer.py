@@ -30,6 +30,8 @@ _ELSEWHERE = 0xFFFFFFFF
 _PIECE = 8 << 20
 #: What is worth being sent to the disk by itself.
 _LONG = 1 << 20
+#: Shorter records are gathered, to be written many at a time.
+_SHORT = 64 << 10
 #: Pieces that may wait: their memory is held until they are written.
 _WAITING = 2
 
@@ -78,7 +80,7 @@ class ArchiveWriter:
         extra = large + b"FB" + struct.pack("<H", padding) + bytes(padding)
         start = self._at + _LOCAL.size + len(path) + len(extra)
         checksum = 0
-        if self._disk is not None:
+        if self._disk is not None and size > _SHORT:
             for i in range(0, size, _PIECE):
                 self._disk.put(start + i, data[i : i + _PIECE])
                 checksum = zlib.crc32(data[i : i + _PIECE], checksum)
@@ -90,7 +92,9 @@ class ArchiveWriter:
             len(path), len(extra),
         )  # fmt: skip
         if self._disk is not None:
-            self._disk.put(self._at, memoryview(header + path + extra))
+            self._disk.append(header + path + extra, self._at)
+            if size <= _SHORT:
+                self._disk.append(data, start)
         else:
             self._file.write(header + path + extra)
             self._file.write(data)
@@ -108,7 +112,7 @@ class ArchiveWriter:
         table = b"".join(map(_central, self._records))
         end = table + _end(len(self._records), len(table), self._at)
         if self._disk is not None:
-            self._disk.put(self._at, memoryview(end))
+            self._disk.append(end, self._at)
             self._disk.close()
         else:
             self._file.write(end)
@@ -159,6 +163,7 @@ class _Disk:
         self._descriptor = descriptor
         self._waiting: Queue[tuple[int, memoryview] | None] = Queue(_WAITING)
         self._error: BaseException | None = None
+        self._gathered, self._gathered_at = bytearray(), 0
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -168,8 +173,26 @@ class _Disk:
             raise self._error
         self._waiting.put((offset, piece))
 
+    def append(self, data: Any, offset: int) -> None:
+        """Write some bytes at ``offset``, together with those that end there."""
+        if offset != self._gathered_at + len(self._gathered) or len(self._gathered) > _LONG:
+            self._put_gathered()
+            self._gathered_at = offset
+        self._gathered += data
+
+    def _put_gathered(self) -> None:
+        if self._gathered:
+            self.put(self._gathered_at, memoryview(self._gathered))
+            self._gathered = bytearray()
+
     def close(self) -> None:
         """Wait until everything is written; raises what went wrong."""
+        try:
+            self._put_gathered()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         if self._thread.is_alive():
             self._waiting.put(None)
             self._thread.join()

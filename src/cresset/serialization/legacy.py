@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,8 @@ from cresset.serialization.location import Restore, UntypedStorage
 from cresset.serialization.names import StorageType
 from cresset.serialization.rebuild import TypedStorage
 from cresset.serialization.saving import LEGACY_MAGIC, LEGACY_PROTOCOL
+
+_CHUNK = 8 << 20
 
 
 def storage_id(saved: Any) -> tuple[StorageType, str, str, int, Any]:
@@ -112,8 +115,13 @@ def _read_storage(f: Any, kind: StorageType, numel: int, swap: bool) -> np.ndarr
     (count,) = struct.unpack("<q", _read(f, 8))
     if count != numel:
         raise RuntimeError(f"storage has wrong size: expected {numel} got {count}")
-    stored = kind.dtype.np.newbyteorder(">" if swap else "<")
-    return np.frombuffer(_read(f, numel * kind.dtype.itemsize), stored).astype(kind.dtype.np)
+    values = np.empty(numel, kind.dtype.np)
+    target, done = values.view(np.uint8), 0
+    while done < target.size:
+        part = _read(f, min(target.size - done, _CHUNK))
+        target[done : done + len(part)] = np.frombuffer(part, np.uint8)
+        done += len(part)
+    return values.byteswap() if swap != (sys.byteorder == "big") else values
 
 
 def _read(f: Any, count: int) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator
@@ -68,9 +69,15 @@ def _unnamed(folder: str) -> BinaryIO | None:
 
 def _give_name(descriptor: int, folder: str, name: str) -> None:
     # A folder's descriptor, which a full path does not need, makes os.link follow symbolic links.
+    unnamed = f"/proc/self/fd/{descriptor}"
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=handle)
+        os.link(unnamed, name, src_dir_fd=handle)
+    except OSError:  # a file system that makes such files and cannot name them
+        with open(unnamed, "rb") as source, open(name, "xb") as copy:
+            shutil.copyfileobj(source, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
     finally:
         os.close(handle)
 
