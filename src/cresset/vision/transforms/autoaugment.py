@@ -82,6 +82,10 @@ class AutoAugment(_Augment):
     Args:
         policy: the data set, an ``AutoAugmentPolicy``.
         interpolation, fill: for changes that move pixels, see ``functional.affine``.
+
+    >>> from cresset.vision import transforms
+    >>> transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10)
+    AutoAugment(policy=AutoAugmentPolicy.CIFAR10, fill=None)
     """
 
     def __init__(
@@ -134,6 +138,11 @@ class RandAugment(_Augment):
         num_ops: how many changes, one after the other.
         magnitude: their strength, from 0 to ``num_magnitude_bins - 1``.
         interpolation, fill: for changes that move pixels, see ``functional.affine``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandAugment()(torch.zeros(3, 8, 8, dtype=torch.uint8)).shape
+    torch.Size([3, 8, 8])
     """
 
     def __init__(
@@ -176,6 +185,11 @@ class TrivialAugmentWide(_Augment):
     Args:
         num_magnitude_bins: how many strengths there are.
         interpolation, fill: for changes that move pixels, see ``functional.affine``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.TrivialAugmentWide()(torch.zeros(3, 8, 8, dtype=torch.uint8)).shape
+    torch.Size([3, 8, 8])
     """
 
     def __init__(
@@ -213,6 +227,11 @@ class AugMix(_Augment):
         alpha: of the Dirichlet distribution that weights are drawn from.
         all_ops: also changes of brightness, colour, contrast and sharpness.
         interpolation, fill: for changes that move pixels, see ``functional.affine``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.AugMix()(torch.zeros(3, 8, 8, dtype=torch.uint8)).shape
+    torch.Size([3, 8, 8])
     """
 
     bins = 10

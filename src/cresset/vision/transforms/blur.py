@@ -25,6 +25,11 @@ class GaussianBlur(Module):
     Args:
         kernel_size: (width, height) of the neighbourhood, or one number; odd.
         sigma: (low, high), or one number.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.GaussianBlur(3)(torch.zeros(1, 2, 2)).sum()
+    tensor(0.)
     """
 
     def __init__(self, kernel_size: Any, sigma: Any = (0.1, 2.0)) -> None:

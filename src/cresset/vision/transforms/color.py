@@ -15,7 +15,13 @@ Range = tuple[float, float]
 
 
 class Grayscale(Module):
-    """In grey, as one channel or three equal ones."""
+    """In grey, as one channel or three equal ones.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.Grayscale()(torch.ones(3, 1, 2))
+    tensor([[[0.9999, 0.9999]]])
+    """
 
     def __init__(self, num_output_channels: int = 1) -> None:
         super().__init__()
@@ -29,7 +35,13 @@ class Grayscale(Module):
 
 
 class RandomGrayscale(Module):
-    """In grey with probability ``p``, with as many channels as before."""
+    """In grey with probability ``p``, with as many channels as before.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomGrayscale(p=1.0)(torch.ones(3, 4, 4)).shape
+    torch.Size([3, 4, 4])
+    """
 
     def __init__(self, p: float = 0.1) -> None:
         super().__init__()
@@ -51,6 +63,10 @@ class ColorJitter(Module):
     Args:
         brightness, contrast, saturation: the factor's bounds, or x for (max(0, 1 - x), 1 + x).
         hue: bounds within -0.5 to 0.5, or x for (-x, x).
+
+    >>> from cresset.vision import transforms
+    >>> transforms.ColorJitter(brightness=0.4, hue=0.1)
+    ColorJitter(brightness=(0.6, 1.4), contrast=None, saturation=None, hue=(-0.1, 0.1))
     """
 
     def __init__(

@@ -42,7 +42,13 @@ class Compose:
 
 
 class Lambda:
-    """A function as a transform. To be pickled for worker processes it must have a name."""
+    """A function as a transform. To be pickled for worker processes it must have a name.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.Lambda(lambda x: 2 * x)(torch.ones(2))
+    tensor([2., 2.])
+    """
 
     def __init__(self, lambd: Callable[[Any], Any]) -> None:
         if not callable(lambd):
@@ -57,7 +63,13 @@ class Lambda:
 
 
 class RandomApply(Module):
-    """All of ``transforms`` in order, with probability ``p``; else nothing."""
+    """All of ``transforms`` in order, with probability ``p``; else nothing.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomApply([transforms.CenterCrop(2)], p=1.0)(torch.ones(1, 4, 4)).shape
+    torch.Size([1, 2, 2])
+    """
 
     def __init__(self, transforms: Any, p: float = 0.5) -> None:
         super().__init__()
@@ -91,7 +103,14 @@ class RandomTransforms:
 
 
 class RandomOrder(RandomTransforms):
-    """All of ``transforms`` in random order."""
+    """All of ``transforms`` in random order.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> steps = [transforms.CenterCrop(2), transforms.Pad(1)]
+    >>> transforms.RandomOrder(steps)(torch.ones(1, 4, 4)).ndim
+    3
+    """
 
     def __call__(self, img: Any) -> Any:
         order = list(range(len(self.transforms)))
@@ -102,7 +121,13 @@ class RandomOrder(RandomTransforms):
 
 
 class RandomChoice(RandomTransforms):
-    """One of ``transforms``, with weights ``p`` where given."""
+    """One of ``transforms``, with weights ``p`` where given.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomChoice([transforms.CenterCrop(2)], p=[1.0])(torch.ones(1, 4, 4)).shape
+    torch.Size([1, 2, 2])
+    """
 
     def __init__(self, transforms: Sequence[Any], p: Sequence[float] | None = None) -> None:
         super().__init__(transforms)

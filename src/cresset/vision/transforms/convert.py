@@ -10,7 +10,13 @@ from cresset.vision.transforms import functional as F
 
 
 class ToTensor:
-    """A PIL image or array (H, W, C) of bytes to a float tensor (C, H, W) in 0..1."""
+    """A PIL image or array (H, W, C) of bytes to a float tensor (C, H, W) in 0..1.
+
+    >>> from cresset.vision import transforms
+    >>> from PIL import Image
+    >>> transforms.ToTensor()(Image.new('L', (2, 1), 51))
+    tensor([[[0.2000, 0.2000]]])
+    """
 
     def __call__(self, pic: Any) -> Tensor:
         return F.to_tensor(pic)
@@ -20,7 +26,13 @@ class ToTensor:
 
 
 class PILToTensor:
-    """A PIL image to a tensor (C, H, W) of the same numbers."""
+    """A PIL image to a tensor (C, H, W) of the same numbers.
+
+    >>> from cresset.vision import transforms
+    >>> from PIL import Image
+    >>> transforms.PILToTensor()(Image.new('L', (2, 1), 51))
+    tensor([[[51, 51]]], dtype=torch.uint8)
+    """
 
     def __call__(self, pic: Any) -> Tensor:
         return F.pil_to_tensor(pic)
@@ -31,7 +43,13 @@ class PILToTensor:
 
 class ConvertImageDtype(Module):
     """A tensor image to another dtype, full brightness staying full: see
-    ``functional.convert_image_dtype``."""
+    ``functional.convert_image_dtype``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.ConvertImageDtype(torch.uint8)(torch.tensor([0., 1.]))
+    tensor([  0, 255], dtype=torch.uint8)
+    """
 
     def __init__(self, dtype: Any) -> None:
         super().__init__()
@@ -42,7 +60,13 @@ class ConvertImageDtype(Module):
 
 
 class ToPILImage:
-    """A tensor (C, H, W) or array (H, W, C) to a PIL image: see ``functional.to_pil_image``."""
+    """A tensor (C, H, W) or array (H, W, C) to a PIL image: see ``functional.to_pil_image``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.ToPILImage()(torch.zeros(3, 4, 5)).size
+    (5, 4)
+    """
 
     def __init__(self, mode: str | None = None) -> None:
         self.mode = mode
@@ -55,7 +79,13 @@ class ToPILImage:
 
 
 class Normalize(Module):
-    """``(x[c] - mean[c]) / std[c]`` for each channel c of a float tensor (..., C, H, W)."""
+    """``(x[c] - mean[c]) / std[c]`` for each channel c of a float tensor (..., C, H, W).
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.Normalize(mean=[0.5], std=[0.25])(torch.ones(1, 1, 2))
+    tensor([[[2., 2.]]])
+    """
 
     def __init__(self, mean: Any, std: Any, inplace: bool = False) -> None:
         super().__init__()
@@ -76,6 +106,11 @@ class LinearTransformation(Module):
     Args:
         transformation_matrix: (D, D) with D = C * H * W.
         mean_vector: (D).
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.LinearTransformation(2 * torch.eye(2), torch.ones(2))(torch.tensor([[[1., 3.]]]))
+    tensor([[[0., 4.]]])
     """
 
     def __init__(self, transformation_matrix: Tensor, mean_vector: Tensor) -> None:

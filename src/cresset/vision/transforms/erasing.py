@@ -22,6 +22,11 @@ class RandomErasing(Module):
         ratio: bounds of its aspect ratio.
         value: the new pixels: a number, one for each channel, or ``'random'`` for normal noise.
         inplace: change the tensor itself.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> (transforms.RandomErasing(p=1.0)(torch.ones(3, 9, 9)) == 0).any()
+    tensor(True)
     """
 
     def __init__(

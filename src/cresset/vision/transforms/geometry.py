@@ -35,6 +35,11 @@ class Resize(Module):
         interpolation: an ``InterpolationMode`` or Pillow's number.
         max_size: the longer edge at most, where ``size`` is one number.
         antialias: for tensors; PIL images always are.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.Resize(4)(torch.zeros(3, 8, 16)).shape
+    torch.Size([3, 4, 8])
     """
 
     def __init__(
@@ -67,7 +72,13 @@ class Resize(Module):
 
 
 class CenterCrop(Module):
-    """The middle of an image, padded with 0 where the image is smaller."""
+    """The middle of an image, padded with 0 where the image is smaller.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.CenterCrop(2)(torch.zeros(3, 8, 16)).shape
+    torch.Size([3, 2, 2])
+    """
 
     def __init__(self, size: Any) -> None:
         super().__init__()
@@ -81,7 +92,15 @@ class CenterCrop(Module):
 
 
 class Pad(Module):
-    """Pixels added at the borders: see ``functional.pad``."""
+    """Pixels added at the borders: see ``functional.pad``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.Pad(1)(torch.ones(1, 1, 1))
+    tensor([[[0., 0., 0.],
+             [0., 1., 0.],
+             [0., 0., 0.]]])
+    """
 
     def __init__(self, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> None:
         super().__init__()
@@ -107,6 +126,11 @@ class RandomCrop(Module):
         size: (height, width) or one number.
         padding, fill, padding_mode: borders added first, see ``functional.pad``.
         pad_if_needed: add borders where the image is smaller than ``size``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomCrop(32, padding=4)(torch.zeros(3, 32, 32)).shape
+    torch.Size([3, 32, 32])
     """
 
     def __init__(
@@ -153,7 +177,13 @@ class RandomCrop(Module):
 
 
 class RandomHorizontalFlip(Module):
-    """Left becomes right with probability ``p``."""
+    """Left becomes right with probability ``p``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomHorizontalFlip(p=1.0)(torch.tensor([[[1., 2.]]]))
+    tensor([[[2., 1.]]])
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
@@ -167,7 +197,14 @@ class RandomHorizontalFlip(Module):
 
 
 class RandomVerticalFlip(Module):
-    """Top becomes bottom with probability ``p``."""
+    """Top becomes bottom with probability ``p``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomVerticalFlip(p=1.0)(torch.tensor([[[1.], [2.]]]))
+    tensor([[[2.],
+             [1.]]])
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
@@ -188,6 +225,11 @@ class RandomResizedCrop(Module):
         scale: bounds of the part's area, as shares of the image's.
         ratio: bounds of its width over height.
         interpolation, antialias: see ``functional.resize``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomResizedCrop(8)(torch.zeros(3, 20, 30)).shape
+    torch.Size([3, 8, 8])
     """
 
     def __init__(
@@ -249,7 +291,13 @@ def check_scale_and_ratio(scale: Any, ratio: Any) -> None:
 
 
 class FiveCrop(Module):
-    """A tuple of the four corners and the centre."""
+    """A tuple of the four corners and the centre.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> len(transforms.FiveCrop(2)(torch.zeros(3, 4, 4)))
+    5
+    """
 
     def __init__(self, size: Any) -> None:
         super().__init__()
@@ -263,7 +311,13 @@ class FiveCrop(Module):
 
 
 class TenCrop(Module):
-    """``FiveCrop`` of the image and of its mirror image."""
+    """``FiveCrop`` of the image and of its mirror image.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> len(transforms.TenCrop(2)(torch.zeros(3, 4, 4)))
+    10
+    """
 
     def __init__(self, size: Any, vertical_flip: bool = False) -> None:
         super().__init__()

@@ -17,7 +17,12 @@ from cresset.ops.ranges import linspace
 
 
 class AutoAugmentPolicy(Enum):
-    """The data set that a policy of ``AutoAugment`` was found on."""
+    """The data set that a policy of ``AutoAugment`` was found on.
+
+    >>> from cresset.vision import transforms
+    >>> transforms.AutoAugmentPolicy("svhn")
+    <AutoAugmentPolicy.SVHN: 'svhn'>
+    """
 
     IMAGENET = "imagenet"
     CIFAR10 = "cifar10"

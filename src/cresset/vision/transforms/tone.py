@@ -27,7 +27,13 @@ class _Sometimes(Module):
 
 
 class RandomInvert(_Sometimes):
-    """Dark becomes bright with probability ``p``."""
+    """Dark becomes bright with probability ``p``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomInvert(p=1.0)(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8))
+    tensor([[[255, 155,   5]]], dtype=torch.uint8)
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p)
@@ -37,7 +43,14 @@ class RandomInvert(_Sometimes):
 
 
 class RandomPosterize(_Sometimes):
-    """Only the ``bits`` highest bits of each byte, with probability ``p``."""
+    """Only the ``bits`` highest bits of each byte, with probability ``p``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> image = torch.tensor([[[0, 100, 250]]], dtype=torch.uint8)
+    >>> transforms.RandomPosterize(bits=2, p=1.0)(image)
+    tensor([[[  0,  64, 192]]], dtype=torch.uint8)
+    """
 
     def __init__(self, bits: int, p: float = 0.5) -> None:
         super().__init__(p)
@@ -51,7 +64,14 @@ class RandomPosterize(_Sometimes):
 
 
 class RandomSolarize(_Sometimes):
-    """Pixels of at least ``threshold`` inverted, with probability ``p``."""
+    """Pixels of at least ``threshold`` inverted, with probability ``p``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> image = torch.tensor([[[0, 100, 250]]], dtype=torch.uint8)
+    >>> transforms.RandomSolarize(threshold=128, p=1.0)(image)
+    tensor([[[  0, 100,   5]]], dtype=torch.uint8)
+    """
 
     def __init__(self, threshold: float, p: float = 0.5) -> None:
         super().__init__(p)
@@ -65,7 +85,12 @@ class RandomSolarize(_Sometimes):
 
 
 class RandomAdjustSharpness(_Sometimes):
-    """Sharper (a factor above 1) or smoother, with probability ``p``."""
+    """Sharper (a factor above 1) or smoother, with probability ``p``.
+
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomAdjustSharpness(2.0)
+    RandomAdjustSharpness(sharpness_factor=2.0,p=0.5)
+    """
 
     def __init__(self, sharpness_factor: float, p: float = 0.5) -> None:
         super().__init__(p)
@@ -79,7 +104,13 @@ class RandomAdjustSharpness(_Sometimes):
 
 
 class RandomAutocontrast(_Sometimes):
-    """Each channel stretched from black to full brightness, with probability ``p``."""
+    """Each channel stretched from black to full brightness, with probability ``p``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomAutocontrast(p=1.0)(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8))
+    tensor([[[  0, 102, 255]]], dtype=torch.uint8)
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p)
@@ -89,7 +120,12 @@ class RandomAutocontrast(_Sometimes):
 
 
 class RandomEqualize(_Sometimes):
-    """Grey levels made equally frequent, with probability ``p``."""
+    """Grey levels made equally frequent, with probability ``p``.
+
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomEqualize()
+    RandomEqualize(p=0.5)
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p)

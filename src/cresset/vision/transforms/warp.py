@@ -52,7 +52,14 @@ def fill_per_channel(fill: Any, img: Any) -> Any:
 
 
 class RandomRotation(Module):
-    """Turned by an angle uniform in ``degrees`` = (low, high), or (-degrees, degrees)."""
+    """Turned by an angle uniform in ``degrees`` = (low, high), or (-degrees, degrees).
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomRotation((90, 90))(torch.arange(4.).reshape(1, 2, 2))
+    tensor([[[1., 3.],
+             [0., 2.]]])
+    """
 
     def __init__(
         self,
@@ -101,6 +108,11 @@ class RandomAffine(Module):
         scale: bounds of the factor.
         shear: degrees along x: a bound or (low, high); with four numbers along y as well.
         interpolation, fill, center: see ``functional.affine``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomAffine(30, scale=(0.5, 2.0))(torch.zeros(3, 8, 8)).shape
+    torch.Size([3, 8, 8])
     """
 
     def __init__(
@@ -185,6 +197,11 @@ class RandomPerspective(Module):
     Args:
         distortion_scale: how far at most, as a share of half the width and height.
         interpolation, fill: see ``functional.perspective``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.RandomPerspective(p=1.0)(torch.zeros(3, 8, 8)).shape
+    torch.Size([3, 8, 8])
     """
 
     def __init__(
@@ -238,6 +255,11 @@ class ElasticTransform(Module):
         alpha: how far pixels move, along x and y, or one float.
         sigma: how far neighbours move alike: the Gaussian's sigma that smooths random moves.
         interpolation, fill: see ``functional.elastic_transform``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision import transforms
+    >>> transforms.ElasticTransform(alpha=20.0, sigma=0.5)(torch.zeros(3, 8, 8)).shape
+    torch.Size([3, 8, 8])
     """
 
     def __init__(

@@ -22,7 +22,13 @@ from cresset.vision.transforms.functional.hsv import fall_and_rise, hsv_to_rgb, 
 
 
 def to_grayscale(img: Any, num_output_channels: int = 1) -> Image.Image:
-    """A PIL image in grey, as one channel or as three equal ones."""
+    """A PIL image in grey, as one channel or as three equal ones.
+
+    >>> from cresset.vision.transforms import functional as F
+    >>> from PIL import Image
+    >>> F.to_grayscale(Image.new('RGB', (2, 2), 'red')).getpixel((0, 0))
+    76
+    """
     if not is_pil_image(img):
         raise TypeError("Input should be PIL Image")
     if num_output_channels not in (1, 3):
@@ -32,7 +38,13 @@ def to_grayscale(img: Any, num_output_channels: int = 1) -> Image.Image:
 
 
 def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
-    """An image in grey: 0.2989 R + 0.587 G + 0.114 B for tensors, Pillow's integers otherwise."""
+    """An image in grey: 0.2989 R + 0.587 G + 0.114 B for tensors, Pillow's integers otherwise.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.rgb_to_grayscale(torch.tensor([200, 100, 0], dtype=torch.uint8).reshape(3, 1, 1))
+    tensor([[[118]]], dtype=torch.uint8)
+    """
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return to_grayscale(img, num_output_channels)
@@ -67,7 +79,13 @@ def check_factor(name: str, factor: float, img: Tensor) -> None:
 
 
 def adjust_brightness(img: Any, brightness_factor: float) -> Any:
-    """Factor 0 gives black, 1 the image itself."""
+    """Factor 0 gives black, 1 the image itself.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.adjust_brightness(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8), 1.5)
+    tensor([[[  0, 150, 255]]], dtype=torch.uint8)
+    """
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return ImageEnhance.Brightness(img).enhance(brightness_factor)
@@ -76,7 +94,13 @@ def adjust_brightness(img: Any, brightness_factor: float) -> Any:
 
 
 def adjust_contrast(img: Any, contrast_factor: float) -> Any:
-    """Factor 0 gives the mean grey, 1 the image itself."""
+    """Factor 0 gives the mean grey, 1 the image itself.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.adjust_contrast(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8), 0.5)
+    tensor([[[ 58, 108, 183]]], dtype=torch.uint8)
+    """
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return ImageEnhance.Contrast(img).enhance(contrast_factor)
@@ -87,7 +111,14 @@ def adjust_contrast(img: Any, contrast_factor: float) -> Any:
 
 
 def adjust_saturation(img: Any, saturation_factor: float) -> Any:
-    """Factor 0 gives grey, 1 the image itself."""
+    """Factor 0 gives grey, 1 the image itself.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> image = torch.tensor([200, 100, 0], dtype=torch.uint8).reshape(3, 1, 1)
+    >>> F.adjust_saturation(image, 0.0).flatten()
+    tensor([118, 118, 118], dtype=torch.uint8)
+    """
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return ImageEnhance.Color(img).enhance(saturation_factor)
@@ -98,7 +129,13 @@ def adjust_saturation(img: Any, saturation_factor: float) -> Any:
 
 
 def adjust_hue(img: Any, hue_factor: float) -> Any:
-    """Turns the colour circle by ``hue_factor`` of a turn, -0.5 to 0.5."""
+    """Turns the colour circle by ``hue_factor`` of a turn, -0.5 to 0.5.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.adjust_hue(torch.tensor([1., 0., 0.]).reshape(3, 1, 1), 0.5).flatten()
+    tensor([0., 1., 1.])
+    """
     if not -0.5 <= hue_factor <= 0.5:
         raise ValueError(f"hue_factor ({hue_factor}) is not in [-0.5, 0.5].")
     if isinstance(img, Tensor):
@@ -120,7 +157,13 @@ def adjust_hue(img: Any, hue_factor: float) -> Any:
 
 
 def invert(img: Any) -> Any:
-    """Dark becomes bright."""
+    """Dark becomes bright.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.invert(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8))
+    tensor([[[255, 155,   5]]], dtype=torch.uint8)
+    """
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return ImageOps.invert(img)
@@ -134,7 +177,14 @@ def invert(img: Any) -> Any:
 
 
 def erase(img: Any, i: int, j: int, h: int, w: int, v: Tensor, inplace: bool = False) -> Tensor:
-    """A tensor image whose part at row ``i``, column ``j`` of size (h, w) is ``v``."""
+    """A tensor image whose part at row ``i``, column ``j`` of size (h, w) is ``v``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.erase(torch.arange(6.).reshape(1, 2, 3), 0, 1, 1, 2, torch.tensor(-1.))
+    tensor([[[ 0., -1., -1.],
+             [ 3.,  4.,  5.]]])
+    """
     if not isinstance(img, Tensor):
         raise TypeError(f"img should be Tensor Image. Got {type(img)}")
     assert_image_tensor(img)

@@ -58,7 +58,13 @@ def to_tensor(pic: Any) -> Tensor:
 
 
 def pil_to_tensor(pic: Any) -> Tensor:
-    """A PIL image as a tensor (C, H, W) of the same numbers, uint8 for most."""
+    """A PIL image as a tensor (C, H, W) of the same numbers, uint8 for most.
+
+    >>> from cresset.vision.transforms import functional as F
+    >>> from PIL import Image
+    >>> F.pil_to_tensor(Image.new('L', (3, 1), 7))
+    tensor([[[7, 7, 7]]], dtype=torch.uint8)
+    """
     if not is_pil_image(pic):
         raise TypeError(f"pic should be PIL Image. Got {type(pic)}")
     return as_tensor(array_of(pic)).permute(2, 0, 1)
@@ -72,6 +78,11 @@ def convert_image_dtype(image: Tensor, dtype: Any = dtypes.float32) -> Tensor:
 
     Raises:
         RuntimeError: float32 to int32 or int64, float64 to int64: too few digits.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.convert_image_dtype(torch.tensor([0., 0.5, 1.]), torch.uint8)
+    tensor([  0, 127, 255], dtype=torch.uint8)
     """
     if not isinstance(image, Tensor):
         raise TypeError("Input img should be Tensor Image")
@@ -120,6 +131,12 @@ def to_pil_image(pic: Any, mode: str | None = None) -> Image.Image:
 
     Floats are taken as 0..1 and cut to bytes, unless ``mode`` is ``'F'``. Without ``mode``: L, LA,
     RGB or RGBA by the number of channels; I;16, I or F for one channel of wider numbers.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> image = F.to_pil_image(torch.ones(3, 4, 5))
+    >>> image.mode, image.size, image.getpixel((0, 0))
+    ('RGB', (5, 4), (255, 255, 255))
     """
     if isinstance(pic, Tensor):
         pic = (pic.permute(1, 2, 0) if pic.ndim == 3 else pic).numpy(force=True)

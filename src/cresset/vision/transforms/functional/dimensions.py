@@ -16,7 +16,12 @@ from cresset.vision.pil import channels_of, is_pil_image
 
 
 class InterpolationMode(Enum):
-    """Ways to resample. ``BOX``, ``HAMMING`` and ``LANCZOS`` are for PIL images only."""
+    """Ways to resample. ``BOX``, ``HAMMING`` and ``LANCZOS`` are for PIL images only.
+
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.InterpolationMode("bilinear")
+    <InterpolationMode.BILINEAR: 'bilinear'>
+    """
 
     NEAREST = "nearest"
     NEAREST_EXACT = "nearest-exact"
@@ -93,7 +98,13 @@ def assert_channels(img: Tensor, permitted: Sequence[int]) -> None:
 
 
 def get_dimensions(img: Any) -> list[int]:
-    """[channels, height, width] of an image."""
+    """[channels, height, width] of an image.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.get_dimensions(torch.zeros(2, 3, 4, 5))
+    [3, 4, 5]
+    """
     if isinstance(img, Tensor):
         assert_image_tensor(img)
         return [1 if img.ndim == 2 else img.shape[-3], img.shape[-2], img.shape[-1]]
@@ -103,11 +114,23 @@ def get_dimensions(img: Any) -> list[int]:
 
 
 def get_image_size(img: Any) -> list[int]:
-    """[width, height] of an image."""
+    """[width, height] of an image.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.get_image_size(torch.zeros(3, 4, 5))
+    [5, 4]
+    """
     _, height, width = get_dimensions(img)
     return [width, height]
 
 
 def get_image_num_channels(img: Any) -> int:
-    """How many channels an image has."""
+    """How many channels an image has.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.get_image_num_channels(torch.zeros(3, 4, 5))
+    3
+    """
     return get_dimensions(img)[0]

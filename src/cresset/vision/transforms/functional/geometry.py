@@ -61,6 +61,11 @@ def pad(img: Any, padding: Any, fill: Any = 0, padding_mode: str = "constant") -
         fill: the new pixels' value, or one for each channel (PIL images).
         padding_mode: ``constant``; ``edge`` repeats the last pixel; ``reflect`` mirrors without it
             and ``symmetric`` with it.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.pad(torch.ones(1, 1, 2), [1, 0], fill=5)
+    tensor([[[5., 1., 1., 5.]]])
     """
     fill = 0 if fill is None else fill
     check_padding(padding, fill, padding_mode)
@@ -140,7 +145,13 @@ def pil_fill(fill: Any, img: Image.Image) -> Any:
 
 
 def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
-    """The part of an image at (top, left) of this size; what lies outside of the image is 0."""
+    """The part of an image at (top, left) of this size; what lies outside of the image is 0.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.crop(torch.arange(6.).reshape(1, 2, 3), top=1, left=1, height=1, width=3)
+    tensor([[[4., 5., 0.]]])
+    """
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return img.crop((left, top, left + width, top + height))
@@ -173,7 +184,14 @@ def _pair_or_error(size: Any) -> Any:
 
 
 def center_crop(img: Any, output_size: Any) -> Any:
-    """The middle of an image, padded with 0 where the image is smaller."""
+    """The middle of an image, padded with 0 where the image is smaller.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.center_crop(torch.arange(6.).reshape(1, 2, 3), [2, 1])
+    tensor([[[1.],
+             [4.]]])
+    """
     height, width = _pair(output_size)
     _, h, w = get_dimensions(img)
     if height > h or width > w:
@@ -187,7 +205,13 @@ def center_crop(img: Any, output_size: Any) -> Any:
 
 
 def five_crop(img: Any, size: Any) -> tuple[Any, ...]:
-    """Top left, top right, bottom left, bottom right, centre."""
+    """Top left, top right, bottom left, bottom right, centre.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> [part.tolist() for part in F.five_crop(torch.arange(6.).reshape(1, 2, 3), 1)]
+    [[[[0.0]]], [[[2.0]]], [[[3.0]]], [[[5.0]]], [[[1.0]]]]
+    """
     size = _pair_or_error(size)
     height, width = size
     _, h, w = get_dimensions(img)
@@ -199,14 +223,27 @@ def five_crop(img: Any, size: Any) -> tuple[Any, ...]:
 
 
 def ten_crop(img: Any, size: Any, vertical_flip: bool = False) -> tuple[Any, ...]:
-    """``five_crop`` of the image and of its mirror image."""
+    """``five_crop`` of the image and of its mirror image.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> len(F.ten_crop(torch.arange(6.).reshape(1, 2, 3), 1))
+    10
+    """
     size = _pair_or_error(size)
     mirrored = vflip(img) if vertical_flip else hflip(img)
     return five_crop(img, size) + five_crop(mirrored, size)
 
 
 def hflip(img: Any) -> Any:
-    """Left becomes right."""
+    """Left becomes right.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.hflip(torch.arange(6.).reshape(1, 2, 3))
+    tensor([[[2., 1., 0.],
+             [5., 4., 3.]]])
+    """
     if isinstance(img, Tensor):
         assert_image_tensor(img)
         return img.flip(-1)
@@ -215,7 +252,14 @@ def hflip(img: Any) -> Any:
 
 
 def vflip(img: Any) -> Any:
-    """Top becomes bottom."""
+    """Top becomes bottom.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.vflip(torch.arange(6.).reshape(1, 2, 3))
+    tensor([[[3., 4., 5.],
+             [0., 1., 2.]]])
+    """
     if isinstance(img, Tensor):
         assert_image_tensor(img)
         return img.flip(-2)
@@ -255,6 +299,11 @@ def resize(
         interpolation: an ``InterpolationMode`` or Pillow's number.
         max_size: the longer edge at most, where ``size`` is one number.
         antialias: for tensors, widen the filter when shrinking. PIL images always do.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.resize(torch.tensor([[[0., 1., 2., 3.]]]), [1, 2])
+    tensor([[[0.7143, 2.2857]]])
     """
     interpolation = interpolation_mode(interpolation)
     if isinstance(size, (list, tuple)):
@@ -314,6 +363,12 @@ def resized_crop(
     interpolation: Any = InterpolationMode.BILINEAR,
     antialias: bool | None = True,
 ) -> Any:
-    """``crop``, then ``resize``."""
+    """``crop``, then ``resize``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.resized_crop(torch.arange(6.).reshape(1, 2, 3), 0, 0, 2, 2, [1, 1])
+    tensor([[[2.]]])
+    """
     part = crop(img, top, left, height, width)
     return resize(part, size, interpolation, antialias=antialias)

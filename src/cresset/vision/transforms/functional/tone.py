@@ -31,7 +31,13 @@ def _check_planes(img: Tensor) -> None:
 
 
 def adjust_gamma(img: Any, gamma: float, gain: float = 1) -> Any:
-    """``gain * x ** gamma`` for brightness x in 0..1: dark parts become brighter below gamma 1."""
+    """``gain * x ** gamma`` for brightness x in 0..1: dark parts become brighter below gamma 1.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.adjust_gamma(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8), 0.5)
+    tensor([[[  0, 160, 253]]], dtype=torch.uint8)
+    """
     if not isinstance(img, Tensor):
         assert_pil_image(img)
     else:
@@ -46,7 +52,13 @@ def adjust_gamma(img: Any, gamma: float, gain: float = 1) -> Any:
 
 
 def posterize(img: Any, bits: int) -> Any:
-    """Only the ``bits`` highest bits of each byte."""
+    """Only the ``bits`` highest bits of each byte.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.posterize(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8), 2)
+    tensor([[[  0,  64, 192]]], dtype=torch.uint8)
+    """
     if not 0 <= bits <= 8:
         raise ValueError(f"The number if bits should be between 0 and 8. Got {bits}")
     if not isinstance(img, Tensor):
@@ -60,7 +72,13 @@ def posterize(img: Any, bits: int) -> Any:
 
 
 def solarize(img: Any, threshold: float) -> Any:
-    """Pixels of at least ``threshold`` inverted."""
+    """Pixels of at least ``threshold`` inverted.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.solarize(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8), 128)
+    tensor([[[  0, 100,   5]]], dtype=torch.uint8)
+    """
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return ImageOps.solarize(img, threshold)  # type: ignore[arg-type]
@@ -72,7 +90,15 @@ def solarize(img: Any, threshold: float) -> Any:
 
 
 def adjust_sharpness(img: Any, sharpness_factor: float) -> Any:
-    """Factor 0 gives a smoothed image, 1 the image itself, 2 a sharper one."""
+    """Factor 0 gives a smoothed image, 1 the image itself, 2 a sharper one.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.adjust_sharpness(torch.eye(3).reshape(1, 3, 3), 0.)
+    tensor([[[1.0000, 0.0000, 0.0000],
+             [0.0000, 0.5385, 0.0000],
+             [0.0000, 0.0000, 1.0000]]])
+    """
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return ImageEnhance.Sharpness(img).enhance(sharpness_factor)
@@ -100,7 +126,13 @@ def _smoothed(img: Tensor) -> Tensor:
 
 
 def autocontrast(img: Any) -> Any:
-    """Each channel stretched so that its darkest pixel is black and its brightest full."""
+    """Each channel stretched so that its darkest pixel is black and its brightest full.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.autocontrast(torch.tensor([[[50, 75, 100]]], dtype=torch.uint8))
+    tensor([[[  0, 127, 255]]], dtype=torch.uint8)
+    """
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return ImageOps.autocontrast(img)
@@ -117,7 +149,13 @@ def autocontrast(img: Any) -> Any:
 
 
 def equalize(img: Any) -> Any:
-    """Each channel with its grey levels spread so that all are about equally frequent."""
+    """Each channel with its grey levels spread so that all are about equally frequent.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.equalize(torch.arange(512).div(4).to(torch.uint8).reshape(1, 16, 32)).max()
+    tensor(255, dtype=torch.uint8)
+    """
     if not isinstance(img, Tensor):
         assert_pil_image(img)
         return ImageOps.equalize(img)

@@ -63,6 +63,12 @@ def rotate(
 
     ``expand`` makes the result large enough for all of it. Tensors know the interpolations nearest
     and bilinear.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.rotate(torch.arange(4.).reshape(1, 2, 2), 90)
+    tensor([[[1., 3.],
+             [0., 2.]]])
     """
     interpolation = interpolation_mode(interpolation)
     if not isinstance(angle, (int, float)):
@@ -94,7 +100,14 @@ def affine(
     fill: Any = None,
     center: Sequence[int] | None = None,
 ) -> Any:
-    """An image rotated, shifted (x, y), scaled and sheared (degrees), in a frame of its size."""
+    """An image rotated, shifted (x, y), scaled and sheared (degrees), in a frame of its size.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.affine(torch.arange(6.).reshape(1, 2, 3), 0, [1, 0], 1.0, [0.0, 0.0])
+    tensor([[[0., 0., 1.],
+             [0., 3., 4.]]])
+    """
     interpolation = interpolation_mode(interpolation)
     shear = check_affine(angle, translate, scale, shear, center)
     _, height, width = get_dimensions(img)
@@ -214,6 +227,11 @@ def elastic_transform(
 
     Args:
         displacement: (1, height, width, 2), how far along x and y, where 2 is the whole image.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import functional as F
+    >>> F.elastic_transform(torch.arange(6.).reshape(1, 2, 3), torch.zeros(1, 2, 3, 2)).shape
+    torch.Size([1, 2, 3])
     """
     if isinstance(interpolation, int):
         warnings.warn(

@@ -73,7 +73,13 @@ def _one_of(table: dict[str, Strengths]) -> tuple[str, Strengths]:
 
 
 class AutoAugment(_Augment):
-    """A pair of changes, picked from those found for a data set (Cubuk et al., 2019)."""
+    """A pair of changes, picked from those found for a data set (Cubuk et al., 2019).
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.AutoAugment()((torch.zeros(3, 8, 8, dtype=torch.uint8), 5))[1]
+    5
+    """
 
     get_params = params_of(v1.AutoAugment)
 
@@ -97,7 +103,13 @@ class AutoAugment(_Augment):
 
 
 class RandAugment(_Augment):
-    """Some changes, all of the same strength (Cubuk et al., 2020)."""
+    """Some changes, all of the same strength (Cubuk et al., 2020).
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandAugment(num_ops=3)(torch.zeros(3, 8, 8, dtype=torch.uint8)).shape
+    torch.Size([3, 8, 8])
+    """
 
     def __init__(
         self,
@@ -125,7 +137,13 @@ class RandAugment(_Augment):
 
 
 class TrivialAugmentWide(_Augment):
-    """One change of random strength (Mueller and Hutter, 2021)."""
+    """One change of random strength (Mueller and Hutter, 2021).
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.TrivialAugmentWide()(torch.zeros(3, 8, 8, dtype=torch.uint8)).shape
+    torch.Size([3, 8, 8])
+    """
 
     def __init__(
         self, num_magnitude_bins: int = 31, interpolation: Any = "nearest", fill: Any = None
@@ -140,7 +158,13 @@ class TrivialAugmentWide(_Augment):
 
 class AugMix(_Augment):
     """A mix of the image with copies of it that went through chains of changes (Hendrycks et al.,
-    2020)."""
+    2020).
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.AugMix()(torch.zeros(3, 8, 8, dtype=torch.uint8)).shape
+    torch.Size([3, 8, 8])
+    """
 
     bins = 10
 

@@ -16,7 +16,13 @@ Range = tuple[float, float]
 
 
 class Grayscale(Transform):
-    """In grey, as one channel or three equal ones."""
+    """In grey, as one channel or three equal ones.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.Grayscale()(torch.ones(3, 1, 2))
+    tensor([[[0.9999, 0.9999]]])
+    """
 
     def __init__(self, num_output_channels: int = 1) -> None:
         super().__init__()
@@ -28,7 +34,13 @@ class Grayscale(Transform):
 
 
 class RandomGrayscale(RandomApplyTransform):
-    """In grey with probability ``p``, with as many channels as before."""
+    """In grey with probability ``p``, with as many channels as before.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomGrayscale(p=1.0)(torch.ones(3, 4, 4)).shape
+    torch.Size([3, 4, 4])
+    """
 
     def __init__(self, p: float = 0.1) -> None:
         super().__init__(p=p)
@@ -42,7 +54,13 @@ class RandomGrayscale(RandomApplyTransform):
 
 
 class RGB(Transform):
-    """Grey images with three equal channels."""
+    """Grey images with three equal channels.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RGB()(torch.ones(1, 4, 4)).shape
+    torch.Size([3, 4, 4])
+    """
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         return self._call_kernel(F.grayscale_to_rgb, inpt)
@@ -63,6 +81,10 @@ class ColorJitter(Transform):
     Args:
         brightness, contrast, saturation: the factor's bounds, or x for (max(0, 1 - x), 1 + x).
         hue: bounds within -0.5 to 0.5, or x for (-x, x).
+
+    >>> from cresset.vision.transforms import v2
+    >>> v2.ColorJitter(brightness=0.4, hue=0.1)
+    ColorJitter(brightness=(0.6, 1.4), hue=(-0.1, 0.1))
     """
 
     get_params = params_of(v1.ColorJitter)
@@ -116,7 +138,13 @@ def _range(value: Any, name: str, center: float, bounds: Any, least: float | Non
 
 
 class RandomChannelPermutation(Transform):
-    """The channels in random order."""
+    """The channels in random order.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomChannelPermutation()(torch.zeros(3, 4, 4)).shape
+    torch.Size([3, 4, 4])
+    """
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         return {"permutation": randperm(query_chw(flat_inputs)[0])}
@@ -127,7 +155,13 @@ class RandomChannelPermutation(Transform):
 
 class RandomPhotometricDistort(Transform):
     """Each of brightness, contrast, saturation, hue and the order of channels changed with
-    probability ``p``; contrast before or after saturation and hue (Liu et al., 2016, "SSD")."""
+    probability ``p``; contrast before or after saturation and hue (Liu et al., 2016, "SSD").
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomPhotometricDistort()(torch.zeros(3, 4, 4)).shape
+    torch.Size([3, 4, 4])
+    """
 
     def __init__(
         self,

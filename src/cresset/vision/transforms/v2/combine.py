@@ -51,7 +51,13 @@ class Compose(Transform):
 
 
 class RandomApply(Transform):
-    """All of ``transforms`` in order, with probability ``p``; else nothing."""
+    """All of ``transforms`` in order, with probability ``p``; else nothing.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomApply([v2.CenterCrop(2)], p=1.0)(torch.ones(1, 4, 4)).shape
+    torch.Size([1, 2, 2])
+    """
 
     def __init__(self, transforms: Any, p: float = 0.5) -> None:
         super().__init__()
@@ -71,7 +77,13 @@ class RandomApply(Transform):
 
 
 class RandomChoice(Transform):
-    """One of ``transforms``, with weights ``p`` where given."""
+    """One of ``transforms``, with weights ``p`` where given.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomChoice([v2.CenterCrop(2)])(torch.ones(1, 4, 4)).shape
+    torch.Size([1, 2, 2])
+    """
 
     def __init__(
         self, transforms: Sequence[Callable[..., Any]], p: Sequence[float] | None = None
@@ -93,7 +105,13 @@ class RandomChoice(Transform):
 
 
 class RandomOrder(Transform):
-    """All of ``transforms`` in random order."""
+    """All of ``transforms`` in random order.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomOrder([v2.CenterCrop(2), v2.Pad(1)])(torch.ones(1, 4, 4)).ndim
+    3
+    """
 
     def __init__(self, transforms: Sequence[Callable[..., Any]]) -> None:
         _check(transforms, Sequence, "a sequence of callables")

@@ -20,7 +20,13 @@ from cresset.vision.transforms.v2.transform import Transform
 
 
 class PILToTensor(Transform):
-    """A PIL image to a tensor (C, H, W) of the same numbers."""
+    """A PIL image to a tensor (C, H, W) of the same numbers.
+
+    >>> from cresset.vision.transforms import v2
+    >>> from PIL import Image
+    >>> v2.PILToTensor()(Image.new('L', (2, 1), 51))
+    tensor([[[51, 51]]], dtype=torch.uint8)
+    """
 
     _transformed_types: ClassVar[tuple[Kind, ...]] = (Image.Image,)
 
@@ -29,7 +35,13 @@ class PILToTensor(Transform):
 
 
 class ToImage(Transform):
-    """A PIL image, array (H, W, C) or tensor to a tensor (..., C, H, W) of the same numbers."""
+    """A PIL image, array (H, W, C) or tensor to a tensor (..., C, H, W) of the same numbers.
+
+    >>> from cresset.vision.transforms import v2
+    >>> from PIL import Image
+    >>> v2.ToImage()({'image': Image.new('L', (2, 1), 51), 'label': 3})
+    {'image': tensor([[[51, 51]]], dtype=torch.uint8), 'label': 3}
+    """
 
     _transformed_types: ClassVar[tuple[Kind, ...]] = (is_pure_tensor, Image.Image, np.ndarray)
 
@@ -38,7 +50,13 @@ class ToImage(Transform):
 
 
 class ToPILImage(Transform):
-    """A tensor (C, H, W) or array (H, W, C) to a PIL image."""
+    """A tensor (C, H, W) or array (H, W, C) to a PIL image.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.ToPILImage()(torch.zeros(3, 4, 5)).size
+    (5, 4)
+    """
 
     _transformed_types: ClassVar[tuple[Kind, ...]] = (is_pure_tensor, np.ndarray)
 
@@ -77,6 +95,11 @@ class ToDtype(Transform):
     """A tensor image in another dtype; with ``scale``, full brightness stays full.
 
     ``dtype`` may be a dictionary with dtypes for ``torch.Tensor`` and ``"others"``; None keeps.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.ToDtype(torch.float32, scale=True)(torch.tensor([[[0, 255]]], dtype=torch.uint8))
+    tensor([[[0., 1.]]])
     """
 
     _transformed_types: ClassVar[tuple[Kind, ...]] = (Tensor,)
@@ -111,7 +134,13 @@ class ToDtype(Transform):
 
 
 class ConvertImageDtype(Transform):
-    """A tensor image in another dtype, full brightness staying full."""
+    """A tensor image in another dtype, full brightness staying full.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.ConvertImageDtype(torch.uint8)(torch.tensor([0., 1.]))
+    tensor([  0, 255], dtype=torch.uint8)
+    """
 
     def __init__(self, dtype: Any = dtypes.float32) -> None:
         super().__init__()
@@ -130,7 +159,13 @@ class _TensorsOnly(Transform):
 
 
 class Normalize(_TensorsOnly):
-    """``(x[c] - mean[c]) / std[c]`` for each channel c of a float tensor (..., C, H, W)."""
+    """``(x[c] - mean[c]) / std[c]`` for each channel c of a float tensor (..., C, H, W).
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.Normalize(mean=[0.5], std=[0.25])(torch.ones(1, 1, 2))
+    tensor([[[2., 2.]]])
+    """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> None:
         super().__init__()
@@ -145,7 +180,13 @@ class Normalize(_TensorsOnly):
 
 
 class LinearTransformation(_TensorsOnly):
-    """``(x.flatten() - mean_vector) @ transformation_matrix``, in the shape of x: whitening."""
+    """``(x.flatten() - mean_vector) @ transformation_matrix``, in the shape of x: whitening.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.LinearTransformation(2 * torch.eye(2), torch.ones(2))(torch.tensor([[[1., 3.]]]))
+    tensor([[[0., 4.]]])
+    """
 
     _transformed_types: ClassVar[tuple[Kind, ...]] = (is_pure_tensor,)
 
@@ -172,14 +213,26 @@ class LinearTransformation(_TensorsOnly):
 
 
 class Identity(Transform):
-    """Images as they are."""
+    """Images as they are.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.Identity()(torch.ones(2))
+    tensor([1., 1.])
+    """
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         return inpt
 
 
 class Lambda(Transform):
-    """A function as a transform: of everything in a sample, or of the given types."""
+    """A function as a transform: of everything in a sample, or of the given types.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.Lambda(lambda x: x + 1, int)({'image': torch.zeros(1), 'label': 3})
+    {'image': tensor([0.]), 'label': 4}
+    """
 
     _transformed_types: ClassVar[tuple[Kind, ...]] = (object,)
 
@@ -198,7 +251,13 @@ class Lambda(Transform):
 
 
 class UniformTemporalSubsample(Transform):
-    """``num_samples`` evenly spaced images of a video (..., T, C, H, W)."""
+    """``num_samples`` evenly spaced images of a video (..., T, C, H, W).
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.UniformTemporalSubsample(2)(torch.zeros(9, 3, 4, 4)).shape
+    torch.Size([2, 3, 4, 4])
+    """
 
     _transformed_types: ClassVar[tuple[Kind, ...]] = (Tensor,)
 

@@ -22,6 +22,11 @@ class RandomErasing(RandomApplyTransform):
         ratio: bounds of its aspect ratio.
         value: the new pixels: a number, one for each channel, or ``'random'`` for normal noise.
         inplace: change the tensor itself.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> (v2.RandomErasing(p=1.0)(torch.ones(3, 9, 9)) == 0).any()
+    tensor(True)
     """
 
     get_params = params_of(v1.RandomErasing)

@@ -24,14 +24,27 @@ from cresset.vision.transforms.warp import check_length
 
 
 class RandomHorizontalFlip(RandomApplyTransform):
-    """Left becomes right with probability ``p``."""
+    """Left becomes right with probability ``p``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomHorizontalFlip(p=1.0)((torch.tensor([[[1., 2.]]]), 7))
+    (tensor([[[2., 1.]]]), 7)
+    """
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         return self._call_kernel(F.horizontal_flip, inpt)
 
 
 class RandomVerticalFlip(RandomApplyTransform):
-    """Top becomes bottom with probability ``p``."""
+    """Top becomes bottom with probability ``p``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomVerticalFlip(p=1.0)(torch.tensor([[[1.], [2.]]]))
+    tensor([[[2.],
+             [1.]]])
+    """
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         return self._call_kernel(F.vertical_flip, inpt)
@@ -54,7 +67,13 @@ class _Resizing(Transform):
 
 
 class Resize(_Resizing):
-    """Images of another size: see ``functional.resize``."""
+    """Images of another size: see ``functional.resize``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.Resize(4)(torch.zeros(3, 8, 16)).shape
+    torch.Size([3, 4, 8])
+    """
 
     def __init__(
         self,
@@ -88,7 +107,13 @@ class Resize(_Resizing):
 
 class ScaleJitter(_Resizing):
     """Images fitted into ``target_size``, times a random factor (Ghiasi et al., 2021, "Simple
-    Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation")."""
+    Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation").
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.ScaleJitter((8, 8), (1.0, 1.0))(torch.zeros(3, 16, 32)).shape
+    torch.Size([3, 4, 8])
+    """
 
     def __init__(
         self,
@@ -113,7 +138,13 @@ class ScaleJitter(_Resizing):
 
 
 class RandomShortestSize(_Resizing):
-    """The shorter edge as long as one of ``min_size``, the longer one at most ``max_size``."""
+    """The shorter edge as long as one of ``min_size``, the longer one at most ``max_size``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomShortestSize([4], max_size=6)(torch.zeros(3, 8, 16)).shape
+    torch.Size([3, 3, 6])
+    """
 
     def __init__(
         self,
@@ -137,7 +168,13 @@ class RandomShortestSize(_Resizing):
 
 
 class RandomResize(_Resizing):
-    """The shorter edge of a length from ``min_size`` to ``max_size - 1``."""
+    """The shorter edge of a length from ``min_size`` to ``max_size - 1``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomResize(4, 5)(torch.zeros(3, 8, 16)).shape
+    torch.Size([3, 4, 8])
+    """
 
     def __init__(
         self,
@@ -157,7 +194,13 @@ class RandomResize(_Resizing):
 
 
 class RandomResizedCrop(Transform):
-    """A part of random area and aspect ratio, resized: the usual training image of ImageNet."""
+    """A part of random area and aspect ratio, resized: the usual training image of ImageNet.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomResizedCrop(8)(torch.zeros(3, 20, 30)).shape
+    torch.Size([3, 8, 8])
+    """
 
     get_params = params_of(v1.RandomResizedCrop)
 
@@ -199,7 +242,13 @@ class RandomResizedCrop(Transform):
 
 
 class CenterCrop(Transform):
-    """The middle of an image, padded with 0 where the image is smaller."""
+    """The middle of an image, padded with 0 where the image is smaller.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.CenterCrop(2)(torch.zeros(3, 8, 16)).shape
+    torch.Size([3, 2, 2])
+    """
 
     def __init__(self, size: Any) -> None:
         super().__init__()
@@ -210,7 +259,13 @@ class CenterCrop(Transform):
 
 
 class FiveCrop(Transform):
-    """A tuple of the four corners and the centre."""
+    """A tuple of the four corners and the centre.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> len(v2.FiveCrop(2)(torch.zeros(3, 4, 4)))
+    5
+    """
 
     def __init__(self, size: Any) -> None:
         super().__init__()
@@ -221,7 +276,13 @@ class FiveCrop(Transform):
 
 
 class TenCrop(Transform):
-    """``FiveCrop`` of the image and of its mirror image."""
+    """``FiveCrop`` of the image and of its mirror image.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> len(v2.TenCrop(2)(torch.zeros(3, 4, 4)))
+    10
+    """
 
     def __init__(self, size: Any, vertical_flip: bool = False) -> None:
         super().__init__()
@@ -233,7 +294,13 @@ class TenCrop(Transform):
 
 
 class Pad(Transform):
-    """Pixels added at the borders: see ``functional.pad``."""
+    """Pixels added at the borders: see ``functional.pad``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.Pad(1, fill=[5, 6])(torch.zeros(2, 1, 1)).sum((1, 2))
+    tensor([40., 48.])
+    """
 
     def __init__(self, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> None:
         super().__init__()
@@ -252,7 +319,13 @@ class Pad(Transform):
 
 
 class RandomZoomOut(RandomApplyTransform):
-    """The image somewhere on a larger canvas, with probability ``p`` (Liu et al., 2016, "SSD")."""
+    """The image somewhere on a larger canvas, with probability ``p`` (Liu et al., 2016, "SSD").
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomZoomOut(side_range=(2.0, 2.0), p=1.0)(torch.zeros(3, 8, 8)).shape
+    torch.Size([3, 16, 16])
+    """
 
     def __init__(
         self, fill: Any = 0, side_range: Sequence[float] = (1.0, 4.0), p: float = 0.5
@@ -285,6 +358,11 @@ class RandomCrop(Transform):
         size: (height, width) or one number.
         padding, fill, padding_mode: borders added first, see ``functional.pad``.
         pad_if_needed: add borders, on both sides, where the image is smaller than ``size``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomCrop(32, padding=4)(torch.zeros(3, 32, 32)).shape
+    torch.Size([3, 32, 32])
     """
 
     get_params = params_of(v1.RandomCrop)

@@ -116,6 +116,13 @@ class MixUp(_Mix):
         alpha: of the Beta distribution of shares.
         num_classes: how many classes there are, for labels that are class numbers.
         labels_getter: finds the labels of a sample: ``'default'`` or a function.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> mix = v2.MixUp(num_classes=10)
+    >>> images, labels = mix(torch.zeros(4, 3, 8, 8), torch.tensor([1, 3, 5, 7]))
+    >>> images.shape, labels.shape
+    (torch.Size([4, 3, 8, 8]), torch.Size([4, 10]))
     """
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
@@ -134,6 +141,13 @@ class CutMix(_Mix):
         alpha: of the Beta distribution of areas.
         num_classes: how many classes there are, for labels that are class numbers.
         labels_getter: finds the labels of a sample: ``'default'`` or a function.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> mix = v2.CutMix(num_classes=10)
+    >>> images, labels = mix(torch.zeros(4, 3, 8, 8), torch.tensor([1, 3, 5, 7]))
+    >>> images.shape, labels.shape
+    (torch.Size([4, 3, 8, 8]), torch.Size([4, 10]))
     """
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:

@@ -14,14 +14,26 @@ from cresset.vision.transforms.warp import check_length
 
 
 class RandomInvert(RandomApplyTransform):
-    """Dark becomes bright with probability ``p``."""
+    """Dark becomes bright with probability ``p``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomInvert(p=1.0)(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8))
+    tensor([[[255, 155,   5]]], dtype=torch.uint8)
+    """
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         return self._call_kernel(F.invert, inpt)
 
 
 class RandomPosterize(RandomApplyTransform):
-    """Only ``2 ** bits`` levels of brightness, with probability ``p``."""
+    """Only ``2 ** bits`` levels of brightness, with probability ``p``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomPosterize(bits=2, p=1.0)(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8))
+    tensor([[[  0,  64, 192]]], dtype=torch.uint8)
+    """
 
     def __init__(self, bits: int, p: float = 0.5) -> None:
         super().__init__(p=p)
@@ -32,7 +44,13 @@ class RandomPosterize(RandomApplyTransform):
 
 
 class RandomSolarize(RandomApplyTransform):
-    """Pixels of at least ``threshold`` inverted, with probability ``p``."""
+    """Pixels of at least ``threshold`` inverted, with probability ``p``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomSolarize(threshold=128, p=1.0)(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8))
+    tensor([[[  0, 100,   5]]], dtype=torch.uint8)
+    """
 
     def __init__(self, threshold: float, p: float = 0.5) -> None:
         super().__init__(p=p)
@@ -43,21 +61,37 @@ class RandomSolarize(RandomApplyTransform):
 
 
 class RandomAutocontrast(RandomApplyTransform):
-    """Each channel stretched from black to full brightness, with probability ``p``."""
+    """Each channel stretched from black to full brightness, with probability ``p``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomAutocontrast(p=1.0)(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8))
+    tensor([[[  0, 101, 254]]], dtype=torch.uint8)
+    """
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         return self._call_kernel(F.autocontrast, inpt)
 
 
 class RandomEqualize(RandomApplyTransform):
-    """Grey levels made equally frequent, with probability ``p``."""
+    """Grey levels made equally frequent, with probability ``p``.
+
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomEqualize()
+    RandomEqualize(p=0.5)
+    """
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         return self._call_kernel(F.equalize, inpt)
 
 
 class RandomAdjustSharpness(RandomApplyTransform):
-    """Sharper (a factor above 1) or smoother, with probability ``p``."""
+    """Sharper (a factor above 1) or smoother, with probability ``p``.
+
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomAdjustSharpness(2.0)
+    RandomAdjustSharpness(p=0.5, sharpness_factor=2.0)
+    """
 
     def __init__(self, sharpness_factor: float, p: float = 0.5) -> None:
         super().__init__(p=p)
@@ -68,7 +102,13 @@ class RandomAdjustSharpness(RandomApplyTransform):
 
 
 class GaussianBlur(Transform):
-    """Blurred by a Gaussian whose sigma is uniform within the bounds ``sigma``."""
+    """Blurred by a Gaussian whose sigma is uniform within the bounds ``sigma``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.GaussianBlur(3)(torch.zeros(1, 4, 4)).shape
+    torch.Size([1, 4, 4])
+    """
 
     get_params = params_of(v1.GaussianBlur)
 
@@ -90,7 +130,13 @@ class GaussianBlur(Transform):
 
 class GaussianNoise(Transform):
     """Normal noise added; ``mean`` and ``sigma`` are shares of full brightness. Each image of a
-    sample gets its own."""
+    sample gets its own.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.GaussianNoise(sigma=0.0)(torch.ones(1, 1, 2))
+    tensor([[[1., 1.]]])
+    """
 
     def __init__(self, mean: float = 0.0, sigma: float = 0.1, clip: bool = True) -> None:
         super().__init__()
@@ -105,7 +151,13 @@ class GaussianNoise(Transform):
 
 
 class JPEG(Transform):
-    """Compressed as a JPEG of a quality uniform within the bounds ``quality``, 1 to 100."""
+    """Compressed as a JPEG of a quality uniform within the bounds ``quality``, 1 to 100.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.JPEG(quality=(20, 90))(torch.zeros(3, 8, 8, dtype=torch.uint8)).shape
+    torch.Size([3, 8, 8])
+    """
 
     def __init__(self, quality: Any) -> None:
         super().__init__()

@@ -13,7 +13,14 @@ from cresset.vision.transforms.v2.transform import RandomApplyTransform, Transfo
 
 
 class RandomRotation(Transform):
-    """Turned by an angle uniform in ``degrees`` = (low, high), or (-degrees, degrees)."""
+    """Turned by an angle uniform in ``degrees`` = (low, high), or (-degrees, degrees).
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomRotation((90, 90))(torch.arange(4.).reshape(1, 2, 2))
+    tensor([[[1., 3.],
+             [0., 2.]]])
+    """
 
     get_params = params_of(v1.RandomRotation)
 
@@ -46,7 +53,13 @@ class RandomRotation(Transform):
 
 
 class RandomAffine(Transform):
-    """Turned, shifted, scaled and sheared by random amounts: see the first interface."""
+    """Turned, shifted, scaled and sheared by random amounts: see the first interface.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomAffine(30, scale=(0.5, 2.0))(torch.zeros(3, 8, 8)).shape
+    torch.Size([3, 8, 8])
+    """
 
     get_params = params_of(v1.RandomAffine)
 
@@ -86,7 +99,13 @@ class RandomAffine(Transform):
 
 
 class RandomPerspective(RandomApplyTransform):
-    """As seen from the side, with probability ``p``: each corner moves inwards."""
+    """As seen from the side, with probability ``p``: each corner moves inwards.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.RandomPerspective(p=1.0)(torch.zeros(3, 8, 8)).shape
+    torch.Size([3, 8, 8])
+    """
 
     get_params = params_of(v1.RandomPerspective)
 
@@ -118,7 +137,13 @@ class RandomPerspective(RandomApplyTransform):
 
 
 class ElasticTransform(Transform):
-    """As if seen through moving water: see the first interface."""
+    """As if seen through moving water: see the first interface.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms import v2
+    >>> v2.ElasticTransform(alpha=20.0, sigma=0.5)(torch.zeros(3, 8, 8)).shape
+    torch.Size([3, 8, 8])
+    """
 
     get_params = params_of(v1.ElasticTransform)
 

@@ -63,7 +63,13 @@ def _grey_picture(image: Any, num_output_channels: int = 1) -> Any:
 
 @by_kind(_grey_picture)
 def rgb_to_grayscale(image: Tensor, num_output_channels: int = 1) -> Tensor:
-    """In grey, as one channel or three equal ones."""
+    """In grey, as one channel or three equal ones.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.rgb_to_grayscale(torch.tensor([200, 100, 0], dtype=torch.uint8).reshape(3, 1, 1))
+    tensor([[[118]]], dtype=torch.uint8)
+    """
     _check_grey_channels(num_output_channels)
     if image.shape[-3] == 1:
         repeats = [1] * (image.ndim - 3) + [num_output_channels, 1, 1]
@@ -77,13 +83,25 @@ to_grayscale = rgb_to_grayscale
 
 @by_kind(lambda image: image.convert(mode="RGB"))
 def grayscale_to_rgb(image: Tensor) -> Tensor:
-    """Grey images with three equal channels; others as they are."""
+    """Grey images with three equal channels; others as they are.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.grayscale_to_rgb(torch.ones(1, 4, 4)).shape
+    torch.Size([3, 4, 4])
+    """
     return image if image.shape[-3] >= 3 else rgb_to_grayscale(image, 3)
 
 
 @by_kind(v1.adjust_brightness)
 def adjust_brightness(image: Tensor, brightness_factor: float) -> Tensor:
-    """Factor 0 gives black, 1 the image itself."""
+    """Factor 0 gives black, 1 the image itself.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.adjust_brightness(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8), 1.5)
+    tensor([[[  0, 150, 255]]], dtype=torch.uint8)
+    """
     check_factor("brightness", brightness_factor)
     check_channels(image)
     return bounded(image.mul(brightness_factor), image.dtype)
@@ -91,7 +109,14 @@ def adjust_brightness(image: Tensor, brightness_factor: float) -> Tensor:
 
 @by_kind(v1.adjust_saturation)
 def adjust_saturation(image: Tensor, saturation_factor: float) -> Tensor:
-    """Factor 0 gives grey, 1 the image itself."""
+    """Factor 0 gives grey, 1 the image itself.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> image = torch.tensor([200, 100, 0], dtype=torch.uint8).reshape(3, 1, 1)
+    >>> F.adjust_saturation(image, 0.0).flatten()
+    tensor([118, 118, 118], dtype=torch.uint8)
+    """
     check_factor("saturation", saturation_factor)
     if check_channels(image) == 1:
         return image
@@ -100,7 +125,13 @@ def adjust_saturation(image: Tensor, saturation_factor: float) -> Tensor:
 
 @by_kind(v1.adjust_contrast)
 def adjust_contrast(image: Tensor, contrast_factor: float) -> Tensor:
-    """Factor 0 gives the mean grey, 1 the image itself."""
+    """Factor 0 gives the mean grey, 1 the image itself.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.adjust_contrast(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8), 0.5)
+    tensor([[[ 58, 108, 183]]], dtype=torch.uint8)
+    """
     check_factor("contrast", contrast_factor)
     if check_channels(image) == 3:
         grey = _whole_grey(image)
@@ -118,7 +149,13 @@ def _fall_and_rise(s: Tensor, v: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
 
 @by_kind(v1.adjust_hue)
 def adjust_hue(image: Tensor, hue_factor: float) -> Tensor:
-    """Turns the colour circle by ``hue_factor`` of a turn, -0.5 to 0.5."""
+    """Turns the colour circle by ``hue_factor`` of a turn, -0.5 to 0.5.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.adjust_hue(torch.tensor([1., 0., 0.]).reshape(3, 1, 1), 0.5).flatten()
+    tensor([0., 1., 1.])
+    """
     if not -0.5 <= hue_factor <= 0.5:
         raise ValueError(f"hue_factor ({hue_factor}) is not in [-0.5, 0.5].")
     if check_channels(image) == 1 or image.numel() == 0:
@@ -135,7 +172,14 @@ def _permuted_picture(image: Any, permutation: Any) -> Any:
 
 @by_kind(_permuted_picture)
 def permute_channels(image: Tensor, permutation: Any) -> Tensor:
-    """Channel i becomes channel ``permutation[i]`` of the image."""
+    """Channel i becomes channel ``permutation[i]`` of the image.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> image = torch.tensor([200, 100, 0], dtype=torch.uint8).reshape(3, 1, 1)
+    >>> F.permute_channels(image, [2, 0, 1]).flatten()
+    tensor([  0, 200, 100], dtype=torch.uint8)
+    """
     channels = image.shape[-3]
     if len(permutation) != channels:
         raise ValueError(

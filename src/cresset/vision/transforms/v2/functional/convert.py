@@ -32,7 +32,13 @@ def value_bits(dtype: Any) -> int:
 
 def to_image(inpt: Any) -> Tensor:
     """A PIL image, an array (H, W, C) or (H, W), or a tensor as a tensor (..., C, H, W) of the same
-    numbers."""
+    numbers.
+
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> import numpy as np
+    >>> F.to_image(np.zeros((4, 5, 3), np.uint8)).shape
+    torch.Size([3, 4, 5])
+    """
     if isinstance(inpt, np.ndarray):
         planes = np.atleast_3d(inpt).transpose(2, 0, 1)
         return from_numpy(np.ascontiguousarray(planes))
@@ -89,13 +95,25 @@ def to_dtype(image: Tensor, dtype: Any = dtypes.float32, scale: bool = False) ->
 
 
 def convert_image_dtype(image: Tensor, dtype: Any = dtypes.float32) -> Tensor:
-    """``to_dtype`` with ``scale``."""
+    """``to_dtype`` with ``scale``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.convert_image_dtype(torch.tensor([0., 0.5, 1.]), torch.uint8)
+    tensor([  0, 127, 255], dtype=torch.uint8)
+    """
     return to_dtype.image(image, dtype=dtype, scale=True)
 
 
 @by_kind(None)
 def normalize(image: Tensor, mean: Any, std: Any, inplace: bool = False) -> Tensor:
-    """``(image[c] - mean[c]) / std[c]`` for each channel c of a float tensor (..., C, H, W)."""
+    """``(image[c] - mean[c]) / std[c]`` for each channel c of a float tensor (..., C, H, W).
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.normalize(torch.ones(1, 1, 2), mean=[0.5], std=[0.25])
+    tensor([[[2., 2.]]])
+    """
     if not image.is_floating_point():
         raise TypeError(f"Input tensor should be a float tensor. Got {image.dtype}.")
     if image.ndim < 3:
@@ -116,6 +134,12 @@ def normalize(image: Tensor, mean: Any, std: Any, inplace: bool = False) -> Tens
 
 @by_kind(None)
 def uniform_temporal_subsample(video: Tensor, num_samples: int) -> Tensor:
-    """``num_samples`` evenly spaced images of a tensor (..., T, C, H, W)."""
+    """``num_samples`` evenly spaced images of a tensor (..., T, C, H, W).
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.uniform_temporal_subsample(torch.arange(5.).reshape(5, 1, 1, 1), 3).flatten()
+    tensor([0., 2., 4.])
+    """
     which = linspace(0, video.shape[-4] - 1, num_samples, device=video.device).long()
     return video.index_select(-4, which)

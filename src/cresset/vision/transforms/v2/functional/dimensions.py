@@ -36,7 +36,13 @@ def _no_image(dimensions: int) -> TypeError:
 
 @by_kind(v1.get_dimensions)
 def get_dimensions(image: Tensor) -> list[int]:
-    """[channels, height, width]."""
+    """[channels, height, width].
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.get_dimensions(torch.zeros(2, 3, 4, 5))
+    [3, 4, 5]
+    """
     if image.ndim < 2:
         raise _no_image(image.ndim)
     return [1, *image.shape] if image.ndim == 2 else list(image.shape[-3:])
@@ -44,7 +50,13 @@ def get_dimensions(image: Tensor) -> list[int]:
 
 @by_kind(v1.get_image_num_channels)
 def get_num_channels(image: Tensor) -> int:
-    """How many channels an image has."""
+    """How many channels an image has.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.get_num_channels(torch.zeros(3, 4, 5))
+    3
+    """
     if image.ndim < 2:
         raise _no_image(image.ndim)
     return 1 if image.ndim == 2 else image.shape[-3]
@@ -55,7 +67,13 @@ get_image_num_channels = get_num_channels
 
 @by_kind(lambda image: [image.height, image.width])
 def get_size(image: Tensor) -> list[int]:
-    """[height, width]."""
+    """[height, width].
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.get_size(torch.zeros(3, 4, 5))
+    [4, 5]
+    """
     if image.ndim < 2:
         raise _no_image(image.ndim)
     return list(image.shape[-2:])
@@ -63,7 +81,13 @@ def get_size(image: Tensor) -> list[int]:
 
 @by_kind(None)
 def get_num_frames(video: Tensor) -> int:
-    """How many images a tensor (..., T, C, H, W) has along T."""
+    """How many images a tensor (..., T, C, H, W) has along T.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.get_num_frames(torch.zeros(9, 3, 4, 5))
+    9
+    """
     return video.shape[-4]
 
 

@@ -24,7 +24,14 @@ def _erased_picture(
 def erase(
     image: Tensor, i: int, j: int, h: int, w: int, v: Tensor, inplace: bool = False
 ) -> Tensor:
-    """An image whose part at row ``i``, column ``j`` of size (h, w) is ``v``."""
+    """An image whose part at row ``i``, column ``j`` of size (h, w) is ``v``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.erase(torch.arange(6.).reshape(1, 2, 3), 0, 1, 1, 2, torch.tensor(-1.))
+    tensor([[[ 0., -1., -1.],
+             [ 3.,  4.,  5.]]])
+    """
     out = image if inplace else image.clone()
     out[..., i : i + h, j : j + w] = v
     return out
@@ -38,7 +45,13 @@ def _compressed_picture(image: Any, quality: int) -> Any:
 
 @by_kind(_compressed_picture)
 def jpeg(image: Tensor, quality: int) -> Tensor:
-    """An image of bytes (..., C, H, W) after compression as a JPEG of this quality, 1 to 100."""
+    """An image of bytes (..., C, H, W) after compression as a JPEG of this quality, 1 to 100.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.jpeg(torch.zeros(3, 8, 8, dtype=torch.uint8), quality=50).shape
+    torch.Size([3, 8, 8])
+    """
     if image.dtype != dtypes.uint8:
         raise RuntimeError("Input tensor dtype should be uint8")
     planes = image.reshape(-1, *image.shape[-3:])

@@ -24,13 +24,27 @@ _INTEGERS = (dtypes.uint8, dtypes.int8, dtypes.int16, dtypes.int32, dtypes.int64
 
 @by_kind(v1.hflip)
 def horizontal_flip(image: Tensor) -> Tensor:
-    """Left becomes right."""
+    """Left becomes right.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.horizontal_flip(torch.arange(6.).reshape(1, 2, 3))
+    tensor([[[2., 1., 0.],
+             [5., 4., 3.]]])
+    """
     return image.flip(-1)
 
 
 @by_kind(v1.vflip)
 def vertical_flip(image: Tensor) -> Tensor:
-    """Top becomes bottom."""
+    """Top becomes bottom.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.vertical_flip(torch.arange(6.).reshape(1, 2, 3))
+    tensor([[[3., 4., 5.],
+             [0., 1., 2.]]])
+    """
     return image.flip(-2)
 
 
@@ -159,7 +173,13 @@ def borders(padding: Any) -> list[int]:
 @by_kind(v1.pad)
 def pad(image: Tensor, padding: Any, fill: Any = None, padding_mode: str = "constant") -> Tensor:
     """Adds pixels at the borders: see the first interface. Tensors, too, take a colour for each
-    channel."""
+    channel.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.pad(torch.zeros(2, 1, 1), [1, 0], fill=[5, 6]).tolist()
+    [[[5.0, 0.0, 5.0]], [[6.0, 0.0, 6.0]]]
+    """
     widths = borders(padding)
     if padding_mode not in PADDING_MODES:
         raise ValueError(
@@ -199,7 +219,13 @@ def _padded(image: Tensor, widths: Sequence[int], fill: float, padding_mode: str
 
 @by_kind(v1.crop)
 def crop(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
-    """The part of an image at (top, left) of this size; what lies outside of the image is 0."""
+    """The part of an image at (top, left) of this size; what lies outside of the image is 0.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.crop(torch.arange(6.).reshape(1, 2, 3), top=1, left=1, height=1, width=3)
+    tensor([[[4., 5., 0.]]])
+    """
     h, w = image.shape[-2:]
     right, bottom = left + width, top + height
     if left >= 0 and top >= 0 and right <= w and bottom <= h:
@@ -216,7 +242,14 @@ def crop(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
 
 @by_kind(v1.center_crop)
 def center_crop(image: Tensor, output_size: Any) -> Tensor:
-    """The middle of an image, padded with 0 where the image is smaller."""
+    """The middle of an image, padded with 0 where the image is smaller.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.center_crop(torch.arange(6.).reshape(1, 2, 3), [2, 1])
+    tensor([[[1.],
+             [4.]]])
+    """
     if isinstance(output_size, (int, float)):
         output_size = (int(output_size),) * 2
     elif len(output_size) == 1:
@@ -259,7 +292,13 @@ def resized_crop(
     interpolation: Any = InterpolationMode.BILINEAR,
     antialias: bool | None = True,
 ) -> Tensor:
-    """``crop``, then ``resize``."""
+    """``crop``, then ``resize``.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.resized_crop(torch.arange(6.).reshape(1, 2, 3), 0, 0, 2, 2, [1, 1])
+    tensor([[[2.]]])
+    """
     part = crop(image, top, left, height, width)
     return resize(part, size, interpolation, antialias=antialias)
 
@@ -281,11 +320,23 @@ def _ten_crops(image: Any, size: Any, vertical_flip: bool = False) -> tuple[Any,
 
 @by_kind(_five_crops)
 def five_crop(image: Tensor, size: Any) -> tuple[Tensor, ...]:
-    """Top left, top right, bottom left, bottom right, centre."""
+    """Top left, top right, bottom left, bottom right, centre.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> [part.tolist() for part in F.five_crop(torch.arange(6.).reshape(1, 2, 3), 1)]
+    [[[[0.0]]], [[[2.0]]], [[[3.0]]], [[[5.0]]], [[[1.0]]]]
+    """
     return _five_crops(image, size)
 
 
 @by_kind(_ten_crops)
 def ten_crop(image: Tensor, size: Any, vertical_flip: bool = False) -> tuple[Tensor, ...]:
-    """``five_crop`` of the image and of its mirror image."""
+    """``five_crop`` of the image and of its mirror image.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> len(F.ten_crop(torch.arange(6.).reshape(1, 2, 3), 1))
+    10
+    """
     return _ten_crops(image, size, vertical_flip)

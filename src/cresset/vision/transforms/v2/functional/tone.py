@@ -26,7 +26,13 @@ from cresset.vision.transforms.v2.functional.dispatch import by_kind, fused_add
 
 @by_kind(v1.adjust_gamma)
 def adjust_gamma(image: Tensor, gamma: float, gain: float = 1.0) -> Tensor:
-    """``gain * x ** gamma`` for brightness x in 0..1."""
+    """``gain * x ** gamma`` for brightness x in 0..1.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.adjust_gamma(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8), 0.5)
+    tensor([[[  0, 160, 253]]], dtype=torch.uint8)
+    """
     if gamma < 0:
         raise ValueError("Gamma should be a non-negative real number")
     levels = image if image.is_floating_point() else to_dtype(image, dtypes.float32, scale=True)
@@ -38,7 +44,13 @@ def adjust_gamma(image: Tensor, gamma: float, gain: float = 1.0) -> Tensor:
 
 @by_kind(lambda image, bits: ImageOps.posterize(image, bits))
 def posterize(image: Tensor, bits: int) -> Tensor:
-    """Only ``2 ** bits`` levels of brightness."""
+    """Only ``2 ** bits`` levels of brightness.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.posterize(torch.tensor([[[0., 0.4, 0.9]]]), 1)
+    tensor([[[0.0000, 0.0000, 0.5000]]])
+    """
     if not isinstance(bits, int) or not 0 <= bits <= 8:
         raise TypeError(f"bits must be a positive integer in the range [0, 8], got {bits} instead.")
     if image.is_floating_point():
@@ -50,7 +62,13 @@ def posterize(image: Tensor, bits: int) -> Tensor:
 
 @by_kind(v1.solarize)
 def solarize(image: Tensor, threshold: float) -> Tensor:
-    """Pixels of at least ``threshold`` inverted."""
+    """Pixels of at least ``threshold`` inverted.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.solarize(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8), 128)
+    tensor([[[  0, 100,   5]]], dtype=torch.uint8)
+    """
     if threshold > max_value(image.dtype):
         raise TypeError(
             f"Threshold should be less or equal the maximum value of the dtype, but got {threshold}"
@@ -60,7 +78,13 @@ def solarize(image: Tensor, threshold: float) -> Tensor:
 
 @by_kind(v1.invert)
 def invert(image: Tensor) -> Tensor:
-    """Dark becomes bright."""
+    """Dark becomes bright.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.invert(torch.tensor([[[0, 100, 250]]], dtype=torch.uint8))
+    tensor([[[255, 155,   5]]], dtype=torch.uint8)
+    """
     if image.is_floating_point():
         return 1.0 - image  # type: ignore[return-value]
     if image.dtype == dtypes.uint8:
@@ -70,7 +94,15 @@ def invert(image: Tensor) -> Tensor:
 
 @by_kind(v1.adjust_sharpness)
 def adjust_sharpness(image: Tensor, sharpness_factor: float) -> Tensor:
-    """Factor 0 gives a smoothed image, 1 the image itself, 2 a sharper one."""
+    """Factor 0 gives a smoothed image, 1 the image itself, 2 a sharper one.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.adjust_sharpness(torch.eye(3).reshape(1, 3, 3), 0.)
+    tensor([[[1.0000, 0.0000, 0.0000],
+             [0.0000, 0.5385, 0.0000],
+             [0.0000, 0.0000, 1.0000]]])
+    """
     channels, height, width = image.shape[-3:]
     if channels not in (1, 3):
         raise TypeError(f"Input image tensor can have 1 or 3 channels, but found {channels}")
@@ -90,7 +122,13 @@ def adjust_sharpness(image: Tensor, sharpness_factor: float) -> Tensor:
 
 @by_kind(v1.autocontrast)
 def autocontrast(image: Tensor) -> Tensor:
-    """Each channel stretched so that its darkest pixel is black and its brightest full."""
+    """Each channel stretched so that its darkest pixel is black and its brightest full.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.autocontrast(torch.tensor([[[50, 75, 100]]], dtype=torch.uint8))
+    tensor([[[  0, 127, 254]]], dtype=torch.uint8)
+    """
     check_channels(image)
     if image.numel() == 0:
         return image
@@ -103,7 +141,13 @@ def autocontrast(image: Tensor) -> Tensor:
 
 @by_kind(v1.equalize)
 def equalize(image: Tensor) -> Tensor:
-    """Each channel with its grey levels spread so that all are about equally frequent."""
+    """Each channel with its grey levels spread so that all are about equally frequent.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.equalize(torch.arange(512).div(4).to(torch.uint8).reshape(1, 16, 32)).max()
+    tensor(255, dtype=torch.uint8)
+    """
     if image.numel() == 0:
         return image
     levels = equalized(to_dtype(image, dtypes.uint8, scale=True))
@@ -129,7 +173,13 @@ def _blurred_picture(image: Any, kernel_size: Any, sigma: Any = None) -> Any:
 
 @by_kind(_blurred_picture)
 def gaussian_blur(image: Tensor, kernel_size: Any, sigma: Any = None) -> Tensor:
-    """Each pixel as a mean of its neighbours, weighted by a Gaussian: see the first interface."""
+    """Each pixel as a mean of its neighbours, weighted by a Gaussian: see the first interface.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.gaussian_blur(torch.tensor([[[0., 0., 1.]] * 3]), 3, 1.0)[0, 0]
+    tensor([0.0000, 0.2741, 0.4519])
+    """
     sizes = [kernel_size] * 2 if isinstance(kernel_size, int) else kernel_size
     check_kernel_size(sizes)
     if sigma is None:
@@ -150,7 +200,13 @@ def _no_noise(image: Any, mean: float = 0.0, sigma: float = 0.1, clip: bool = Tr
 def gaussian_noise(
     image: Tensor, mean: float = 0.0, sigma: float = 0.1, clip: bool = True
 ) -> Tensor:
-    """Normal noise added; ``mean`` and ``sigma`` are shares of full brightness."""
+    """Normal noise added; ``mean`` and ``sigma`` are shares of full brightness.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.gaussian_noise(torch.ones(1, 1, 2), sigma=0.0)
+    tensor([[[1., 1.]]])
+    """
     if sigma < 0:
         raise ValueError(f"sigma shouldn't be negative. Got {sigma}")
     if image.is_floating_point():

@@ -98,7 +98,14 @@ def affine(
     fill: Any = None,
     center: Sequence[float] | None = None,
 ) -> Tensor:
-    """An image rotated, shifted (x, y), scaled and sheared (degrees), in a frame of its size."""
+    """An image rotated, shifted (x, y), scaled and sheared (degrees), in a frame of its size.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.affine(torch.arange(6.).reshape(1, 2, 3), 0, [1, 0], 1.0, [0.0, 0.0])
+    tensor([[[0., 0., 1.],
+             [0., 3., 4.]]])
+    """
     mode = mode_of(interpolation)
     shear = check_affine(angle, translate, scale, shear, center)
     matrix = _inverse_affine(_from_middle(center, image), angle, translate, scale, shear)
@@ -189,7 +196,15 @@ def perspective(
     coefficients: Sequence[float] | None = None,
 ) -> Tensor:
     """An image as seen from the side: four ``startpoints`` (x, y) move to ``endpoints``; or by the
-    eight ``coefficients`` of the map back."""
+    eight ``coefficients`` of the map back.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> image = torch.arange(6.).reshape(1, 2, 3)
+    >>> F.perspective(image, None, None, coefficients=[1, 0, 0, 0, 1, 0, 0, 0])
+    tensor([[[5.9605e-08, 1.0000e+00, 2.0000e+00],
+             [3.0000e+00, 4.0000e+00, 5.0000e+00]]])
+    """
     data = _coefficients(startpoints, endpoints, coefficients)
     mode = mode_of(interpolation)
     _check(image, mode, fill)
@@ -214,7 +229,13 @@ def elastic(
     fill: Any = None,
 ) -> Tensor:
     """Every pixel taken from elsewhere; ``displacement`` is (1, height, width, 2), in units of half
-    the image."""
+    the image.
+
+    >>> import cresset as torch
+    >>> from cresset.vision.transforms.v2 import functional as F
+    >>> F.elastic(torch.arange(6.).reshape(1, 2, 3), torch.zeros(1, 2, 3, 2)).shape
+    torch.Size([1, 2, 3])
+    """
     if not isinstance(displacement, Tensor):
         raise TypeError("Argument displacement should be a Tensor")
     mode = mode_of(interpolation)
