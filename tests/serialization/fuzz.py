@@ -11,6 +11,7 @@ open anything. A file that gets more out of it is kept in ``--keep`` (and belong
 from __future__ import annotations
 
 import argparse
+import codecs
 import faulthandler
 import hashlib
 import io
@@ -281,6 +282,8 @@ def limit_memory(more: int) -> None:
 def run_child(number: int, examples: int, path: Path) -> None:
     """Check so many files, the last of which lies at ``path`` when something goes wrong."""
     ear = Ear()
+    for codec in ("raw_unicode_escape", "unicode_escape", "latin-1", "ascii"):
+        codecs.lookup(codec)  # pickletools uses them
     for data in ORIGINALS:  # whatever is imported at first use is imported now
         check_quietly(data, path, ear)
     limit_memory(MEMORY)
