@@ -75,6 +75,8 @@ def _parts(thing: Any) -> tuple:
     if isinstance(thing, Body):
         return (thing.steps, thing.inputs, thing.constants, thing.outputs)
     if isinstance(thing, (tuple, list)):
+        if all([type(part) is int for part in thing]):  # most are: shapes, slots
+            return (repr(tuple(thing)).encode(),)
         return tuple(thing)
     if isinstance(thing, np.ndarray):
         return (str(thing.dtype), thing.shape, np.ascontiguousarray(thing).tobytes())

@@ -50,6 +50,8 @@ class History:
 
     def meet(self, program: Any, plan: Any) -> None:
         """Give a plan that was just made the count of its program's earlier life."""
+        if not self._before:
+            return
         name = self._names[program] = self._name(program)
         before = self._before.pop(name, None) if name is not None else None
         if before is not None:
