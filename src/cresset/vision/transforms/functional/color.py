@@ -8,9 +8,9 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.ops.creation import zeros_like
-from cresset.tensor import Tensor
+from cresset.tensor import Tensor, from_array, is_at_hand
 from cresset.vision.pil import Image, ImageEnhance, ImageOps, image_from_array, is_pil_image
-from cresset.vision.transforms.functional.convert import convert_image_dtype
+from cresset.vision.transforms.functional.convert import can_be_spread, convert_image_dtype
 from cresset.vision.transforms.functional.dimensions import (
     assert_channels,
     assert_image_tensor,
@@ -188,6 +188,12 @@ def erase(img: Any, i: int, j: int, h: int, w: int, v: Tensor, inplace: bool = F
     if not isinstance(img, Tensor):
         raise TypeError(f"img should be Tensor Image. Got {type(img)}")
     assert_image_tensor(img)
+    if not inplace and is_at_hand(img) and is_at_hand(v) and v.dtype is img.dtype:
+        pixels = img._array().copy()
+        part = pixels[..., i : i + h, j : j + w]
+        if can_be_spread(v.shape, part.shape):
+            part[...] = v._array()
+            return from_array(pixels, img.dtype)
     img = img if inplace else img.clone()
     img[..., i : i + h, j : j + w] = v
     return img

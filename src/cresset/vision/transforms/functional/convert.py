@@ -13,7 +13,9 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.autograd.grad_mode import inference_mode
+from cresset.device import CPU, get_default_device
 from cresset.ops.creation import as_tensor, from_numpy
+from cresset.ops.host_data import dtype_of
 from cresset.tensor import Tensor, from_array, is_at_hand
 from cresset.vision.pil import GREY_16, Image, array_of, image_from_array, is_pil_image
 from cresset.vision.transforms.functional.dimensions import assert_image_tensor, max_value
@@ -67,7 +69,10 @@ def pil_to_tensor(pic: Any) -> Tensor:
     """
     if not is_pil_image(pic):
         raise TypeError(f"pic should be PIL Image. Got {type(pic)}")
-    return as_tensor(array_of(pic)).permute(2, 0, 1)
+    pixels = array_of(pic)
+    if get_default_device() is not CPU:
+        return as_tensor(pixels).permute(2, 0, 1)
+    return from_array(pixels, dtype_of(pixels)).permute(2, 0, 1)
 
 
 def convert_image_dtype(image: Tensor, dtype: Any = dtypes.float32) -> Tensor:
@@ -179,7 +184,7 @@ def normalize(tensor: Any, mean: Any, std: Any, inplace: bool = False) -> Tensor
             "Expected tensor to be a tensor image of size (..., C, H, W). "
             f"Got tensor.size() = {tensor.size()}"
         )
-    if _has_zero(std, dtype):
+    if has_zero(std, dtype):
         raise ValueError(
             f"std evaluated to zero after conversion to {dtype}, leading to division by zero."
         )
@@ -187,7 +192,7 @@ def normalize(tensor: Any, mean: Any, std: Any, inplace: bool = False) -> Tensor
     std = _per_channel(std, dtype, tensor.device)
     if inplace:
         return tensor.sub_(mean).div_(std)
-    if not all(_fits(values.shape, tensor.shape) for values in (mean, std)):
+    if not all(can_be_spread(values.shape, tensor.shape) for values in (mean, std)):
         return tensor.clone().sub_(mean).div_(std)  # which is an error
     if dtype in (dtypes.float32, dtypes.float64) and is_at_hand(tensor):
         if is_at_hand(mean) and is_at_hand(std):
@@ -197,7 +202,7 @@ def normalize(tensor: Any, mean: Any, std: Any, inplace: bool = False) -> Tensor
     return tensor.sub(mean).div(std)
 
 
-def _fits(shape: Any, image: Any) -> bool:
+def can_be_spread(shape: Any, image: Any) -> bool:
     """Whether numbers of this shape can be spread over the image without enlarging it."""
     extra = len(image) - len(shape)
     return extra >= 0 and all(n in (1, m) for n, m in zip(shape, image[extra:], strict=True))
@@ -217,8 +222,9 @@ def _constants(values: tuple[float, ...], dtype: Any, device: Any) -> Tensor:
         return as_tensor(values, dtype=dtype, device=device).view(-1, 1, 1)
 
 
-def _has_zero(std: Any, dtype: Any) -> bool:
-    """Asks the numbers where they are at hand: looking at a tensor would end the recording."""
+def has_zero(std: Any, dtype: Any) -> bool:
+    """Whether ``std`` has a zero in this dtype. Asks the numbers where they are at hand: looking at
+    a tensor would end the recording."""
     if isinstance(std, Tensor):
         return bool((std.to(dtype) == 0).any())
     if isinstance(std, (list, tuple)) and all(v >= 1e-3 for v in std):

@@ -13,7 +13,7 @@ from cresset import dtypes
 from cresset.ops.creation import from_numpy
 from cresset.ops.join import pad as pad_tensor
 from cresset.ops.resize import interpolate
-from cresset.tensor import Tensor
+from cresset.tensor import Tensor, from_array, is_at_hand
 from cresset.vision.pil import Image, ImageOps, channels_of
 from cresset.vision.transforms.functional.dimensions import (
     InterpolationMode,
@@ -103,12 +103,25 @@ def _pad_tensor(img: Tensor, borders: Sequence[int], fill: float, mode: str) -> 
         return pad_symmetric(img, borders)
     widths = [left, right, top, bottom]
     if mode == "constant":
+        if is_at_hand(img) and img._spec.contiguous and fill == 0 and min(widths) >= 0:
+            return _framed(img, left, top, right, bottom)
         return pad_tensor(img, widths, mode="constant", value=float(fill))
     batch = img.unsqueeze(0) if img.ndim < 4 else img
     exact = img.dtype in (dtypes.float32, dtypes.float64)
     batch = batch if exact else batch.to(dtypes.float32)
     padded = pad_tensor(batch, widths, mode="replicate" if mode == "edge" else mode)
     return (padded.squeeze(0) if img.ndim < 4 else padded).to(img.dtype)
+
+
+def _framed(img: Tensor, left: int, top: int, right: int, bottom: int) -> Tensor:
+    """An image at hand with zeros around it."""
+    pixels = img._array()
+    height, width = pixels.shape[-2:]
+    framed = np.zeros(
+        (*pixels.shape[:-2], top + height + bottom, left + width + right), img.dtype.np
+    )
+    framed[..., top : top + height, left : left + width] = pixels
+    return from_array(framed, img.dtype)
 
 
 def pad_symmetric(img: Tensor, borders: Sequence[int]) -> Tensor:
@@ -246,6 +259,8 @@ def hflip(img: Any) -> Any:
     """
     if isinstance(img, Tensor):
         assert_image_tensor(img)
+        if is_at_hand(img) and img._spec.contiguous:
+            return from_array(img._array()[..., ::-1], img.dtype)
         return img.flip(-1)
     assert_pil_image(img)
     return img.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -262,6 +277,8 @@ def vflip(img: Any) -> Any:
     """
     if isinstance(img, Tensor):
         assert_image_tensor(img)
+        if is_at_hand(img) and img._spec.contiguous:
+            return from_array(img._array()[..., ::-1, :], img.dtype)
         return img.flip(-2)
     assert_pil_image(img)
     return img.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
