@@ -7,7 +7,8 @@ first moment, so that the sampler draws the same order; the batches that were ta
 then the present moment is brought back.
 
 What must stay true: everything is read through the safe loader, files are replaced in one step, and
-a run without interruption does the same whether or not it is checkpointed.
+a save does nothing to the run but look at its values. (A look ends the program being recorded, so
+the saves of a run belong to what it does: with others, last digits can differ.)
 """
 
 from __future__ import annotations
