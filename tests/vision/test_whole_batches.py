@@ -6,6 +6,7 @@ The data sets here are made without files; what they read from files is tested e
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from cresset.nn.hooks import register_module_forward_hook
 from cresset.vision import datasets
 from cresset.vision import transforms as T
 from cresset.vision.datasets import rows
+from cresset.vision.transforms import v2
 
 N = 30
 RNG = np.random.default_rng(0)
@@ -90,6 +92,30 @@ PIPELINES: dict[str, list[Any]] = {
     "never and always": [T.RandomHorizontalFlip(0.0), T.RandomVerticalFlip(1), T.ToTensor()],
 }  # fmt: skip
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # ToTensor is deprecated there
+    V2_TO_TENSOR = v2.ToTensor()
+
+SECOND_INTERFACE: dict[str, list[Any]] = {
+    "the new way": [
+        v2.ToImage(), v2.RandomCrop(9, padding=1), v2.RandomHorizontalFlip(),
+        v2.ToDtype(cresset.float32, scale=True), v2.Normalize([0.5], [0.25]),
+    ],
+    "the old way": [v2.RandomCrop((12, 5), padding=0), V2_TO_TENSOR, v2.Normalize((0.5,), (2,))],
+    "one edge to choose along": [v2.RandomCrop((12, 5)), v2.ToImage()],
+    "the other edge": [v2.ToImage(), v2.RandomCrop((3, 10)), v2.RandomVerticalFlip(0.8)],
+    "both edges": [v2.RandomCrop(7, padding=(2, 3), padding_mode="reflect"), v2.PILToTensor()],
+    "not scaled": [v2.PILToTensor(), v2.ToDtype(cresset.float32)],
+    "no change of dtype": [v2.ToImage(), v2.ToDtype(cresset.uint8, scale=True)],
+    "converted": [v2.ToImage(), v2.ConvertImageDtype(), v2.ConvertImageDtype(cresset.float32)],
+    "pad and centre": [v2.Pad([1, 2], fill=9), v2.CenterCrop((5, 20)), V2_TO_TENSOR],
+    "pad of tensors": [v2.ToImage(), v2.Pad(1, fill=None), v2.CenterCrop(5)],
+    "pad if needed": [
+        v2.RandomCrop((15, 9), pad_if_needed=True, fill=3), v2.RandomHorizontalFlip(), v2.ToImage()
+    ],
+    "both interfaces": [T.RandomCrop(9), v2.RandomHorizontalFlip(), T.ToTensor()],
+}  # fmt: skip
+
 INDICES = [3, 0, 29, 7, 7, 12, 1, 20]
 
 
@@ -117,6 +143,13 @@ def assert_same(found: Any, expected: Any) -> None:
 @pytest.mark.parametrize("which", ["CIFAR10", "MNIST"])
 def test_a_pipeline_gives_the_same_for_a_batch(which: str, pipeline: str) -> None:
     dataset = SETS[which](T.Compose(PIPELINES[pipeline]))
+    assert_same(at_once(dataset), one_by_one(dataset))
+
+
+@pytest.mark.parametrize("pipeline", SECOND_INTERFACE)
+@pytest.mark.parametrize("which", ["CIFAR10", "MNIST"])
+def test_so_does_one_of_the_second_interface(which: str, pipeline: str) -> None:
+    dataset = SETS[which](v2.Compose(SECOND_INTERFACE[pipeline]))
     assert_same(at_once(dataset), one_by_one(dataset))
 
 
@@ -200,6 +233,9 @@ def overridden() -> Any:
         [T.ToTensor(), T.ConvertImageDtype(cresset.float64)],
         [T.Pad(1, fill=(1, 2, 3)), T.ToTensor()],
         [T.ToTensor(), T.Normalize(cresset.tensor([0.5]), cresset.tensor([0.5]))],
+        [v2.Resize(5), v2.ToImage()],
+        [v2.ToImage(), v2.ToDtype({cresset.Tensor: cresset.float32, "others": None})],
+        [v2.ToDtype(cresset.float32), v2.ToImage()],  # images are passed on
     ],
 )
 def test_anything_else_goes_image_by_image_and_nothing_is_drawn(steps: list[Any]) -> None:
@@ -261,7 +297,10 @@ def test_a_subclass_keeps_it_unless_it_makes_samples_itself() -> None:
 
 
 def test_what_was_replaced_in_a_class_or_a_module_counts(monkeypatch: Any) -> None:
-    usual = [T.RandomCrop(5), T.RandomHorizontalFlip(), T.ToTensor(), T.Normalize((0.5,), (0.5,))]
+    usual = [
+        T.RandomCrop(5), T.RandomHorizontalFlip(), v2.CenterCrop(3), T.ToTensor(),
+        T.Normalize((0.5,), (0.5,)),
+    ]  # fmt: skip
     original = datasets.CIFAR10.__getitem__
 
     @functools.wraps(original)  # carries the function's attributes along
@@ -275,6 +314,8 @@ def test_what_was_replaced_in_a_class_or_a_module_counts(monkeypatch: Any) -> No
         (T.RandomHorizontalFlip, "forward", lambda self, img: img),
         (T.functional, "normalize", lambda *args: 3),
         (cresset.nn.Module, "__call__", lambda self, *args: args[0]),
+        (v2.Transform, "_call_kernel", lambda self, function, inpt, **more: inpt),
+        (v2.CenterCrop, "transform", lambda self, inpt, params: inpt),
     ]:
         dataset = coloured(T.Compose(usual))
         assert dataset._whole_batch([1]) is not None

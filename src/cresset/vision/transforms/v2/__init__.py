@@ -7,6 +7,7 @@ of the first interface with few exceptions; random numbers are often drawn in an
 from cresset.vision.transforms.functional import InterpolationMode
 from cresset.vision.transforms.policies import AutoAugmentPolicy
 from cresset.vision.transforms.v2 import functional
+from cresset.vision.transforms.v2 import whole as _whole  # noqa: F401  (adds to a table)
 from cresset.vision.transforms.v2.augment import (
     AugMix,
     AutoAugment,
