@@ -1,10 +1,12 @@
 """Checkpoints: ``save`` and ``load`` in PyTorch's file formats, both directions.
 
-``archive``    the zip container                ``saving``, ``loading``  the two functions
-``pickler``    writing the pickle within        ``legacy``     files from before PyTorch 1.6
-``safe``       reading it without trust         ``location``   where storages go
-``allowlist``  what the user allows besides     ``rebuild``    tensors from their parts
-``names``      PyTorch's names for our things
+``saving``, ``loading``  the two functions       ``legacy``     files from before PyTorch 1.6
+``archive_writer``  the zip container, out       ``archive``    and in
+``pickler``    writing the pickle within         ``safe``       reading it without trust
+``callables``  what such a pickle may call       ``allowlist``  what the user allows besides
+``rebuild``    tensors from their parts          ``names``      PyTorch's names for our things
+``location``   where storages go                 ``replacing``  a file replaced in one step
+``safetensors``  the format of that name
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def replacing(path: Any) -> Iterator[BinaryIO]:
     try:
         with out or open(beside, "xb") as out:
             if os.path.exists(target):
-                os.chmod(out.fileno(), stat.S_IMODE(os.stat(target).st_mode))
+                os.chmod(beside if named else out.fileno(), stat.S_IMODE(os.stat(target).st_mode))
             yield out
             out.flush()
             os.fsync(out.fileno())
