@@ -71,6 +71,12 @@ def test_the_first_of_equals_and_the_first_nan_win():
     assert largest.tolist() == [5, 12, 0] and smallest.tolist() == [0, 12, 0]
 
 
+def test_the_sign_of_a_zero_stays():
+    x = torch.tensor([[-0.0, 0.0, -1.0], [0.0, -0.0, -1.0]])
+    value, place = agree(lambda: [*x.max(1)])
+    assert value.signbit().tolist() == [True, False] and place.tolist() == [0, 0]
+
+
 def test_gradients_go_through():
     def program():
         x = torch.randn(6, 20, requires_grad=True)

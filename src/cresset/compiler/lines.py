@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from cresset.compiler.code import Code
+from cresset.compiler.code import Code, mangle, mask
 from cresset.compiler.elements import ELEMENTS, converted, load, settled, store, taken_as, width
 from cresset.compiler.nests import walk
 from cresset.compiler.step import Array, Lowering
@@ -18,14 +18,17 @@ from cresset.compiler.vectormath.lanes import FORMATS, Lanes, select
 from cresset.core.call import Call
 from cresset.core.spec import contiguous_stride
 
+#: Vectors of winners so far that a long line has.
+_WAYS = 4
+
 
 def _places(register: str) -> str:
     """The type that counts places beside such values."""
     return "i64" if register in ("i64", "double") else "i32"
 
 
-class _Lines:
-    """The lines of an array along ``dim``."""
+class Lines:
+    """The lines of an array along ``dim``; each alone where ``lanes`` is 0."""
 
     def __init__(self, x: Array, dim: int, lanes: int) -> None:
         shape, stride = tuple(x.spec.shape), tuple(x.spec.stride)
@@ -35,7 +38,13 @@ class _Lines:
         rest = [d for d in range(len(shape)) if d != dim]
         #: Lines side by side in memory, and how many of them a vector has (0: one at a time).
         self.side, self.lanes = 1, 0
-        if rest and stride[rest[-1]] == 1 and shape[rest[-1]] > 1 and dim != len(shape) - 1:
+        if (
+            lanes
+            and rest
+            and stride[rest[-1]] == 1
+            and shape[rest[-1]] > 1
+            and dim != len(shape) - 1
+        ):
             self.side = shape[rest.pop()]
             self.lanes = width(lanes, {self.dtype})
         self.shape = tuple(shape[d] for d in rest)
@@ -94,14 +103,17 @@ class _Best(NamedTuple):
         self.c.set(where.kind, self.slots[1], select(better, place, where).register)
 
 
-def _beats(a: Lanes, b: Lanes, largest: bool, equal: bool = False) -> Lanes:
+def beats(a: Lanes, b: Lanes, largest: bool, equal: bool = False) -> Lanes:
     """Where ``a`` comes before ``b`` (or is its equal): NaN comes before everything."""
     if a.element == "i1":
         a, b = a._convert("zext", "i8"), b._convert("zext", "i8")
     above = (a >= b if largest else a <= b) if equal else (a > b if largest else a < b)
     if a.element not in FORMATS:
         return above
-    return above | (a.unordered(a) if equal else a.unordered(a) & ~b.unordered(b))
+    if not equal:
+        # Above, or one of them is NaN, but not the one that is there.
+        return a._compare("ugt" if largest else "ult", b) & b._compare("ord", b)
+    return above | a.unordered(a)
 
 
 def lower_pick(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
@@ -116,12 +128,12 @@ def lower_pick(call: Call, operands: list[Array], outs: list[Array], lanes: int)
         if not x.spec.contiguous:
             return None
         x, dim = x.flat(), 0
-    lines = _Lines(x, dim, lanes)
+    lines = Lines(x, dim, lanes)
     largest = call.op.name.endswith("max")
     *values, places = outs
     # Along the line itself: vectors of elements, if it is long enough.
     wide = width(lanes, {lines.dtype})
-    along = lines.step == 1 and not lines.lanes and lines.count >= 4 * wide
+    along = lines.step == 1 and not lines.lanes and lines.register != "i1" and lines.count > 1
 
     def emit(c: Code) -> None:
         def body(start: str, own: str, used: int) -> None:
@@ -130,11 +142,13 @@ def lower_pick(call: Call, operands: list[Array], outs: list[Array], lanes: int)
             else:
                 best = _scan(c, lines, start, used, largest)
             value, place = best.get()
+            if place.element != "i64":
+                place = place._convert("sext", "i64")
+            if along:  # the sign of a zero is that of the element itself
+                value = lines.load(c, start, place.register, 0)
             for out in values:
                 at = c.at(ELEMENTS[lines.dtype].memory, out.pointer, own)
                 store(value, lines.dtype, used, at)
-            if place.element != "i64":
-                place = place._convert("sext", "i64")
             store(place, "int64", used, c.at("i64", places.pointer, own))
 
         kept = _kept(lines, tuple(x.spec.shape), dim)
@@ -143,13 +157,13 @@ def lower_pick(call: Call, operands: list[Array], outs: list[Array], lanes: int)
     return Lowering(emit, pieces=next((n for n in lines.shape if n > 1), 1))
 
 
-def _kept(lines: _Lines, shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
+def _kept(lines: Lines, shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
     """Strides of an array without the dimension, over the outer dimensions of the lines."""
     rest = contiguous_stride(tuple(n for d, n in enumerate(shape) if d != dim))
     return rest[: len(lines.shape)]
 
 
-def _scan(c: Code, lines: _Lines, start: str, used: int, largest: bool) -> _Best:
+def _scan(c: Code, lines: Lines, start: str, used: int, largest: bool) -> _Best:
     """Element after element."""
     first = lines.load(c, start, "0", used)
     kind = _places(lines.register) if lines.lanes else "i64"
@@ -159,7 +173,7 @@ def _scan(c: Code, lines: _Lines, start: str, used: int, largest: bool) -> _Best
         with c.loop(lines.count - 1) as i:
             here = c.plus(i, 1)
             value = lines.load(c, start, here, used)
-            best.offer(value, _spread(c, here, place), _beats(value, best.get()[0], largest))
+            best.offer(value, _spread(c, here, place), beats(value, best.get()[0], largest))
     return best
 
 
@@ -169,41 +183,76 @@ def _spread(c: Code, i: str, like: Lanes) -> Lanes:
     return like.like(like.element, c.splat(like.element, like.count, one) if like.count else one)
 
 
-def _search(c: Code, lines: _Lines, start: str, wide: int, largest: bool) -> _Best:
-    """A vector of elements at a time; of the lanes' winners the first wins."""
+def _search(c: Code, lines: Lines, start: str, wide: int, largest: bool) -> _Best:
+    """Vectors of elements at a time, in ways that do not wait for one another."""
     memory, kind = ELEMENTS[lines.dtype].memory, _places(lines.register)
     line = c.at(memory, lines.x.pointer, start)
-    values = load(c, lines.dtype, wide, wide, line)
-    count = c.constants(kind, list(range(wide)))
-    best = _Best.begin(c, values, Lanes(c, kind, wide, count))
-    whole = lines.count // wide
-    with c.loop(whole - 1) as block:
-        i = c.times(c.plus(block, 1), wide)
-        value = load(c, lines.dtype, wide, wide, c.at(memory, line, i))
-        place = Lanes(c, kind, wide, count) + _spread(c, i, best.place)
-        best.offer(value, place, _beats(value, best.get()[0], largest))
-    found, places = best.get()
+    count = Lanes(c, kind, wide, c.constants(kind, list(range(wide))))
+    ways = min(_WAYS, max(lines.count // wide, 1))
+    whole = lines.count // (ways * wide) * (ways * wide)
 
-    def lane(x: Lanes, n: int) -> Lanes:
-        one = c.let(f"extractelement {x.kind} {x.register}, i64 {n}")
-        return Lanes(c, x.element, 0, one)
+    def vector(i: str, used: int) -> tuple[Lanes, Lanes]:
+        value = load(c, lines.dtype, wide, used, c.at(memory, line, i))
+        place = count if i == "0" else count + _spread(c, i, count)
+        return value, place
 
-    winner = _Best.begin(c, lane(found, 0), lane(places, 0))
-    for n in range(1, wide):
-        value, place = lane(found, n), lane(places, n)
-        have, where = winner.get()
-        tie = _beats(value, have, largest, equal=True) & ~_beats(have, value, largest)
-        better = _beats(value, have, largest) | (tie & (place < where))
-        winner.offer(value, place, better)
-    rest = lines.count - whole * wide
-    if rest:
-        with c.loop(rest) as j:
-            i = c.plus(j, whole * wide)
-            value = load(c, lines.dtype, 0, 0, c.at(memory, line, i))
-            winner.offer(
-                value, _spread(c, i, winner.place), _beats(value, winner.get()[0], largest)
-            )
-    return winner
+    if not whole:
+        # What fills the vector up is never first: its place is beyond all others.
+        value, place = vector("0", lines.count)
+        keep = Lanes(c, "i1", wide, mask(wide, lines.count))
+        value = select(keep, value, _last(value, largest))
+        bests = [_Best.begin(c, value, select(keep, place, lines.count))]
+        rest = lines.count
+    else:
+        bests = [_Best.begin(c, *vector(str(n * wide), wide)) for n in range(ways)]
+        rest = whole
+        if whole > ways * wide:
+            with c.loop(whole - ways * wide, ways * wide) as i:
+                for n, best in enumerate(bests):
+                    value, place = vector(c.plus(i, (n + ways) * wide), wide)
+                    best.offer(value, place, beats(value, best.get()[0], largest))
+    for i in range(rest, lines.count, wide):
+        used = min(wide, lines.count - i)
+        value, place = vector(str(i), used)
+        better = beats(value, bests[0].get()[0], largest)
+        bests[0].offer(value, place, better & Lanes(c, "i1", wide, mask(wide, used)))
+    return _first(c, bests, lines.count, largest)
+
+
+def _last(like: Lanes, largest: bool) -> float | int:
+    """A value that beats none."""
+    if like.element in FORMATS:
+        return -float("inf") if largest else float("inf")
+    lowest = -(1 << int(like.element[1:]) - 1)
+    return lowest if largest else -1 - lowest
+
+
+def _first(c: Code, bests: list[_Best], count: int, largest: bool) -> _Best:
+    """The winner of all lanes: of equals the one with the lowest place."""
+    found = [best.get() for best in bests]
+    value = found[0][0]
+    name = "max" if largest else "min"
+    join = "imum" if value.element in FORMATS else ""
+    full = f"{name}{join}" if join else f"s{name}"
+    for other, _ in found[1:]:
+        value = value.intrinsic(full, other)
+    top = _reduced(c, f"f{full}" if join else full, value)
+    every = value.like(value.element, c.splat(value.element, value.count, top.register))
+    places = None
+    for own, place in found:
+        same = own.equals(every)
+        if own.element in FORMATS:
+            same = same | own.unordered(own)
+        here = select(same, place, count)
+        places = here if places is None else places.intrinsic("smin", here)
+    assert places is not None
+    return _Best.begin(c, top, _reduced(c, "smin", places))
+
+
+def _reduced(c: Code, name: str, x: Lanes) -> Lanes:
+    name = f"llvm.vector.reduce.{name}.{mangle(x.kind)}"
+    c.declare(f"{x.element} @{name}({x.kind})")
+    return Lanes(c, x.element, 0, c.let(f"call {x.element} @{name}({x.kind} {x.register})"))
 
 
 # -- running results -------------------------------------------------------------------------------
@@ -221,7 +270,7 @@ def lower_running(
     kind, target = taken_as(call, call.specs[0]), out.spec.dtype.name
     if kind == "bool":
         return None
-    lines = _Lines(x, dim, lanes)
+    lines = Lines(x, dim, lanes)
     if lines.lanes:
         lines.lanes = width(lanes, {*names, kind})
     element, step = ELEMENTS[kind].register, out.spec.stride[dim]
@@ -240,12 +289,12 @@ def lower_running(
                 place = c.at(ELEMENTS[target].memory, out.pointer, at)
                 store(converted(have, kind, target), target, used, place)
 
-        lines.each(c, _strides(lines, out, dim), body)
+        lines.each(c, strides_beside(lines, out, dim), body)
 
     return Lowering(emit, pieces=next((n for n in lines.shape if n > 1), 1))
 
 
-def _strides(lines: _Lines, out: Array, dim: int) -> tuple[int, ...]:
+def strides_beside(lines: Lines, out: Array, dim: int) -> tuple[int, ...]:
     """Strides of an array with the dimension, over the outer dimensions of the lines."""
     rest = [s for d, s in enumerate(out.spec.stride) if d != dim]
     return tuple(rest[: len(lines.shape)])
@@ -259,7 +308,7 @@ def lower_running_extreme(
     if x.spec.dtype.name not in ELEMENTS or not x.spec.numel or not x.spec.shape:
         return None
     (dim,) = call.params
-    lines = _Lines(x, dim, lanes)
+    lines = Lines(x, dim, lanes)
     largest = call.op.name == "cummax"
     values, places = outs
     step = values.spec.stride[dim]
@@ -271,7 +320,7 @@ def lower_running_extreme(
             best = _Best.begin(c, first, first.like(kind, "").constant(0))
             with c.loop(lines.count) as i:
                 value = lines.load(c, start, i, used)
-                better = _beats(value, best.get()[0], largest, equal=True)
+                better = beats(value, best.get()[0], largest, equal=True)
                 best.offer(value, _spread(c, i, best.place), better)
                 have, where = best.get()
                 at = c.plus(own, c.times(i, step))
@@ -281,6 +330,6 @@ def lower_running_extreme(
                     where = where._convert("sext", "i64")
                 store(where, "int64", used, c.at("i64", places.pointer, at))
 
-        lines.each(c, _strides(lines, values, dim), body)
+        lines.each(c, strides_beside(lines, values, dim), body)
 
     return Lowering(emit, pieces=next((n for n in lines.shape if n > 1), 1))

@@ -17,6 +17,7 @@ from cresset.compiler import (
     reductions,
     remaps,
     rows,
+    sorting,
     spreads,
     tables,
     updates,
@@ -89,6 +90,8 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "mm": products.lower_mm,
     "linear": products.lower_linear,
     **dict.fromkeys(FOLDS, reductions.lower_fold),
+    "sort": sorting.lower_sort,
+    "topk": sorting.lower_topk,
     "var": spreads.lower_spread,
     "std": spreads.lower_spread,
     **dict.fromkeys(("argmax", "argmin"), lines.lower_pick),
@@ -110,8 +113,8 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
 
 #: Ops whose code converts operands itself.
 CONVERT = (
-    *FOLDS, "var", "std", "argmax", "argmin", "cumsum", "cumprod", "cummax", "cummin", "scatter",
-    "index_copy", "index_fill", "index_put", "constant_pad_nd",
+    *FOLDS, "var", "std", "sort", "topk", "argmax", "argmin", "cumsum", "cumprod", "cummax",
+    "cummin", "scatter", "index_copy", "index_fill", "index_put", "constant_pad_nd",
 )  # fmt: skip
 #: Ops whose code depends on what made their operands.
 LOOK_BACK = ("max_pool_backward",)
