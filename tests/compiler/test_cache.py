@@ -102,6 +102,19 @@ def test_the_files_not_used_for_longest_go_when_the_limit_is_reached(folder, mon
     assert kept == [0, 2, 3]
 
 
+def test_the_folder_is_looked_through_only_when_it_may_be_full(folder, monkeypatch) -> None:
+    looks = []
+    look = cache.entries
+    monkeypatch.setattr(cache, "entries", lambda: looks.append(1) or look())
+    for i in range(20):
+        cache.store(cache.key(f"{i}"), CODE)
+    assert len(looks) == 1
+    monkeypatch.setenv("CRESSET_CACHE_SIZE", str(5.5 * len(CODE) / 2**20))
+    for i in range(20, 30):
+        cache.store(cache.key(f"{i}"), CODE)
+        assert len(list(look())) == 5
+
+
 def test_code_over_the_limit_and_a_limit_of_zero_store_nothing(folder, monkeypatch) -> None:
     monkeypatch.setenv("CRESSET_CACHE_SIZE", "0.001")
     cache.store(NAME, CODE)

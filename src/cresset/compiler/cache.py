@@ -81,7 +81,7 @@ def store(name: str, code: bytes) -> None:
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _private(where):
             return
-        _make_room(limit() - size)
+        _make_room(size)
         handle, beside = tempfile.mkstemp(dir=where, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -96,14 +96,14 @@ def store(name: str, code: bytes) -> None:
 def entries() -> Iterator[tuple[Path, os.stat_result]]:
     """The files of the cache."""
     try:
-        names = sorted(os.listdir(folder()))
+        with os.scandir(folder()) as files:
+            found = sorted(files, key=lambda file: file.name)
     except OSError:
         return
-    for name in names:
-        if name.endswith((_SUFFIX, ".part")):
-            path = folder() / name
+    for file in found:
+        if file.name.endswith((_SUFFIX, ".part")):
             with contextlib.suppress(OSError):
-                yield path, path.stat()
+                yield Path(file.path), file.stat()
 
 
 def clear() -> int:
@@ -145,13 +145,26 @@ def _private(where: Path) -> bool:
     return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
+#: By folder: the bytes it held when last looked through, and those stored since.
+_HELD: dict[Path, int] = {}
+
+
 def _make_room(size: int) -> None:
-    """Remove what was not used for longest until the rest has at most ``size`` bytes."""
+    """Remove what was not used for longest until ``size`` more bytes are within the limit.
+
+    The folder is looked through once, and again when it is thought to be full: with a thousand
+    files that takes longer than compiling.
+    """
+    where = folder()
+    if where in _HELD and _HELD[where] + size <= limit():
+        _HELD[where] += size
+        return
     files = sorted(entries(), key=lambda entry: entry[1].st_mtime)
     total = sum(status.st_size for _, status in files)
     for path, status in files:
-        if total <= size:
-            return
+        if total + size <= limit():
+            break
         with contextlib.suppress(OSError):
             path.unlink()
             total -= status.st_size
+    _HELD[where] = total + size
