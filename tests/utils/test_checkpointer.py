@@ -141,6 +141,8 @@ def test_batches_that_were_taken_are_not_loaded_again(tmp_path):
 def test_a_stream_is_resumed_by_loading(tmp_path):
     loader = DataLoader(Stream(), batch_size=3)
     assert interrupted(tmp_path / "a", loader, 2)[1] == [[6, 7, 8], [9]]
+    loader = DataLoader(Stream(), batch_size=3, num_workers=2)  # each worker has its own copy
+    assert sum(interrupted(tmp_path / "c", loader, 3), []) == [b.tolist() for b in loader]
     with pytest.raises(ValueError, match="only a DataLoader of a dataset with indices can skip"):
         interrupted(tmp_path / "b", loader, 2, skip="index")
 
