@@ -206,7 +206,7 @@ _ABOVE = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0, "sqrt": 0.0, "rs
 _OWN_TESTS = set(
     "where masked_fill cast bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or "
     "logical_xor logical_not fill fill_like copy addcmul clamp pow_2 zero_where_zero "
-    "mse_loss floor_divide trunc_divide remainder fmod".split()
+    "put_where mse_loss floor_divide trunc_divide remainder fmod".split()
 )
 _CALLS = {
     "addcdiv": lambda x, y: torch.addcdiv(x, y, y.abs() + 1, value=0.5),
@@ -243,6 +243,11 @@ def test_every_formula_is_its_kernel(name):
 @pytest.mark.parametrize("size", [5, 16, 37])
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])
 def test_conditions(size, kind):
+    def put(x, where, value):
+        x = x.clone()
+        x[where.expand(x.shape)] = value
+        return x
+
     x, y = torch.randn(7, size, dtype=kind), torch.randn(7, size, dtype=kind)
     x[0, 0] = y[1, 1] = float("nan")
     mask, row = torch.rand(7, size) > 0.5, torch.rand(size) > 0.5
@@ -255,7 +260,8 @@ def test_conditions(size, kind):
             torch.logical_or(x, mask), torch.logical_and(x, near), torch.logical_xor(above, near),
             torch.logical_not(x), torch.maximum(x, y), torch.minimum(x, y), x.clamp(y - 1, y),
             x.clamp(-0.5, 0.5), torch.addcmul(x, x, y, value=0.5), torch.where(row, x, y),
-            torch.where(above, mask, near), x.isnan(), x.bool(), (x >= y).to(kind).mean(-1),
+            torch.where(above, mask, near), x.isnan(), put(x, above, 2.5), put(x, row, y[0, 1]),
+            x.bool(), (x >= y).to(kind).mean(-1),
             torch.where((x.mean(-1, keepdim=True) > 0), x, y), x.relu().masked_fill(row, 3.0),
         ]  # fmt: skip
 

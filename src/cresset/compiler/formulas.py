@@ -198,6 +198,7 @@ _FUNCTIONS: dict[str, Callable[..., Lanes]] = {
 _ON_BOOLS: dict[str, Callable[..., Lanes]] = {
     "where": select,
     "masked_fill": lambda x, c, value: select(c, value, x),
+    "put_where": lambda x, c, value: select(c, value, x),
     "bitwise_and": lambda a, b: a & b,
     "bitwise_or": lambda a, b: a | b,
     "bitwise_xor": lambda a, b: a ^ b,
@@ -208,7 +209,7 @@ _ON_BOOLS: dict[str, Callable[..., Lanes]] = {
     "logical_not": lambda x: ~x,
 }
 #: Which operand says where.
-_CONDITION = {"where": 0, "masked_fill": 1}
+_CONDITION = {"where": 0, "masked_fill": 1, "put_where": 1}
 
 #: Ops that work on whole numbers and bools.
 WHOLE = {*_NUMBERS, *_ON_BOOLS, *_DIVISIONS, "pow"}
@@ -240,8 +241,8 @@ def takes(call: Call) -> bool:
         return False
     if name == "cast":
         return True
-    kinds = {taken_as(call, s) for s in call.specs}
-    if len(kinds - {"bool"}) > 1 and name not in _CONDITION:
+    kinds = {taken_as(call, s) for i, s in enumerate(call.specs) if i != _CONDITION.get(name)}
+    if len(kinds - {"bool"}) > 1:
         return False  # the kernel brings them together itself
     floating = all(kind in FLOATS for kind in kinds)
     if not floating and (name not in WHOLE or kinds & set(FLOATS)):

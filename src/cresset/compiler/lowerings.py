@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cresset.compiler import (
+    columns,
     convolution,
     copies,
     gathers,
@@ -37,8 +38,9 @@ def _max(call: Call, *rest: Any) -> Lowering | None:
     return (lines.lower_pick if len(call.outs) == 2 else reductions.lower_fold)(call, *rest)
 
 
-def _max_pool(call: Call, *rest: Any) -> Lowering | None:
-    return pooling.lower_max(call, *rest) or windows.lower_max(call, *rest)
+def _first_of(*rows: Callable[..., Lowering | None]) -> Callable[..., Lowering | None]:
+    """Asked in turn until one does not decline."""
+    return lambda *step: next((low for row in rows if (low := row(*step)) is not None), None)
 
 
 _MIRRORS = ("reflection", "replication", "circular")
@@ -77,7 +79,7 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "index_put": gathers.lower_index_put,
     "embedding": tables.lower_embedding,
     "embedding_dense_backward": tables.lower_embedding_backward,
-    "max_pool2d": _max_pool,
+    "max_pool2d": _first_of(pooling.lower_max, windows.lower_max),
     "max_pool1d": windows.lower_max,
     "max_pool3d": windows.lower_max,
     **{f"avg_pool{n}d": windows.lower_average for n in (1, 2, 3)},
@@ -104,9 +106,11 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "nll_loss_backward": losses.lower_nll_backward,
     "binary_cross_entropy_terms": losses.lower_binary_terms,
     "mse_loss": losses.lower_squares,
-    "softmax": rows.lower_softmax,
-    "log_softmax": rows.lower_log_softmax,
-    "log_softmax_backward": rows.lower_log_softmax_backward,
+    "softmax": _first_of(rows.lower_softmax, columns.lower_softmax),
+    "log_softmax": _first_of(rows.lower_log_softmax, columns.lower_log_softmax),
+    "log_softmax_backward": _first_of(
+        rows.lower_log_softmax_backward, columns.lower_log_softmax_backward
+    ),
     **dict.fromkeys(updates.FORMULAS, updates.lower_update),
 }
 

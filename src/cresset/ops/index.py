@@ -527,9 +527,9 @@ def _put_where_grad(n: Any, g: Tensor, mask: Tensor) -> tuple:
 
 
 PUT_WHERE = Op(
-    "index_put", lambda x, mask, value: dense(x.dtype, x.shape, x.device),
+    "put_where", lambda x, mask, value: dense(x.dtype, x.shape, x.device),
     lambda xp, x, mask, value: xp.where(mask, written(value, x), x), vjp=_put_where_grad,
-    save=(1,), family="scatter",
+    save=(1,), family="pointwise", grad_name="IndexPutBackward0",
 )  # fmt: skip
 
 
