@@ -72,6 +72,8 @@ WORDS = {
     "a record that climbs out": "failed locating file data/0",
     "a nul byte in a name": "file in archive is not in a subdirectory archive/: archive",
     "five thousand names for the same bytes": "its records claim 5021006 bytes but the file has",
+    "a record over another": "file archive/byteorder: it lies over the record before it",
+    "a name of sixty thousand letters": "file in archive is not in a subdirectory archive/: xxx",
     "a version of a thousand digits": "is not a version number",
     "a byte order of a megabyte": "Unknown endianness type: xxxxxxxxxxxxxxxxxxxx",
 }

@@ -91,9 +91,11 @@ class ArchiveReader:
         for entry in entries:
             name = entry.filename
             if not name.startswith(self._root):
-                raise RuntimeError(f"file in archive is not in a subdirectory {self._root}: {name}")
+                raise RuntimeError(
+                    f"file in archive is not in a subdirectory {self._root[:99]}: {name[:99]}"
+                )
             if entry.flag_bits & 1:
-                raise RuntimeError(f"file in archive is encrypted: {name}")
+                raise RuntimeError(f"file in archive is encrypted: {name[:99]}")
             stored += entry.compress_size
             if entry.compress_type == zipfile.ZIP_STORED:
                 if entry.compress_size != entry.file_size:
@@ -107,6 +109,11 @@ class ArchiveReader:
                 "PytorchStreamReader failed reading zip archive: its records claim "
                 f"{stored} bytes but the file has {self._length}. {_CORRUPT}"
             )
+        end = 0
+        for entry in sorted(entries, key=lambda entry: entry.header_offset):
+            if entry.header_offset < end:
+                self._bad(entry.filename, "it lies over the record before it")
+            end = entry.header_offset + _LOCAL_HEADER.size + entry.compress_size
         allowed = most_inflated(self._length)
         if inflated > allowed:
             raise RuntimeError(
@@ -131,7 +138,9 @@ class ArchiveReader:
             )
 
     def _bad(self, name: str, reason: str) -> None:
-        raise RuntimeError(f"PytorchStreamReader failed reading file {name}: {reason}. {_CORRUPT}")
+        raise RuntimeError(
+            f"PytorchStreamReader failed reading file {name[:99]}: {reason}. {_CORRUPT}"
+        )
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -140,7 +149,7 @@ class ArchiveReader:
         entry = self._entries.get(name)
         if entry is None:
             raise RuntimeError(
-                f"PytorchStreamReader failed locating file {name}: file not found. {_CORRUPT}"
+                f"PytorchStreamReader failed locating file {name[:99]}: file not found. {_CORRUPT}"
             )
         return entry
 
