@@ -49,16 +49,26 @@ class Pass(NamedTuple):
 
 
 class Images(NamedTuple):
-    """Turned images: channels innermost, in a frame of zeros."""
+    """Turned images: channels innermost, in a frame of zeros.
+
+    Where only a block of the channels is read at a time, each block is apart (a *panel*), so that
+    what is read lies side by side; then ``channels`` are those of a panel.
+    """
 
     number: int
     height: int
     width: int
     channels: int
+    panels: int = 1
+
+    @property
+    def panel(self) -> int:
+        """Floats of a panel."""
+        return self.number * self.height * self.width * self.channels
 
     @property
     def bytes(self) -> int:
-        return 4 * self.number * self.height * self.width * self.channels
+        return 4 * self.panel * self.panels
 
     def at(self, c: Code, n: str, y: str, x: str) -> str:
         """The index of a pixel's first channel."""
@@ -77,21 +87,26 @@ def turn(
 ) -> None:  # fmt: skip
     """Write planes (channels, height, width) of all images into frames of zeros, turned."""
     channels, h, w = planes
+    unit = min(lanes, images.channels)
     with c.share(images.number) as n:
-        frame = images.height * images.width * channels
+        frame = images.height * images.width * images.channels
         start = c.at("float", target, c.times(n, frame))
         if (images.height, images.width) != (h, w):
-            with c.loop(frame) as i:
-                c.store("float", "0.0", start, i)
+            with c.loop(images.panels) as panel, c.loop(frame) as i:
+                c.store("float", "0.0", start, c.plus(c.times(panel, images.panel), i))
         image = c.at("float", source, c.times(n, channels * h * w))
         with c.uncut(), c.loop(h) as y, c.loop(w) as x:
             pixel = c.plus(c.times(y, w), x)
             inside = images.at(c, "0", c.plus(y, corner[0]), c.plus(x, corner[1]))
-            for block, last in c.blocks(channels // lanes, bool(channels % lanes)):
-                used = channels % lanes if last else lanes
-                first = c.times(block, lanes)
+            for block, last in c.blocks(channels // unit, bool(channels % unit)):
+                used = channels % unit if last else unit
+                first = c.times(block, unit)
                 place = c.plus(c.times(first, h * w), pixel)
                 values = c.gather("float", lanes, used, h * w, c.at("float", image, place))
+                if images.panels > 1:
+                    panel = c.let(f"udiv i64 {first}, {images.channels}")
+                    rest = c.let(f"urem i64 {first}, {images.channels}")
+                    first = c.plus(c.times(panel, images.panel), rest)
                 where = c.at("float", start, c.plus(inside, first))
                 c.masked_store("float", lanes, used, values, where)
 
@@ -286,6 +301,9 @@ def _add_products(
 class _Weights(NamedTuple):
     """The gradient of the weights, from turned gradients and turned images."""
 
+    outputs: int
+    inputs: int
+    #: In panels of as many channels as a block has.
     gradients: Images
     images: Images
     kernel: tuple[int, int]
@@ -296,15 +314,15 @@ class _Weights(NamedTuple):
         return 4 * self.kernel[0] * self.kernel[1] * _TALL * _WIDE * lanes
 
     def pieces(self) -> int:
-        return -(-self.gradients.channels // _TALL)
+        return -(-self.outputs // _TALL)
 
     def flops(self) -> int:
         g = self.gradients
         taps = self.kernel[0] * self.kernel[1]
-        return 2 * g.number * g.height * g.width * g.channels * self.images.channels * taps
+        return 2 * g.number * g.height * g.width * self.outputs * self.inputs * taps
 
     def emit(self, c: Code, gradients: str, images: str, out: str, lanes: int) -> None:
-        outputs, inputs, width = self.gradients.channels, self.images.channels, _WIDE * lanes
+        outputs, inputs, width = self.outputs, self.inputs, _WIDE * lanes
         taps = self.kernel[0] * self.kernel[1]
         for row, low in c.blocks(outputs // _TALL, bool(outputs % _TALL)):
             tall = outputs % _TALL if low else _TALL
@@ -313,11 +331,10 @@ class _Weights(NamedTuple):
                 for column, last in c.blocks(inputs // width, bool(inputs % width)):
                     wide = inputs % width if last else width
                     first = c.times(column, width)
+                    near = c.at("float", gradients, c.times(row, self.gradients.panel))
+                    far = c.at("float", images, c.times(column, self.images.panel))
                     with c.loop(self.kernel[0]) as ky, c.loop(self.kernel[1]) as kx:
-                        self._tap(
-                            c, c.at("float", gradients, o), c.at("float", images, first),
-                            (ky, kx), tall, wide, lanes,
-                        )  # fmt: skip
+                        self._tap(c, near, far, (ky, kx), tall, wide, lanes)
                     place = c.times(c.plus(c.times(o, inputs), first), taps)
                     self._give(c, c.at("float", out, place), tall, wide, lanes)
 
@@ -347,13 +364,26 @@ class _Weights(NamedTuple):
 
     def _give(self, c: Code, out: str, tall: int, wide: int, lanes: int) -> None:
         """Write a block where the taps of a weight lie side by side."""
-        taps = self.kernel[0] * self.kernel[1]
+        taps, vector = self.kernel[0] * self.kernel[1], f"<{lanes} x float>"
         width = -(-wide // lanes) * lanes
-        with c.loop(tall) as i, c.loop(wide) as j, c.loop(taps) as tap:
-            line = c.plus(c.times(tap, tall * width), c.times(i, width))
-            value = c.load("float", "%scratch", c.plus(line, j))
-            place = c.plus(c.times(i, self.images.channels * taps), c.times(j, taps))
-            c.store("float", value, out, c.plus(place, tap))
+        with c.loop(tall) as i:
+            for j in range(0, wide, lanes):
+                used = min(lanes, wide - j)
+                near = c.at("float", "%scratch", c.plus(c.times(i, width), j))
+                far = c.at("float", out, c.plus(c.times(i, self.inputs * taps), j * taps))
+                for first in range(0, taps, lanes):
+                    some = min(lanes, taps - first)
+                    rows = [
+                        c.load(vector, near, (first + tap) * tall * width, align=4)
+                        for tap in range(some)
+                    ]
+                    if taps == 1:
+                        c.masked_store("float", lanes, used, rows[0], far)
+                        continue
+                    rows += ["zeroinitializer"] * (lanes - some)
+                    for n, column in enumerate(c.transpose("float", lanes, rows)[:used]):
+                        place = c.at("float", far, n * taps + first)
+                        c.masked_store("float", lanes, some, column, place)
 
 
 class Sizes(NamedTuple):
@@ -472,9 +502,10 @@ def _lower_product(
 
 def lower_weight(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
     g, x = operands
-    gradients = Images(s.n, *s.out, s.outputs)
-    images = s.frame()
-    weights = _Weights(gradients, images, s.kernel, s.stride, s.dilation)
+    width = _WIDE * lanes
+    gradients = Images(s.n, *s.out, _TALL, -(-s.outputs // _TALL))
+    images = s.frame()._replace(channels=width, panels=-(-s.inputs // width))
+    weights = _Weights(s.outputs, s.inputs, gradients, images, s.kernel, s.stride, s.dilation)
 
     def prepare(c: Code) -> None:
         turn(c, g.base(c), (s.outputs, *s.out), "%shared", gradients, (0, 0), lanes)
