@@ -170,6 +170,11 @@ def test_samples_keep_their_containers_and_labels(make_sample: Any) -> None:
         assert_alike(a, b, 0)
 
 
+def test_an_empty_sample_is_passed_on() -> None:
+    assert v2.RandomInvert(1.0)({}) == {}
+    assert v2.RandomInvert(1.0)([]) == []
+
+
 def test_two_arguments_give_two_results() -> None:
     image, label = v2.RandomInvert(1.0)(cresset.zeros(1, 2, 2), 5)
     assert image.tolist() == [[[1.0, 1.0], [1.0, 1.0]]]

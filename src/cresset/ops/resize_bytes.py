@@ -91,22 +91,23 @@ def _plain(size: int, out: int, step: float, mode: str, align: bool) -> np.ndarr
 
 
 def _pass(xp: Any, x: Any, taps: list, bits: int) -> Any:
-    """The last dimension resampled. It is put first for this, so that lines are added."""
-    lines = xp.ascontiguousarray(x.reshape(-1, x.shape[-1]).T).astype(xp.int32)
-    total: Any = 1 << bits >> 1
+    """The last dimension but one resampled: whole lines are added."""
+    shape = (*x.shape[:-2], len(taps[0][0]), x.shape[-1])
+    total, part = xp.full(shape, 1 << bits >> 1, xp.int32), xp.empty(shape, xp.int32)
     for index, weight in taps:
-        total = total + lines[xp.asarray(index)] * xp.asarray(weight)
-    result = xp.clip(total >> bits, 0, 255).astype(xp.uint8)
-    return result.T.reshape(*x.shape[:-1], -1)
+        xp.multiply(x.take(xp.asarray(index), axis=-2), xp.asarray(weight), out=part)
+        total += part
+    total >>= bits
+    return xp.clip(total, 0, 255, out=total).astype(xp.uint8)
 
 
 def _kernel(xp: Any, x: Any, out: Any, mode: str, scales: Any, align: bool, antialias: bool) -> Any:
-    for axis in (3, 2):
+    for axis in (3, 2):  # rows first: the order shows, as values are bytes in between
         size, n = x.shape[axis], out[axis - 2]
-        if size == n:
-            continue
-        taps, bits = _taps(size, n, mode, align, antialias, scales[axis - 2])
-        x = xp.swapaxes(_pass(xp, xp.swapaxes(x, axis, 3), taps, bits), axis, 3)
+        if size != n:
+            taps, bits = _taps(size, n, mode, align, antialias, scales[axis - 2])
+            turned = xp.ascontiguousarray(xp.swapaxes(x, axis, 2))
+            x = xp.swapaxes(_pass(xp, turned, taps, bits), axis, 2)
     return xp.array(x, order="C")
 
 

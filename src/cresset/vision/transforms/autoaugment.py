@@ -14,6 +14,7 @@ from cresset.vision.transforms import draws, policies
 from cresset.vision.transforms import functional as F
 from cresset.vision.transforms.functional.dimensions import InterpolationMode
 from cresset.vision.transforms.policies import AutoAugmentPolicy, Strengths
+from cresset.vision.transforms.settle import settled
 
 
 def apply_change(F: Any, img: Any, name: str, strength: float, mode: Any, fill: Any) -> Any:
@@ -63,7 +64,7 @@ class _Augment(Module):
         return [float(f) for f in self.fill]
 
     def _changed(self, img: Any, name: str, strength: float, fill: Any) -> Any:
-        return apply_change(F, img, name, strength, self.interpolation, fill)
+        return settled(apply_change(F, img, name, strength, self.interpolation, fill))
 
 
 def _one_of(table: dict[str, Strengths]) -> tuple[str, Strengths]:

@@ -10,6 +10,7 @@ from cresset.ops.random import randperm
 from cresset.tensor import Tensor
 from cresset.vision.transforms import draws
 from cresset.vision.transforms import functional as F
+from cresset.vision.transforms.settle import settled
 
 Range = tuple[float, float]
 
@@ -122,7 +123,7 @@ class ColorJitter(Module):
         for which in order.tolist():
             factor = factors[which]
             if factor is not None:
-                img = changes[which](img, factor)
+                img = settled(changes[which](img, factor))
         return img
 
     def __repr__(self) -> str:

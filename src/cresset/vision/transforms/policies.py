@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -150,6 +151,7 @@ _COLOURS = ("Brightness", "Color", "Contrast", "Sharpness")
 _LEVELS = ("Posterize", "Solarize", "AutoContrast", "Equalize")
 
 
+@lru_cache(maxsize=128)
 def _evenly(last: float, bins: int, first: float = 0.0) -> list[float]:
     return linspace(first, last, bins).tolist()
 

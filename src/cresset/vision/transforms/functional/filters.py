@@ -31,6 +31,7 @@ def convolve_planes(img: Tensor, weights: np.ndarray) -> Tensor:
 
 def _convolve_array(pixels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     rows, columns = (n - k + 1 for n, k in zip(pixels.shape[-2:], weights.shape))
+    pixels = np.ascontiguousarray(pixels)
     total = np.zeros((*pixels.shape[:-2], rows, columns), np.float32)
     for (y, x), weight in np.ndenumerate(weights):
         total = fma32(pixels[..., y : y + rows, x : x + columns], weight, total)

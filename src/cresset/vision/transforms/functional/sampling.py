@@ -181,4 +181,6 @@ def _pixels_at(pixels: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         inside = (x > -1) & (x < width) & (y > -1) & (y < height)
         row, column = np.where(inside, y, 0).astype(np.intp), np.where(inside, x, 0).astype(np.intp)
-    return np.where(inside, pixels[:, :, row, column], np.float32(0))
+    found = pixels.reshape(*pixels.shape[:-2], -1).take(row * width + column, axis=-1)
+    np.copyto(found, 0, where=~inside)
+    return found

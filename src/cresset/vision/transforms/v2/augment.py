@@ -15,6 +15,7 @@ from cresset.vision.transforms import draws, policies
 from cresset.vision.transforms.autoaugment import apply_change, check_severity, mixed, pairs_of
 from cresset.vision.transforms.functional.dimensions import max_value
 from cresset.vision.transforms.policies import AutoAugmentPolicy, Strengths
+from cresset.vision.transforms.settle import settled
 from cresset.vision.transforms.v2 import functional as F
 from cresset.vision.transforms.v2.inputs import check_fill, fill_for
 from cresset.vision.transforms.v2.transform import Transform, params_of
@@ -64,7 +65,7 @@ class _Augment(Transform):
             bound = max_value(image.dtype) if isinstance(image, Tensor) else _FULL
             strength = bound * strength
         fill = fill_for(self.fill, type(image))
-        return apply_change(F, image, name, strength, self.interpolation, fill)
+        return settled(apply_change(F, image, name, strength, self.interpolation, fill))
 
 
 def _one_of(table: dict[str, Strengths]) -> tuple[str, Strengths]:

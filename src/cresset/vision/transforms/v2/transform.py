@@ -16,6 +16,7 @@ from cresset.nn.module import Module
 from cresset.tensor import Tensor
 from cresset.vision.pil import Image
 from cresset.vision.transforms import draws
+from cresset.vision.transforms.settle import settled
 from cresset.vision.transforms.v2.functional import is_pure_tensor
 from cresset.vision.transforms.v2.inputs import Kind, check_type, has_any
 from cresset.vision.transforms.v2.tree import leaves, rebuilt
@@ -54,7 +55,7 @@ class Transform(Module):
     def _call_kernel(self, functional: Any, inpt: Any, *args: Any, **kwargs: Any) -> Any:
         """``functional`` of an image; inputs that it is not made for are passed on."""
         kinds = getattr(functional, "kinds", (object,))
-        return functional(inpt, *args, **kwargs) if isinstance(inpt, kinds) else inpt
+        return settled(functional(inpt, *args, **kwargs)) if isinstance(inpt, kinds) else inpt
 
     def forward(self, *inputs: Any) -> Any:
         sample = inputs if len(inputs) > 1 else inputs[0]
@@ -63,6 +64,9 @@ class Transform(Module):
         return self._transformed(sample, flat)
 
     def _transformed(self, sample: Any, flat: list[Any]) -> Any:
+        by_itself = len(flat) == 1 and flat[0] is sample
+        if by_itself and check_type(sample, self._transformed_types):  # most samples
+            return self.transform(sample, self.make_params(flat))
         wanted = self._needs_transform_list(flat)
         params = self.make_params([x for x, want in zip(flat, wanted) if want])
         new = (self.transform(x, params) if want else x for x, want in zip(flat, wanted))

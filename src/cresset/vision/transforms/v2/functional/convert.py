@@ -10,9 +10,10 @@ import numpy as np
 from cresset import dtypes
 from cresset.ops.creation import as_tensor, from_numpy
 from cresset.ops.ranges import linspace
-from cresset.tensor import Tensor
+from cresset.tensor import Tensor, from_array, is_at_hand
 from cresset.vision.pil import is_pil_image
 from cresset.vision.transforms import functional as v1
+from cresset.vision.transforms.functional.convert import has_zero
 from cresset.vision.transforms.functional.dimensions import max_value
 from cresset.vision.transforms.v2.functional.dispatch import by_kind
 
@@ -87,7 +88,10 @@ def to_dtype(image: Tensor, dtype: Any = dtypes.float32, scale: bool = False) ->
         # Just under one more than the largest value: each integer gets an interval of equal width.
         return image.mul(float(max_value(dtype)) + 1.0 - 1e-3).to(dtype)
     if dtype.is_floating_point:
-        return image.to(dtype).mul(1.0 / max_value(source))
+        scale = 1.0 / max_value(source)
+        if dtype == dtypes.float32 and is_at_hand(image):
+            return from_array(image._array().astype(np.float32) * np.float32(scale), dtype)
+        return image.to(dtype).mul(scale)
     shift = value_bits(source) - value_bits(dtype)
     if shift > 0:
         return image.bitwise_right_shift(shift).to(dtype)
@@ -123,6 +127,8 @@ def normalize(image: Tensor, mean: Any, std: Any, inplace: bool = False) -> Tens
     given = std if isinstance(std, (tuple, list)) else [std]
     if any(isinstance(value, (int, float)) and value == 0 for value in given):
         raise ValueError("std evaluated to zero, leading to division by zero.")
+    if not has_zero(std, image.dtype):
+        return v1.normalize(image, mean, std, inplace)
     columns = []
     for values in (mean, std):
         column = as_tensor(values, dtype=image.dtype, device=image.device)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cresset import dtypes
-from cresset.tensor import Tensor
+from cresset.tensor import Tensor, from_array, is_at_hand
 from cresset.vision.pil import Image, is_pil_image
 
 
@@ -43,6 +43,14 @@ def by_kind(pil: Callable[..., Any] | None) -> Callable[[Callable[..., Any]], An
         return function
 
     return decorate
+
+
+def gathered(image: Tensor) -> Tensor:
+    """An image whose values are at hand with rows one after the other; any other as it is. Images
+    made from pictures have their channels together."""
+    if is_at_hand(image) and not image.is_contiguous():
+        return from_array(image._array(), image.dtype)
+    return image
 
 
 def fused_add(x: Tensor, y: Any, alpha: float) -> Tensor:

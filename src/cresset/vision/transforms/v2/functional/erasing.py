@@ -32,9 +32,7 @@ def erase(
     tensor([[[ 0., -1., -1.],
              [ 3.,  4.,  5.]]])
     """
-    out = image if inplace else image.clone()
-    out[..., i : i + h, j : j + w] = v
-    return out
+    return v1.erase(image, i, j, h, w, v, inplace)
 
 
 def _compressed_picture(image: Any, quality: int) -> Any:

@@ -16,7 +16,7 @@ from cresset.vision.transforms import functional as v1
 from cresset.vision.transforms.functional.dimensions import InterpolationMode, pil_modes_mapping
 from cresset.vision.transforms.functional.geometry import PADDING_MODES, pad_symmetric
 from cresset.vision.transforms.v2.functional.dimensions import get_size, mode_of
-from cresset.vision.transforms.v2.functional.dispatch import by_kind
+from cresset.vision.transforms.v2.functional.dispatch import by_kind, gathered
 
 _SMOOTH = (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC, InterpolationMode.LANCZOS)
 _INTEGERS = (dtypes.uint8, dtypes.int8, dtypes.int16, dtypes.int32, dtypes.int64)
@@ -32,7 +32,7 @@ def horizontal_flip(image: Tensor) -> Tensor:
     tensor([[[2., 1., 0.],
              [5., 4., 3.]]])
     """
-    return image.flip(-1)
+    return v1.hflip(gathered(image))
 
 
 @by_kind(v1.vflip)
@@ -45,7 +45,7 @@ def vertical_flip(image: Tensor) -> Tensor:
     tensor([[[3., 4., 5.],
              [0., 1., 2.]]])
     """
-    return image.flip(-2)
+    return v1.vflip(gathered(image))
 
 
 hflip, vflip = horizontal_flip, vertical_flip
@@ -205,11 +205,12 @@ def pad(image: Tensor, padding: Any, fill: Any = None, padding_mode: str = "cons
 
 
 def _padded(image: Tensor, widths: Sequence[int], fill: float, padding_mode: str) -> Tensor:
-    batch = image.reshape(math.prod(image.shape[:-3]), *image.shape[-3:])
+    left, right, top, bottom = widths
     if padding_mode == "constant":
-        batch = pad_tensor(batch, widths, mode="constant", value=float(fill))
-    elif padding_mode == "symmetric":
-        batch = pad_symmetric(batch, [widths[0], widths[2], widths[1], widths[3]])
+        return v1.pad(gathered(image), [left, top, right, bottom], float(fill))
+    batch = image.reshape(math.prod(image.shape[:-3]), *image.shape[-3:])
+    if padding_mode == "symmetric":
+        batch = pad_symmetric(batch, [left, top, right, bottom])
     else:
         floats = batch if batch.is_floating_point() else batch.to(dtypes.float32)
         mode = "replicate" if padding_mode == "edge" else padding_mode
