@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 #: The torchvision whose interface this follows.
 __version__ = "0.28.0+cresset"
 
-__all__ = ["datasets", "get_image_backend", "io", "models", "ops", "set_image_backend",
-           "transforms", "utils"]  # fmt: skip
+__all__ = ["datasets", "disable_beta_transforms_warning", "get_image_backend", "io", "models",
+           "ops", "set_image_backend", "transforms", "utils"]  # fmt: skip
 
 #: Modules that load when they are first used, so that nobody pays for what is not.
 _LAZY = ("datasets", "io", "models", "ops", "transforms", "utils")
@@ -38,3 +38,7 @@ def set_image_backend(backend: str) -> None:
     """Accepts ``'PIL'``, the only package that loads images here."""
     if backend != "PIL":
         raise ValueError(f"Invalid backend '{backend}'. Options are 'PIL'")
+
+
+def disable_beta_transforms_warning() -> None:
+    """Does nothing: old programs call it, but there is no warning any more."""
