@@ -290,8 +290,8 @@ def mixed(img: Tensor, alpha: float, width: int, depth: int, change: Any) -> Ten
     batch = img.reshape(*[1] * max(4 - img.ndim, 0), *img.shape)
     n = batch.shape[0]
     column = [n] + [1] * (batch.ndim - 1)
-    share = draws.shares(alpha, 2, n)
-    weights = draws.shares(alpha, width, n) * share[:, 1:]
+    share = draws.shares(alpha, 2, n).to(img.device)
+    weights = draws.shares(alpha, width, n).to(img.device) * share[:, 1:]
     mix = share[:, 0].reshape(column) * batch
     for i in range(width):
         copy = batch

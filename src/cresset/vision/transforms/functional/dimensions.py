@@ -16,7 +16,8 @@ from cresset.vision.pil import channels_of, is_pil_image
 
 
 class InterpolationMode(Enum):
-    """Ways to resample. ``BOX``, ``HAMMING`` and ``LANCZOS`` are for PIL images only.
+    """Ways to resample. ``BOX`` and ``HAMMING`` are for PIL images only, ``LANCZOS`` for these and,
+    in the second interface, for tensors.
 
     >>> from cresset.vision.transforms import functional as F
     >>> F.InterpolationMode("bilinear")

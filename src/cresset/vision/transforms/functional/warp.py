@@ -246,7 +246,8 @@ def elastic_transform(
     x = img if isinstance(img, Tensor) else pil_to_tensor(img)
     height, width = x.shape[-2:]
     check_displacement(displacement, height, width)
-    grid = from_numpy(sampling.identity_grid(height, width, dtypes.float32)) + displacement
+    own = from_numpy(sampling.identity_grid(height, width, dtypes.float32)).to(x.device)
+    grid = own + displacement.to(x.device)
     out = _warped(x, grid, interpolation.value, fill)
     return out if isinstance(img, Tensor) else to_pil_image(out, mode=img.mode)
 

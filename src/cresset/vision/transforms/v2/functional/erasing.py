@@ -56,4 +56,5 @@ def jpeg(image: Tensor, quality: int) -> Tensor:
     if planes.shape[0] == 0:
         return image.clone()
     pictures = [_compressed_picture(v1.to_pil_image(part), quality) for part in planes.unbind(0)]
-    return stack([v1.pil_to_tensor(picture) for picture in pictures]).reshape(image.shape)
+    parts = [v1.pil_to_tensor(picture) for picture in pictures]
+    return stack(parts).reshape(image.shape).to(image.device)

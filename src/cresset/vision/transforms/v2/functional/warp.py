@@ -249,8 +249,9 @@ def elastic(
         wide = elastic(image.to(dtypes.float32), displacement, interpolation, fill)
         return wide.to(dtypes.float16)
     dtype = sampling.real_dtype(image)
-    own = from_numpy(sampling.identity_grid(height, width, dtype))
-    return _warped(image, own + displacement.to(dtype), mode, fill)
+    own = from_numpy(sampling.identity_grid(height, width, dtype)).to(image.device)
+    moves = displacement.to(device=image.device, dtype=dtype)
+    return _warped(image, own + moves, mode, fill)
 
 
 elastic_transform = elastic
