@@ -86,7 +86,8 @@ def child(library: str, what: str, folder: str) -> dict[str, float]:
     return json.loads(subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def main(folder: str) -> None:
+def report(folder: str) -> str:
+    """The table; the files lie in ``folder`` meanwhile."""
     there = [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
     found: dict[str, dict[str, list[float]]] = {name: {} for name in there}
     for _ in range(ROUNDS):
@@ -94,7 +95,7 @@ def main(folder: str) -> None:
             for library in there:
                 for row, value in child(library, what, folder).items():
                     found[library].setdefault(row, []).append(value)
-    print("| work | Cresset | PyTorch | / Cresset |\n|---|---|---|---|")
+    lines = ["| work | Cresset | PyTorch | / Cresset |", "|---|---|---|---|"]
     for row, ours in found["cresset"].items():
         cells = [row]
         values = [ours, *([found["torch"][row]] if "torch" in found else [])]
@@ -103,7 +104,9 @@ def main(folder: str) -> None:
             cells.append(f"{middle:.0f} MB" if "memory" in row else f"{middle * 1e3:.1f} ms")
         if len(middles) == 2:
             cells.append(f"{middles[1] / max(middles[0], 1e-9):.2f}")
-        print(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
@@ -112,4 +115,4 @@ if __name__ == "__main__":
         print(json.dumps({"save": save, "load": load}[sys.argv[3]](module, sys.argv[4])))
     else:
         with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
-            main(folder)
+            report(folder)

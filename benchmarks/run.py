@@ -1,7 +1,7 @@
 """``make bench``: measures everything beside PyTorch, where it is installed, and writes the page.
 
 ``docs/benchmarks.md`` and ``docs/scaling.png`` are made anew by each whole run, which takes about
-ten minutes, most of them PyTorch's compiling where there is a C++ compiler for it.
+a quarter of an hour, much of it PyTorch's compiling where there is a C++ compiler for it.
 ``python benchmarks/run.py WORD`` prints the rows whose name contains the word.
 """
 
@@ -13,8 +13,11 @@ import platform
 import shutil
 import statistics
 import sys
+import tempfile
 from pathlib import Path
 
+import checkpoints
+import data
 import kernels
 import recording
 import startup
@@ -133,12 +136,15 @@ def main() -> None:
     looking = _table("LOOKING", modules)
     first_tier = _table("TRAINING", modules, "CIFAR-10", CRESSET_COMPILE="0")
     scaling = _scaling(modules)
+    loading, scripts = data.report(modules)
+    with tempfile.TemporaryDirectory() as folder:
+        saving = checkpoints.report(folder)
     top = kernels.peak()
     imports = startup.measure(modules)
     cold, warm = startup.first_steps()
     page = PAGE.read_text(encoding="utf-8").format(
         machine=_machine(peer), training=training, forward=forward, scaling=scaling,
-        first_tier=first_tier, looking=looking, peak=top, kernels=_kernels(top),
+        first_tier=first_tier, looking=looking, loading=loading, scripts=scripts, saving=saving, peak=top, kernels=_kernels(top),
         recording=recording.report(), cold=cold, warm=warm,
         imports=", ".join(f"{name} {s * 1e3:.0f} ms" for name, s in imports.items()),
     )  # fmt: skip
