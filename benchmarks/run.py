@@ -17,7 +17,6 @@ import tempfile
 from pathlib import Path
 
 import checkpoints
-import data
 import kernels
 import recording
 import startup
@@ -25,6 +24,7 @@ import timing
 import workloads
 
 import cresset
+import data
 
 #: PyTorch with its nets given to ``torch.compile``, which needs a C++ compiler.
 COMPILED = "torch+compile"
@@ -144,7 +144,8 @@ def main() -> None:
     cold, warm = startup.first_steps()
     page = PAGE.read_text(encoding="utf-8").format(
         machine=_machine(peer), training=training, forward=forward, scaling=scaling,
-        first_tier=first_tier, looking=looking, loading=loading, scripts=scripts, saving=saving, peak=top, kernels=_kernels(top),
+        first_tier=first_tier, looking=looking, loading=loading, scripts=scripts, saving=saving,
+        peak=top, kernels=_kernels(top),
         recording=recording.report(), cold=cold, warm=warm,
         imports=", ".join(f"{name} {s * 1e3:.0f} ms" for name, s in imports.items()),
     )  # fmt: skip
