@@ -9,10 +9,7 @@ from cresset.core.modes import PROCESS
 
 from .both import agree
 
-pytestmark = [
-    pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing"),
-    pytest.mark.usefixtures("pieces"),
-]
+pytestmark = pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing")
 
 DTYPES = [torch.bool, torch.uint8, torch.int8, torch.int32, torch.int64, torch.float16,
           torch.bfloat16, torch.float32, torch.float64]  # fmt: skip
@@ -53,6 +50,13 @@ def test_over_other_dimensions(kind, dims):
         return found + ([x.mean(dims)] if kind.is_floating_point else [])
 
     agree(program, *TOLERANCES.get(kind, (2e-6, 2e-6)))
+
+
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize("dims", [(0,), (1,), (2,), (0, 2)])
+def test_outputs_are_divided_among_threads(dims):
+    x = torch.randn(5, 70, 19)
+    agree(lambda: [x.sum(dims), x.mean(dims), x.amax(dims), (x > 2).any(dims)], 2e-6, 2e-6)
 
 
 def test_over_everything():

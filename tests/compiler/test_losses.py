@@ -10,10 +10,7 @@ from cresset.core.modes import PROCESS
 
 from .both import agree, run_both
 
-pytestmark = [
-    pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing"),
-    pytest.mark.usefixtures("pieces"),
-]
+pytestmark = pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing")
 
 REDUCTIONS = ["mean", "sum", "none"]
 
@@ -64,6 +61,7 @@ def test_classes_in_bytes_and_out_of_order():
     agree(program, 2e-6, 2e-6)
 
 
+@pytest.mark.usefixtures("pieces")
 def test_a_class_out_of_range_in_an_image_is_the_kernels_error():
     def program():
         with pytest.raises(IndexError, match="Target 7 is out of bounds"):
@@ -72,6 +70,7 @@ def test_a_class_out_of_range_in_an_image_is_the_kernels_error():
     run_both(program)
 
 
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_probabilities(reduction, weighted):

@@ -24,7 +24,7 @@ def _values(kind, *shape):
 
 
 @pytest.mark.parametrize("kind", DTYPES)
-@pytest.mark.parametrize("shape", [(3, 70), (5, 7, 4), (129,)])
+@pytest.mark.parametrize("shape", [(2, 35), (5, 7, 4)])
 def test_sorted(kind, shape):
     x = _values(kind, *shape)
 
@@ -35,15 +35,15 @@ def test_sorted(kind, shape):
     agree(program)
 
 
-@pytest.mark.parametrize("kind", [k for k in DTYPES if k is not torch.bool])
-@pytest.mark.parametrize("shape", [(3, 70), (5, 7, 4), (129,)])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int64, torch.float16, torch.float32])
+@pytest.mark.parametrize("shape", [(3, 40), (5, 7, 4)])
 def test_first_few(kind, shape):
     x = _values(kind, *shape)
 
     def program():
         found = []
         for d in range(x.ndim):
-            for k in {1, 2, min(5, x.shape[d]), x.shape[d]} - {70, 129}:
+            for k in {1, 2, min(5, x.shape[d]), x.shape[d]} - {40}:
                 found += [*x.topk(k, d), *x.topk(k, d, largest=False)]
         return found
 
@@ -54,6 +54,11 @@ def test_first_few(kind, shape):
 def test_lines_are_divided_among_threads():
     x = torch.randn(9, 33, 3)
     agree(lambda: [*x.sort(1), *x.sort(2), *x.topk(3, 1), *x.topk(2, 0)])
+
+
+def test_long_lines_are_merged():
+    x = torch.randint(0, 50, (2, 1000)).float()
+    agree(lambda: [*x.sort(1), *x.sort(1, descending=True)])
 
 
 def test_order():
