@@ -206,8 +206,10 @@ class ArchiveReader:
         try:
             read()
         finally:
-            wait([other])
-        other.result()
+            if not other.cancel():  # a helper that was not given a processor yet is not waited for
+                wait([other])
+        if not other.cancelled():
+            other.result()
         whole = checksums[0]
         for checksum, piece in zip(checksums[1:], pieces[1:], strict=True):
             whole = crc32_combine(whole, checksum, len(piece))
