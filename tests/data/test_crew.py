@@ -159,6 +159,26 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("at", ["receive", "say"])
+def test_persistent_workers_go_on_after_an_interrupt_at_any_moment(
+    at: str, monkeypatch: Any
+) -> None:
+    loader = DataLoader(Rows(range(20)), num_workers=2, persistent_workers=True, timeout=30)
+    batches, original = iter(loader), getattr(crew._Worker, at)
+    next(batches)
+
+    def interrupted(*args: Any) -> Any:
+        original(*args)  # what was received is lost, what was sent is not noted
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(crew._Worker, at, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(batches)
+    for _ in range(2):
+        assert [batch.item() for batch in loader] == list(range(20))
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_whole_batches_come_from_forked_and_spawned_workers(method: str) -> None:
     data = Subset(TensorDataset(cresset.arange(40.0).view(20, 2), cresset.arange(20)), range(19))

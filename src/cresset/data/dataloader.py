@@ -189,6 +189,8 @@ class DataLoader:
             return _SingleProcessDataLoaderIter(self)
         self.check_worker_number_rationality()
         if self.persistent_workers:
+            if self._iterator is not None and self._iterator.torn:
+                self._iterator._close()
             if self._iterator is None or self._iterator.closed:
                 self._iterator = _MultiProcessingDataLoaderIter(self)
             else:

@@ -9,6 +9,7 @@ come back in order (or as they are done, with ``in_order=False``).
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import warnings
 from typing import Any
@@ -108,11 +109,27 @@ class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
         return self.fetcher.fetch(next(self.indices))
 
 
+def _tears(method: Any) -> Any:
+    """Ctrl-C inside this method leaves the iterator's books at odds with the workers'."""
+
+    @functools.wraps(method)
+    def wrapped(self: _MultiProcessingDataLoaderIter, *args: Any) -> Any:
+        try:
+            return method(self, *args)
+        except BaseException as error:
+            self.torn = self.torn or not isinstance(error, Exception)
+            raise
+
+    return wrapped
+
+
 class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     """Batches made by worker processes."""
 
     #: For ``__del__``, should starting the workers fail.
     crew: Crew | None = None
+    #: An interrupt came at a bad moment: the workers cannot be used for another pass.
+    torn = False
 
     def __init__(self, loader: Any) -> None:
         super().__init__(loader)
@@ -131,6 +148,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     def closed(self) -> bool:
         return self.crew.closed
 
+    @_tears
     def start_again(self, loader: Any) -> None:
         """A new pass with the same (persistent) workers."""
         while self.outstanding:  # finish what is still under way
@@ -183,6 +201,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         self.outstanding -= 1
         self.done[number] = parcel
 
+    @_tears
     def _next_batch(self) -> Any:
         while True:
             if self.loader.in_order:

@@ -43,17 +43,16 @@ class _Mapping:
     """Owns mapped memory; arrays over it keep it alive as their base."""
 
     def __init__(self, fd: int, size: int) -> None:
-        self.size = max(size, 1)
+        self.size = 0  # until there is something to unmap: Ctrl-C may come in between
         flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
         reach = mmap.PROT_READ | mmap.PROT_WRITE
-        address = _libc().mmap(None, self.size, reach, flags, fd, 0)
-        if address in (None, ctypes.c_void_p(-1).value):
-            self.size = 0
+        self.address = _libc().mmap(None, max(size, 1), reach, flags, fd, 0)
+        if self.address in (None, ctypes.c_void_p(-1).value):
             code = ctypes.get_errno()
             raise OSError(code, f"cannot map {size} bytes: {os.strerror(code)}")
-        self.address = address
+        self.size = max(size, 1)
         self.__array_interface__ = {
-            "data": (address, False), "shape": (size,), "typestr": "|u1", "version": 3,
+            "data": (self.address, False), "shape": (size,), "typestr": "|u1", "version": 3,
         }  # fmt: skip
 
     def __del__(self) -> None:
