@@ -215,6 +215,11 @@ def archives() -> Iterator[tuple[str, Any]]:
         bomb._didModify = True  # type: ignore[attr-defined]
     yield "five thousand names for the same bytes", f.getvalue()
     yield (
+        "a record over another",
+        with_entry(lambda entry: setattr(entry, "header_offset", 70), "archive/byteorder"),
+    )
+    yield "a name of sixty thousand letters", renamed("x" * 60_000)
+    yield (
         "a version of a thousand digits",
         repacked(GOOD, lambda r: r.update({"archive/version": b"9" * 1000})),
     )
