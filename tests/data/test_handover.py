@@ -250,6 +250,18 @@ def test_systems_without_such_files_send_everything_through_the_pipe(monkeypatch
     x.add_(1)
 
 
+@pytest.mark.parametrize("step", ["anonymous_file", "mapped"])
+def test_without_room_for_files_everything_goes_through_the_pipe(monkeypatch, step):
+    def refuse(*_: Any) -> Any:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(handover.shared, step, refuse)
+    before, post = len(os.listdir("/proc/self/fd")), Post()
+    for _ in range(5):
+        assert post.carry(torch.arange(MIDDLE))[-1].item() == MIDDLE - 1
+    assert len(os.listdir("/proc/self/fd")) == before + 2
+
+
 def test_systems_without_memfd_use_a_temporary_file_that_has_no_name(monkeypatch, tmp_path):
     monkeypatch.delattr(os, "memfd_create", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))

@@ -62,6 +62,35 @@ class _InfiniteSampler(Sampler):
 class DataLoader:
     """Iterates over batches of a dataset.
 
+    Args:
+        dataset: map-style (``__getitem__`` and ``__len__``) or an ``IterableDataset``.
+        batch_size: samples per batch; None gives single samples.
+        shuffle: a new random order at each pass.
+        sampler: gives the indices instead; excludes ``shuffle``.
+        batch_sampler: gives lists of indices; excludes the three above and ``drop_last``.
+        num_workers: processes that make the batches; 0 makes them in this one.
+        collate_fn: makes a batch of a list of samples; ``default_collate`` if None.
+        pin_memory: batches in page-locked memory, where there is an accelerator.
+        drop_last: leave out a last batch that is not full.
+        timeout: seconds to wait for a batch of the workers; 0 waits for ever.
+        worker_init_fn: called in each worker with its number.
+        multiprocessing_context: a context or the name of a start method, such as ``"spawn"``.
+        generator: for the order and the workers' seeds, instead of the default one.
+        prefetch_factor: batches that each worker makes in advance; 2 if None.
+        persistent_workers: keep the workers between passes.
+        pin_memory_device: deprecated.
+        in_order: batches in the order of their indices, rather than as they are done.
+
+    A dataset that lies in memory (``TensorDataset``, MNIST, CIFAR10 and their like with transforms
+    that crop, flip, pad, convert and normalise, ``Subset`` of these) is batched at once where the
+    result is the same to the bit; see ``data/gather.py``. Each pass draws one seed from the
+    generator; worker ``i`` starts from that seed plus ``i``.
+
+    Raises:
+        ValueError: options that exclude one another, or make no sense.
+        RuntimeError: while iterating, if a worker died or the time is up. What a worker raised is
+            raised here with its traceback in the text.
+
     >>> import cresset as torch
     >>> data = torch.utils.data.TensorDataset(torch.arange(4))
     >>> [batch for batch, in torch.utils.data.DataLoader(data, batch_size=2)]

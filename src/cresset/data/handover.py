@@ -19,6 +19,7 @@ reported, and a message is never half-way in a thread's queue when the worker en
 from __future__ import annotations
 
 import collections
+import contextlib
 import io
 import os
 import pickle
@@ -243,38 +244,49 @@ class Outbox:
         """Send a message; ``label`` should be small."""
         form, values, parts = message
         starts, size = shared.places([len(part) for part in parts])
-        if size <= INLINE or not shared.AVAILABLE:
+        place = None
+        if size > INLINE and shared.AVAILABLE:
+            with contextlib.suppress(OSError):  # no memory or no descriptor left: by the pipe
+                place = self._placed(parts, starts, size)
+        if place is None:
             memory = bytearray(size)
             if size:
                 _fill(np.frombuffer(memory, np.uint8), starts, parts)
             self._say(label, form, values, memory, None)
             return
-        number = self._slot(size)
-        if number is None:
-            fd = shared.written(parts)
-            self._hand(fd, (label, form, values, size, None, 0))
-            return
-        fresh = number not in self.slots
-        if fresh:
-            gone = self._room()
-            fd = shared.anonymous_file(size)
-            self.slots[number] = shared.mapped(fd, size)
-        _fill(self.slots[number], starts, parts)
-        if fresh:
-            self._hand(fd, (label, form, values, size, number, gone))
-        else:
+        number, fd, gone = place
+        if fd is None:
             self._say(label, form, values, size, number)
-
-    def _say(self, *message: Any) -> None:
-        self.pipe.send_bytes(pickle.dumps(message, 5))
-
-    def _hand(self, fd: int, message: tuple) -> None:
-        """A message and the file that it speaks of."""
+            return
         try:
-            self._say(*message)
+            self._say(label, form, values, size, number, gone)
             send_handle(self.pipe, fd, self.receiver)
         finally:
             os.close(fd)
+
+    def _placed(
+        self, parts: list[Any], starts: list[int], size: int
+    ) -> tuple[int | None, int | None, int]:
+        """Where the parts were written: the slot, its file if it is new, and the slot that had to
+        go for it. (No slot: a file of its own.)"""
+        number = self._slot(size)
+        if number is None:
+            return None, shared.written(parts), 0
+        fd, gone = None, 0
+        if number not in self.slots:
+            fd = shared.anonymous_file(size)
+            try:
+                memory = shared.mapped(fd, size)
+            except OSError:
+                os.close(fd)
+                raise
+            gone = self._room()
+            self.slots[number] = memory
+        _fill(self.slots[number], starts, parts)
+        return number, fd, gone
+
+    def _say(self, *message: Any) -> None:
+        self.pipe.send_bytes(pickle.dumps(message, 5))
 
     def _slot(self, size: int) -> int | None:
         """The smallest free slot that is large enough, or the number of one to be made."""
