@@ -114,3 +114,8 @@ def test_gradients_flow_through(name: str) -> None:
     assert image.grad is not None
     assert image.grad.isfinite().all()
     assert image.grad.abs().sum() > 0
+
+
+def test_a_blur_wider_than_the_image_names_its_last_dimension_first() -> None:
+    with pytest.raises(RuntimeError, match=r"^Argument #4: .* padding \(2, 2\) at dimension 3"):
+        F.gaussian_blur(cresset.zeros(1, 2, 2), 5)

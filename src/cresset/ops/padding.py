@@ -37,7 +37,8 @@ PAD = Op(
 
 def _mirror_infer(s: Spec, widths: Any, mode: str) -> Result:
     shape = tuple(n + a + b for n, (a, b) in zip(s.shape, widths, strict=True))
-    for d, (n, (a, b)) in enumerate(zip(s.shape, widths, strict=True)):
+    for d in reversed(range(s.ndim)):  # the last dimension is checked first
+        n, (a, b) = s.shape[d], widths[d]
         if mode == "reflect" and (a >= n or b >= n) and (a or b):
             raise RuntimeError(
                 f"Argument #{4 + 2 * (s.ndim - 1 - d)}: Padding size should be less than the "
