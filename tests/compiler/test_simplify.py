@@ -141,10 +141,10 @@ def test_the_forward_pass_that_a_derived_gradient_repeats_costs_nothing():
     assert ops(program).count("lstm_cell") == 6
 
 
-def _pooled(keep=()):
+def _pooled(keep=(), size=8):
     torch.manual_seed(0)
-    x = torch.randn(4, 3, 8, 8, requires_grad=True)
-    w = torch.randn(5, 3, 3, 3, requires_grad=True)
+    x = torch.randn(4, size, size, size, requires_grad=True)
+    w = torch.randn(size, size, 3, 3, requires_grad=True)
 
     def program():
         x.grad = w.grad = None
@@ -161,6 +161,18 @@ def test_relu_goes_behind_a_pool_and_its_gradient_before_the_pools():
     names = ops(_pooled())
     assert names.index("max_pool2d") < names.index("relu")
     assert names.index("relu_backward") < names.index("max_pool_backward")
+
+
+def test_a_step_that_went_elsewhere_is_no_false_alarm_of_the_check(monkeypatch):
+    program = _pooled(size=24)  # heavy enough for a plan to be compiled soon
+    expected = [x.clone() for x in program()]
+    monkeypatch.setattr(PROCESS, "check", True)
+    compiled = native._Count.compiled
+    for _ in range(8):
+        found = program()
+        [x.sum().item() for x in found]
+    assert native._Count.compiled > compiled
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kept", ["r", "i"])
