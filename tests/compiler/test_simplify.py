@@ -165,14 +165,11 @@ def test_relu_goes_behind_a_pool_and_its_gradient_before_the_pools():
 
 def test_a_step_that_went_elsewhere_is_no_false_alarm_of_the_check(monkeypatch):
     program = _pooled(size=24)  # heavy enough for a plan to be compiled soon
-    expected = [x.clone() for x in program()]
     monkeypatch.setattr(PROCESS, "check", True)
     compiled = native._Count.compiled
     for _ in range(8):
-        found = program()
-        [x.sum().item() for x in found]
+        [x.sum().item() for x in program()]  # the check raises where steps differ
     assert native._Count.compiled > compiled
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kept", ["r", "i"])
