@@ -209,6 +209,8 @@ class Program:
             [
                 lambda: x.cumsum(d).div(x.shape[d]),
                 lambda: (x.tanh() * 0.9).cumprod(d),
+                lambda: F.softmax(x, d) + F.log_softmax(x, d).exp(),
+                lambda: torch.logsumexp(x, d).tanh(),
                 lambda: x.cummax(d).values,
                 lambda: x.sort(d, self.choose.random() < 0.5).values,
                 lambda: x.topk(self.choose.randint(1, x.shape[d]), d).values,

@@ -1,4 +1,4 @@
-"""Softmax along dimensions that are not the last, against its kernel."""
+"""Softmax along dimensions that are not the last, and logsumexp, against their kernels."""
 
 from __future__ import annotations
 
@@ -43,3 +43,16 @@ def test_the_loss_of_an_image():
         return [x.grad]
 
     agree(program, 2e-6, 2e-6)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dims", [(0,), (1,), (2,), (1, 2), (0, 1, 2)])
+def test_logarithms_of_sums(kind, dims):
+    x = torch.randn(4, 5, 37, dtype=kind) * 6
+    x[0, 0], x[1, 1, 1], x[2, 2, 2] = -float("inf"), float("inf"), float("nan")
+
+    def program():
+        return [torch.logsumexp(x, dims), torch.logsumexp(x[3:] * 2, dims, keepdim=True)]
+
+    close = 2e-6 if kind is torch.float32 else 1e-13
+    agree(program, close, close)

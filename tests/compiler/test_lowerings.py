@@ -296,11 +296,14 @@ def test_softmax_along_rows(size, dtype):
 @pytest.mark.parametrize("kind", [torch.int64, torch.int32])
 def test_embedding_and_its_gradient(padding, kind):
     def program():
-        table = torch.randn(7, 11, requires_grad=True)
-        rows = torch.tensor([[1, 2, 2], [0, 6, 1]], dtype=kind)
-        y = F.embedding(rows, table, padding)
-        (y * torch.randn(y.shape)).sum().backward()
-        return [y.tolist(), table.grad.tolist()]
+        found = []
+        for floats in (torch.float32, torch.float64):
+            table = torch.randn(7, 11, dtype=floats, requires_grad=True)
+            rows = torch.tensor([[1, 2, 2], [0, 6, 1]], dtype=kind)
+            y = F.embedding(rows, table, padding)
+            (y * torch.randn(y.shape)).sum().backward()
+            found += [y.tolist(), table.grad.tolist()]
+        return found
 
     seen = run_both(program)
     assert_close(seen, rtol=1e-6, atol=1e-6)

@@ -1,17 +1,19 @@
 """Softmax, log-softmax and its gradient along a dimension that is not the last (``rows.py`` has the
-last): neighbouring columns are gone through together, one in each lane."""
+last): neighbouring columns are gone through together, one in each lane. And logsumexp, along any.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from cresset.compiler.activations import larger
-from cresset.compiler.code import Code
+from cresset.compiler.code import TYPES, Code
 from cresset.compiler.elements import ELEMENTS, store
-from cresset.compiler.lines import Lines, strides_beside
+from cresset.compiler.lines import Lines, strides_beside, strides_without
+from cresset.compiler.rows import LOWEST, Rows, vector_lanes
 from cresset.compiler.step import Array, Lowering
 from cresset.compiler.vectormath import FUNCTIONS
-from cresset.compiler.vectormath.lanes import Lanes
+from cresset.compiler.vectormath.lanes import Lanes, select
 from cresset.core.call import Call
 
 
@@ -100,3 +102,65 @@ def lower_log_softmax_backward(
 
     pieces = next((n for n in lines.shape if n > 1), 1)
     return Lowering(emit, pieces=pieces, flops=40 * g.spec.numel)
+
+
+def lower_logsumexp(
+    call: Call, operands: list[Array], outs: list[Array], lanes: int
+) -> Lowering | None:
+    """``log(sum(exp(x - max))) + max``, where an infinite maximum is left out."""
+    x, out = operands[0], outs[0]
+    dims, _ = call.params
+    if not _fits(call, x, out):
+        return None
+    ndim, count = len(x.spec.shape), x.spec.numel // out.spec.numel
+    if tuple(d % ndim for d in dims) == tuple(range(ndim - len(dims), ndim)):
+        rows = x.viewed((out.spec.numel, count), (count, 1))
+        return _logsumexp_rows(rows, out, lanes)
+    if len(dims) > 1:
+        return None
+    lines = Lines(x, dims[0] % ndim, lanes)
+
+    def emit(c: Code) -> None:
+        def body(start: str, own: str, used: int) -> None:
+            def read(i: str) -> Lanes:
+                return lines.load(c, start, i, used)
+
+            top = _folded(c, lines, -float("inf"), lambda have, i: larger(have, read(i)))
+            shift = _finite(top)
+            total = _folded(c, lines, 0.0, lambda have, i: have + FUNCTIONS["exp"](read(i) - shift))
+            _put(c, lines, out, FUNCTIONS["log"](total) + shift, own, used)
+
+        lines.each(c, strides_without(lines, tuple(x.spec.shape), dims[0] % ndim), body)
+
+    pieces = next((n for n in lines.shape if n > 1), 1)
+    return Lowering(emit, pieces=pieces, flops=60 * x.spec.numel)
+
+
+def _finite(top: Lanes) -> Lanes:
+    return select(abs(top) < float("inf"), top, 0.0)
+
+
+def _logsumexp_rows(x: Array, out: Array, lanes: int) -> Lowering:
+    count, size = x.spec.shape
+    kind = TYPES[x.spec.dtype.name]
+
+    def emit(c: Code) -> None:
+        rows = Rows(c, kind, size, vector_lanes(x, lanes))
+        with c.share(count) as row:
+            line = c.at(kind, x.base(c, kind), c.times(row, size))
+
+            def high(i: str, used: int, have: Lanes) -> Lanes:
+                return have.intrinsic("maximum", rows.load(line, i, used, LOWEST))
+
+            top = Lanes(c, kind, 0, rows.fold(LOWEST, high, "fmaximum", ways=4))
+            shift = _finite(top)
+            every = rows.all(shift.register)
+
+            def grow(i: str, used: int, have: Lanes) -> Lanes:
+                return have + FUNCTIONS["exp"](rows.load(line, i, used, LOWEST) - every)
+
+            total = Lanes(c, kind, 0, rows.fold("0.0", grow, "fadd"))
+            value = FUNCTIONS["log"](total) + shift
+            c.store(kind, value.register, out.pointer, row)
+
+    return Lowering(emit, pieces=count, flops=40 * x.spec.numel)

@@ -151,13 +151,13 @@ def lower_pick(call: Call, operands: list[Array], outs: list[Array], lanes: int)
                 store(value, lines.dtype, used, at)
             store(place, "int64", used, c.at("i64", places.pointer, own))
 
-        kept = _kept(lines, tuple(x.spec.shape), dim)
+        kept = strides_without(lines, tuple(x.spec.shape), dim)
         lines.each(c, kept, body)
 
     return Lowering(emit, pieces=next((n for n in lines.shape if n > 1), 1))
 
 
-def _kept(lines: Lines, shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
+def strides_without(lines: Lines, shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
     """Strides of an array without the dimension, over the outer dimensions of the lines."""
     rest = contiguous_stride(tuple(n for d, n in enumerate(shape) if d != dim))
     return rest[: len(lines.shape)]

@@ -92,6 +92,7 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "mm": products.lower_mm,
     "linear": products.lower_linear,
     **dict.fromkeys(FOLDS, reductions.lower_fold),
+    "logsumexp": columns.lower_logsumexp,
     "sort": sorting.lower_sort,
     "topk": sorting.lower_topk,
     "var": spreads.lower_spread,

@@ -15,7 +15,8 @@ from cresset.compiler.vectormath.lanes import Lanes
 from cresset.compiler.vectormath.logarithm import log
 from cresset.core.call import Call
 
-_LOWEST = "0xFFF0000000000000"
+#: Minus infinity, as LLVM writes it.
+LOWEST = "0xFFF0000000000000"
 
 
 class Rows:
@@ -137,16 +138,16 @@ def _softmax(
         with c.share(count) as row:
             source, target = (_line(c, kind, a, row, size) for a in (x, out))
             top = rows.fold(
-                _LOWEST,
+                LOWEST,
                 lambda i, used, have: have.intrinsic(
-                    "maximum", rows.load(source, i, used, _LOWEST)
+                    "maximum", rows.load(source, i, used, LOWEST)
                 ),
                 "fmaximum", ways=4,
             )  # fmt: skip
             highest = rows.all(top)
 
             def grow(i: str, used: int, have: Lanes) -> Lanes:
-                shifted = rows.load(source, i, used, _LOWEST) - highest
+                shifted = rows.load(source, i, used, LOWEST) - highest
                 grown = exp(shifted)
                 rows.store(shifted if logarithm else grown, target, i, used)
                 return have + grown

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cresset.compiler.code import Code
+from cresset.compiler.code import TYPES, Code
+from cresset.compiler.elements import FLOATS
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
 
@@ -54,21 +55,20 @@ def lower_embedding_backward(
     """Every gradient is added to the row that was read, but for the row of padding."""
     g, indices = operands
     rows, padding, by_frequency = call.params
-    if by_frequency or not _fits(indices, g, *outs) or g.spec.dtype.name != "float32":
+    if by_frequency or not _fits(indices, g, *outs) or g.spec.dtype.name not in FLOATS:
         return None
+    kind = TYPES[g.spec.dtype.name]
     width = g.spec.shape[-1]
 
     def emit(c: Code) -> None:
         with c.loop(rows * width) as i:
-            c.store("float", "0.0", outs[0].pointer, i)
+            c.store(kind, "0.0", outs[0].pointer, i)
         with c.loop(indices.spec.numel) as i:
             row = _row(c, indices, i, rows)
-            line = c.at("float", g.pointer, c.plus(c.times(i, width), g.spec.offset))
-            target = c.at("float", outs[0].pointer, c.times(row, width))
+            line = c.at(kind, g.pointer, c.plus(c.times(i, width), g.spec.offset))
+            target = c.at(kind, outs[0].pointer, c.times(row, width))
             with c.when(c.let(f"icmp ne i64 {row}, {padding}")), c.loop(width) as j:
-                total = c.let(
-                    f"fadd float {c.load('float', target, j)}, {c.load('float', line, j)}"
-                )
-                c.store("float", total, target, j)
+                total = c.let(f"fadd {kind} {c.load(kind, target, j)}, {c.load(kind, line, j)}")
+                c.store(kind, total, target, j)
 
     return Lowering(emit)
