@@ -398,3 +398,38 @@ def test_normalize_may_be_used_in_inference_mode_first() -> None:
     x = cresset.ones(1, 2, 2, requires_grad=True)
     normalize(x).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), np.full((1, 2, 2), 1 / 0.456), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda F, x: F.hflip(x),
+        lambda F, x: F.vflip(x),
+        lambda F, x: F.pad(x, [1, 2, 3, 4]),
+        lambda F, x: F.pad(x, 2, fill=1),
+        lambda F, x: F.pad(x, [-1, 2]),
+        lambda F, x: F.erase(x, 1, 2, 3, 4, x[:, 5:8, 5:9]),
+        lambda F, x: F.erase(x, 1, 2, 3, 4, x[:, :1, :1]),
+    ],
+)
+def test_values_at_hand_and_values_to_come_give_the_same(function: Any, dtype: Any) -> None:
+    at_hand = cresset.from_numpy(planes(dtype))
+    expected = function(R.functional, torch.from_numpy(planes(dtype)))
+    for x in (at_hand, at_hand * 1, at_hand.transpose(1, 2).contiguous().transpose(1, 2)):
+        assert_same(function(T.functional, x), expected)
+
+
+def test_normalize_gives_the_same_at_hand_and_later_and_never_more_channels() -> None:
+    x = cresset.from_numpy(planes())
+    expected = R.functional.normalize(torch.from_numpy(planes()), [0.1, 0.2, 0.3], [0.4])
+    for image in (x, x * 1):
+        assert_same(T.functional.normalize(image, [0.1, 0.2, 0.3], [0.4]), expected)
+    for lib, F in ((cresset, T.functional), (torch, R.functional)):
+        with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):
+            F.normalize(lib.ones(1, 4, 4), [0.5] * 3, [0.5] * 3)
+
+
+def test_an_image_becomes_a_contiguous_tensor() -> None:
+    for lib in (T, R):
+        assert lib.ToTensor()(picture()).is_contiguous()
