@@ -216,6 +216,31 @@ def test_random_numbers_go_on_where_they_were(tmp_path):
     assert draws() == expected
 
 
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_gradients_that_add_up_go_along_if_asked_for(tmp_path, set_to_none):
+    data = TensorDataset(torch.randn(24, 3))
+
+    def train(folder: str, stop: int, gradients: bool = True) -> list | None:
+        run, model, optimizer = small_run(tmp_path / folder, gradients=gradients)
+        run.resume()
+        for _ in run.epochs(2):
+            for (x,) in run.batches(DataLoader(data, batch_size=3, shuffle=True)):
+                model(x).square().mean().backward()
+                if run.steps % 3 == 0:
+                    optimizer.step()
+                    optimizer.zero_grad(set_to_none=set_to_none)
+                if run.steps == stop:
+                    run.save()
+                    return None
+        return model.weight.tolist()
+
+    expected = train("straight", 0)
+    for folder, gradients in (("with", True), ("without", False)):
+        train(folder, 4, gradients)
+        train(folder, 9, gradients)
+        assert (train(folder, 0, gradients) == expected) is gradients
+
+
 # -- files ---------------------------------------------------------------------------------------
 
 

@@ -52,12 +52,15 @@ class Checkpointer:
         folder: where the files are; it is made if need be.
         keep: how many of the last checkpoints stay (``checkpoint-000012.pt``, the numbers go up).
         best: ``'min'`` or ``'max'`` to keep the checkpoint with the best metric too (``best.pt``).
+        gradients: whether the gradients of modules are saved too, for runs whose gradients live
+            longer than a step (they are added up, or set to zero instead of None).
         parts: what has ``state_dict`` and ``load_state_dict``: the model, the optimiser, the
             scheduler, under names of your choice.
 
     A run that is killed and started again ends with the same weights, bit for bit, as one that was
     not, if batches come through ``batches`` and epochs through ``epochs``, gradients are reset at
-    each step, and values that the program keeps besides go through ``save(...)`` and ``extra``.
+    each step (or saved), and values that the program keeps besides go through ``save(...)`` and
+    ``extra``.
     What else that takes is told in ``docs/checkpoints.md``.
 
     Raises ValueError for a ``keep`` below 1 or an unknown ``best``, TypeError for a part without
@@ -89,6 +92,7 @@ class Checkpointer:
         *,
         keep: int = 3,
         best: str | None = None,
+        gradients: bool = False,
         **parts: Any,
     ) -> None:
         if keep < 1:
@@ -103,7 +107,7 @@ class Checkpointer:
                 )
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.keep, self.best, self.parts = keep, best, parts
+        self.keep, self.best, self.parts, self.gradients = keep, best, parts, gradients
         #: The epoch that runs (or runs next), and the batches taken in all epochs.
         self.epoch = self.steps = 0
         #: What the checkpoint that was resumed from was given besides.
@@ -189,6 +193,7 @@ class Checkpointer:
         state = {
             "format": _FORMAT,
             "parts": {name: part.state_dict() for name, part in self.parts.items()},
+            "gradients": _gradients(self.parts) if self.gradients else {},
             "place": place,
             "best_metric": self.best_metric,
             "is_best": better,
@@ -228,6 +233,7 @@ class Checkpointer:
             )
         for name, part in self.parts.items():
             part.load_state_dict(state["parts"][name])
+        _set_gradients(self.parts, state["gradients"])
         graph.flush("a checkpoint is loaded")
         self._place = place = state["place"]
         self.epoch, self.steps, self.extra = place["epoch"], place["steps"], state["extra"]
@@ -265,6 +271,21 @@ class Checkpointer:
         except OSError:  # a file system without links
             beside.write_bytes(path.read_bytes())
         os.replace(beside, self.folder / "best.pt")
+
+
+def _gradients(parts: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The gradients of each module among the parts, by the parameters' names."""
+    return {
+        name: {key: p.grad for key, p in part.named_parameters() if p.grad is not None}
+        for name, part in parts.items()
+        if hasattr(part, "named_parameters")
+    }
+
+
+def _set_gradients(parts: dict[str, Any], gradients: dict[str, dict[str, Any]]) -> None:
+    for name, found in gradients.items():
+        for key, parameter in parts[name].named_parameters():
+            parameter.grad = found.get(key)
 
 
 def _newest_readable(paths: list[Path]) -> tuple[Path, Any]:
