@@ -129,13 +129,14 @@ def pad_symmetric(img: Tensor, borders: Sequence[int]) -> Tensor:
         raise RuntimeError("Symmetric padding of N-D tensors are not supported yet")
     left, top, right, bottom = borders
     height, width = img.shape[-2:]
+    img = img[..., max(-top, 0) : height - max(-bottom, 0), max(-left, 0) : width - max(-right, 0)]
 
     def sources(before: int, after: int, size: int) -> np.ndarray:
-        inside = np.arange(max(-before, 0), size - max(-after, 0))
-        return np.pad(inside, (max(before, 0), max(after, 0)), mode="symmetric")
+        mirrored = np.arange(before - 1, -1, -1), np.arange(-1, -after - 1, -1)
+        return np.concatenate([mirrored[0], np.arange(size), mirrored[1]])
 
-    rows = from_numpy(sources(top, bottom, height))
-    columns = from_numpy(sources(left, right, width))
+    rows = from_numpy(sources(top, bottom, img.shape[-2]))
+    columns = from_numpy(sources(left, right, img.shape[-1]))
     return img[..., rows[:, None], columns[None, :]]
 
 
