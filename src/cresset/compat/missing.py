@@ -94,8 +94,8 @@ def attach(module: ModuleType) -> None:
 
 #: Packages in which programs look for names.
 _PUBLIC = frozenset(
-    "accelerator autograd backends cuda data distributions linalg nn optim random serialization "
-    "special testing utils vision".split()
+    "accelerator autograd backends cuda data distributions hub linalg nn optim random "
+    "serialization special testing utils vision".split()
 )
 
 
