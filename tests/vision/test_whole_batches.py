@@ -163,6 +163,14 @@ def test_a_data_set_gives_the_same_for_a_batch(which: str) -> None:
     assert_same(at_once(dataset, [2]), one_by_one(dataset, [2]))
 
 
+def test_numbers_out_of_range_are_no_reason_to_warn() -> None:
+    steps = [T.ToTensor(), T.Normalize((1e38, float("inf"), 0.0), (1e-3, 1.0, 1e-45))]
+    dataset = coloured(T.Compose(steps))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_same(at_once(dataset), one_by_one(dataset))
+
+
 STAGES = st.sampled_from([
     T.RandomCrop(4), T.RandomCrop(6, padding=3), T.RandomCrop((7, 5), padding=(1, 2)), T.Pad(1),
     T.CenterCrop(8), T.CenterCrop((5, 9)), T.RandomHorizontalFlip(), T.RandomVerticalFlip(0.7),
@@ -233,6 +241,7 @@ def overridden() -> Any:
         [T.ToTensor(), T.ConvertImageDtype(cresset.float64)],
         [T.Pad(1, fill=(1, 2, 3)), T.ToTensor()],
         [T.ToTensor(), T.Normalize(cresset.tensor([0.5]), cresset.tensor([0.5]))],
+        [T.ToTensor(), T.Normalize([[0.5]], [[0.5]])],
         [v2.Resize(5), v2.ToImage()],
         [v2.ToImage(), v2.ToDtype({cresset.Tensor: cresset.float32, "others": None})],
         [v2.ToDtype(cresset.float32), v2.ToImage()],  # images are passed on

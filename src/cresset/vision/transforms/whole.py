@@ -65,8 +65,9 @@ class Run:
         if self.words:
             drawn = generator_of(CPU).draw32(len(images) * self.words)
             table = drawn.reshape(len(images), self.words)
-        for step, start, end in self.steps:
-            images = step(images, table[:, start:end])
+        with np.errstate(all="ignore"):
+            for step, start, end in self.steps:
+                images = step(images, table[:, start:end])
         return images
 
 
@@ -83,7 +84,7 @@ def prepared(transform: Any, channels: int, height: int, width: int) -> Run | No
     run = Run(channels, height, width)
     try:
         _extend(run, transform)
-    except (Unfit, AttributeError):  # a user may have deleted an attribute
+    except (Unfit, AttributeError, TypeError, ValueError):  # users may set attributes to anything
         return None
     return None if run.pil else run
 

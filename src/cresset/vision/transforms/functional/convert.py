@@ -196,8 +196,9 @@ def normalize(tensor: Any, mean: Any, std: Any, inplace: bool = False) -> Tensor
         return tensor.clone().sub_(mean).div_(std)  # which is an error
     if dtype in (dtypes.float32, dtypes.float64) and is_at_hand(tensor):
         if is_at_hand(mean) and is_at_hand(std):
-            array = tensor._host() - mean._host()
-            array /= std._host()
+            with np.errstate(all="ignore"):
+                array = tensor._host() - mean._host()
+                array /= std._host()
             return from_array(array, dtype)
     return tensor.sub(mean).div(std)
 
@@ -227,7 +228,7 @@ def has_zero(std: Any, dtype: Any) -> bool:
     a tensor would end the recording."""
     if isinstance(std, Tensor):
         return bool((std.to(dtype) == 0).any())
-    if isinstance(std, (list, tuple)) and all(v >= 1e-3 for v in std):
+    if isinstance(std, (list, tuple)) and all(type(v) is float and v >= 1e-3 for v in std):
         return False  # not so small that any dtype would round it to zero
     numbers = np.asarray(std, dtype=np.float64)
     if dtype in (dtypes.float32, dtypes.float16):
