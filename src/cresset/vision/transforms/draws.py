@@ -69,7 +69,11 @@ def area_and_aspect(
     """
     low, high = _logarithms(tuple(ratio), get_default_dtype())
     share = area * uniform(scale[0], scale[1])
-    aspect = tensor([uniform(low, high)]).exp().item()
+    exponent = uniform(low, high)
+    if get_default_dtype() is float32:
+        aspect = float(np.float32(math.exp(exponent)))  # 99 of 100 times PyTorch's bits
+    else:
+        aspect = tensor([exponent]).exp().item()
     return math.sqrt(share * aspect), math.sqrt(share / aspect)
 
 
