@@ -30,7 +30,7 @@ ARITHMETIC = [
     )),
     OpRow("sub_alpha", lambda t, x, y: t.sub(x, y, alpha=3), values=TWO),
     OpRow("rsub", values=TWO, grad=BOTH, node=False),
-    OpRow("rsub_number", lambda t, x: 1.5 - x, grad=BOTH, node=False),
+    OpRow("rsub_number", lambda t, x: 1.5 - x, grad=BOTH),
     OpRow("mul", values=TWO, in_place=True, out=True, grad=BOTH, grad_values=SMOOTH),
     OpRow("mul_number", lambda t, x: 3 * x, grad=BOTH),
     OpRow("div", values=TWO, in_place=True, out=True, grad=BOTH, grad_values=("real", "nonzero")),

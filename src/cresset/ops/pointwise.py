@@ -119,6 +119,8 @@ def _sub_rule(*specs: Spec) -> Result:
 
 SUB = pointwise("sub", lambda xp, a, b: xp.subtract(a, b), (lambda n, g: g, lambda n, g: neg(g)),
                 rule=_sub_rule)  # fmt: skip
+#: A number less a tensor: the same op under PyTorch's name for its node.
+RSUB = pointwise("sub", SUB.kernel, SUB.vjp, rule=_sub_rule, grad_name="RsubBackward1")
 
 
 def sub(
@@ -160,7 +162,7 @@ def rsub(input: Any, other: Any, *, alpha: Number = 1) -> Tensor:
         return sub(other, input, alpha=alpha)
     if alpha != 1:
         input = mul(input, alpha)
-    return apply(SUB, (other, input))
+    return apply(RSUB, (other, input))
 
 
 MUL = pointwise(
@@ -441,7 +443,7 @@ def positive(input: Tensor) -> Tensor:
 
 
 __add__, __radd__ = operator_method(add), operator_method(add)
-__sub__, __rsub__ = operator_method(sub), reflected_method(sub)
+__sub__, __rsub__ = operator_method(sub), reflected_method(lambda other, x: rsub(x, other))
 __mul__, __rmul__ = operator_method(mul), operator_method(mul)
 __truediv__ = operator_method(div)
 __floordiv__, __rfloordiv__ = operator_method(floor_divide), reflected_method(floor_divide)
