@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from oracle import load_torchvision
 
 import cresset as torch
 from cresset import hub, nn
@@ -75,6 +76,23 @@ def test_weights_say_what_they_are() -> None:
     assert len(meta["categories"]) == 1000
     assert (meta["categories"][0], meta["categories"][999]) == ("tench", "toilet tissue")
     assert models.VGG16_Weights.IMAGENET1K_FEATURES.meta["categories"] is None
+
+
+def test_what_is_said_of_weights_is_what_torchvision_says() -> None:
+    _, torchvision = load_torchvision()
+    for name in models.list_models():
+        ours, theirs = (m.get_model_weights(name) for m in (models, torchvision.models))
+        assert ours.__name__ == theirs.__name__
+        assert list(ours.__members__) == list(theirs.__members__)
+        for member, value in theirs.__members__.items():
+            mine = ours[member]
+            assert (mine.name, mine.url) == (value.name, value.url)
+            meta = {key: x for key, x in value.meta.items() if key != "_docs"}
+            if meta["categories"] is None:  # its accuracies are not numbers
+                assert mine.meta.keys() == meta.keys()
+            else:
+                assert mine.meta == meta
+            assert repr(mine.transforms()) == repr(value.transforms())
 
 
 def test_weights_come_with_their_transform() -> None:
