@@ -91,39 +91,55 @@ def test_a_module_of_ones_own_comes_back_whole():
     assert again.state_dict().keys() == net.state_dict().keys()
 
 
-BOTH_WAYS = [
-    lambda nn: nn.Linear(2, 3),
-    lambda nn: nn.Conv2d(1, 2, 3, padding=1),
-    lambda nn: nn.Sequential(nn.BatchNorm1d(3), nn.ReLU(), nn.Dropout(0.1)),
-    lambda nn: nn.Embedding(4, 3, padding_idx=0),
-    lambda nn: nn.ModuleList([nn.LayerNorm(3), nn.GroupNorm(1, 3)]),
-    lambda nn: nn.ParameterList([nn.Parameter(nn.Linear(1, 1).weight.detach())]),
-    lambda nn: nn.MultiheadAttention(4, 2),
-    lambda nn: nn.CrossEntropyLoss(),
-    lambda nn: nn.MaxPool2d(2),
-]
-FROM_PYTORCH = [
-    lambda nn: nn.LSTM(2, 3, num_layers=2),
-    lambda nn: nn.GRU(2, 3, bidirectional=True),
+#: How to make a module, and the shapes of what it takes.
+MODULES = [
+    (lambda nn: nn.Linear(2, 3), [(1, 2)]),
+    (lambda nn: nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), [(1, 1, 4, 4)]),
+    (lambda nn: nn.Conv1d(1, 2, 4, padding="same", padding_mode="circular"), [(1, 1, 8)]),
+    (lambda nn: nn.ConvTranspose2d(1, 2, 3), [(1, 1, 4, 4)]),
+    (lambda nn: nn.Sequential(nn.BatchNorm1d(3), nn.ReLU6(), nn.Dropout(0.1)), [(2, 3)]),
+    (lambda nn: nn.MultiheadAttention(4, 2), [(3, 1, 4)] * 3),
+    (lambda nn: nn.LSTM(2, 3, num_layers=2), [(4, 1, 2)]),
+    (lambda nn: nn.GRU(2, 3, bidirectional=True), [(4, 1, 2)]),
+    (lambda nn: nn.RNN(2, 3, bias=False), [(4, 1, 2)]),
+    (lambda nn: nn.LSTMCell(2, 3), [(1, 2)]),
+    (lambda nn: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), [(1, 3, 4)]),
+    (lambda nn: nn.Sequential(nn.LayerNorm(4), nn.GroupNorm(1, 3)), [(2, 3, 4)]),
+    (lambda nn: nn.AdaptiveAvgPool2d(2), [(1, 1, 4, 4)]),
+    (lambda nn: nn.Upsample(scale_factor=2), [(1, 1, 2, 2)]),
+    (lambda nn: nn.MaxPool2d(2), [(1, 1, 4, 4)]),
+    (lambda nn: nn.MSELoss(), [(2, 2), (2, 2)]),
 ]
 
 
-@pytest.mark.parametrize("make", BOTH_WAYS + FROM_PYTORCH)
-def test_whole_modules_of_pytorch_load(make):
+def outcome(torch, module, shapes) -> list:
+    """What the module makes of numbers that are the same everywhere."""
+    inputs = [torch.linspace(-1, 1, int(np.prod(shape))).view(shape) for shape in shapes]
+    found = module.eval()(*inputs)
+    return (found[0] if isinstance(found, tuple) else found).tolist()
+
+
+@pytest.mark.parametrize("make, shapes", MODULES)
+def test_whole_modules_of_pytorch_load_and_work(make, shapes):
     torch = pytest.importorskip("torch")
     theirs, f = make(torch.nn), io.BytesIO()
     torch.save(theirs, f)
     ours = loaded(f.getvalue(), weights_only=False)
     assert type(ours) is type(make(nn)) and repr(ours) == repr(make(nn))
-    expected = {k: v.tolist() for k, v in theirs.state_dict().items()}
-    assert {k: v.tolist() for k, v in ours.state_dict().items()} == expected
+    expected = outcome(torch, theirs, shapes)
+    assert np.allclose(outcome(cresset, ours, shapes), expected, atol=1e-6)
+    again = loaded(saved(ours), weights_only=False)
+    assert outcome(cresset, again, shapes) == outcome(cresset, ours, shapes)
 
 
-@pytest.mark.parametrize("make", BOTH_WAYS)
-def test_pytorch_loads_whole_modules(make):
+@pytest.mark.parametrize("make, shapes", MODULES)
+def test_whole_modules_of_ours_load_in_pytorch_and_work(make, shapes):
     torch = pytest.importorskip("torch")
-    again = torch.load(io.BytesIO(saved(make(nn))), weights_only=False)
-    assert type(again) is type(make(torch.nn)) and repr(again) == repr(make(torch.nn))
+    ours = make(nn)
+    theirs = torch.load(io.BytesIO(saved(ours)), weights_only=False)
+    assert type(theirs) is type(make(torch.nn)) and repr(theirs) == repr(make(torch.nn))
+    expected = outcome(torch, theirs, shapes)
+    assert np.allclose(outcome(cresset, ours, shapes), expected, atol=1e-6)
 
 
 def numpy_globals() -> list:

@@ -162,6 +162,7 @@ class AvgPool3d(_AvgPool):
 
 class _AdaptivePool(Module):
     function: ClassVar[Any]
+    return_indices: bool = False
 
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__()

@@ -71,7 +71,8 @@ class RNNBase(Module):
         directions = 2 if bidirectional else 1
         rows = self.gates[mode] * hidden_size
         out = proj_size or hidden_size
-        self._names: list[list[str]] = []
+        #: Per layer and direction the names of its parameters; PyTorch's name for the list.
+        self._all_weights: list[list[str]] = []
         for layer in range(num_layers):
             for direction in range(directions):
                 width = input_size if layer == 0 else out * directions
@@ -88,7 +89,7 @@ class RNNBase(Module):
                     setattr(
                         self, name + suffix, Parameter(empty(shape, device=device, dtype=dtype))
                     )
-                self._names.append([name + suffix for name, _ in shapes])
+                self._all_weights.append([name + suffix for name, _ in shapes])
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -100,9 +101,14 @@ class RNNBase(Module):
     def flatten_parameters(self) -> None:
         """Kept for PyTorch's API: parameters need no packing here."""
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for name in ("_flat_weights", "_flat_weights_names"):  # PyTorch's, made up here
+            self.__dict__.pop(name, None)
+
     @property
     def _flat_weights_names(self) -> list[str]:
-        return [name for names in self._names for name in names]
+        return [name for names in self._all_weights for name in names]
 
     @property
     def _flat_weights(self) -> list[Parameter]:
@@ -111,7 +117,7 @@ class RNNBase(Module):
     @property
     def all_weights(self) -> list[list[Parameter]]:
         """The parameters per layer and direction."""
-        return [[getattr(self, name) for name in names] for names in self._names]
+        return [[getattr(self, name) for name in names] for names in self._all_weights]
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
@@ -222,7 +228,7 @@ class RNNBase(Module):
         return output, state
 
     def _check_input(self, x: Tensor) -> None:
-        held = getattr(self, self._names[0][0]).dtype
+        held = getattr(self, self._all_weights[0][0]).dtype
         if x.dtype is not held:
             raise ValueError(
                 f"RNN input dtype ({x.dtype}) does not match weight dtype ({held}). Convert input: "
@@ -279,7 +285,7 @@ class RNNBase(Module):
             for direction in range(directions):
                 k = layer * directions + direction
                 first = _map(state, lambda s, k=k: s[k])
-                weights = [getattr(self, name) for name in self._names[k]]
+                weights = [getattr(self, name) for name in self._all_weights[k]]
                 out, last = self._direction(x, first, weights, bool(direction), sizes)
                 parts.append(out)
                 finals.append(last)

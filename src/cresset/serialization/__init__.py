@@ -6,6 +6,7 @@
 ``callables``  what such a pickle may call       ``allowlist``  what the user allows besides
 ``rebuild``    tensors from their parts          ``names``      PyTorch's names for our things
 ``location``   where storages go                 ``replacing``  a file replaced in one step
+``whole_modules``  what PyTorch's modules keep besides
 ``safetensors``  the format of that name
 """
 

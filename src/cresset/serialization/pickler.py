@@ -27,6 +27,7 @@ from cresset.serialization import names, rebuild
 from cresset.serialization.location import UntypedStorage, location_tag
 from cresset.serialization.names import StorageType
 from cresset.serialization.rebuild import TypedStorage
+from cresset.serialization.whole_modules import extra_state
 from cresset.tensor import Tensor, layout
 
 #: Types that never need a closer look; most objects of a checkpoint have one of these.
@@ -101,6 +102,8 @@ class _PyTorchNames:
             return codecs.encode, (obj.decode("latin1"), "latin1")
         if (isinstance(obj, type) or callable(obj)) and names.pytorch_name(obj) is not None:
             return obj.__qualname__
+        if hasattr(obj, "_modules") and hasattr(obj, "named_modules"):
+            return reduce_module(obj, self.proto)
         if self.local_is_error and isinstance(obj, (type, FunctionType)):
             if "<locals>" in obj.__qualname__:
                 raise AttributeError(f"Can't pickle local object {obj.__qualname__!r}")
@@ -145,6 +148,15 @@ def reduce_by_storage(tensor: Any) -> tuple[Any, tuple]:
     if cls is Tensor and not state:
         return rebuild.rebuild_tensor_v2, args
     return rebuild.rebuild_from_type_v2, (rebuild.rebuild_tensor_v2, cls, args, state)
+
+
+def reduce_module(module: Any, protocol: int) -> Any:
+    """A module as pickle takes it apart, with the attributes that PyTorch's class looks for."""
+    extra = extra_state(module)
+    reduced = module.__reduce_ex__(protocol) if extra else NotImplemented
+    if not isinstance(reduced, tuple) or len(reduced) < 3 or not isinstance(reduced[2], dict):
+        return NotImplemented
+    return (*reduced[:2], {**reduced[2], **extra}, *reduced[3:])
 
 
 def make_pickler(f: Any, protocol: int, pickle_module: Any, table: StorageTable) -> Any:
