@@ -117,10 +117,14 @@ def _sub_rule(*specs: Spec) -> Result:
     return result
 
 
-SUB = pointwise("sub", lambda xp, a, b: xp.subtract(a, b), (lambda n, g: g, lambda n, g: neg(g)),
-                rule=_sub_rule)  # fmt: skip
+def _subtract(xp: Any, a: Any, b: Any) -> Any:
+    return xp.subtract(a, b)
+
+
+_SUB_VJP = (lambda n, g: g, lambda n, g: neg(g))
+SUB = pointwise("sub", _subtract, _SUB_VJP, rule=_sub_rule)
 #: A number less a tensor: the same op under PyTorch's name for its node.
-RSUB = pointwise("sub", SUB.kernel, SUB.vjp, rule=_sub_rule, grad_name="RsubBackward1")
+RSUB = pointwise("sub", _subtract, _SUB_VJP, rule=_sub_rule, grad_name="RsubBackward1")
 
 
 def sub(
