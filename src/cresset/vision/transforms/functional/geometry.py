@@ -103,7 +103,7 @@ def _pad_tensor(img: Tensor, borders: Sequence[int], fill: float, mode: str) -> 
         return pad_symmetric(img, borders)
     widths = [left, right, top, bottom]
     if mode == "constant":
-        if is_at_hand(img) and img._spec.contiguous and fill == 0 and min(widths) >= 0:
+        if _rows_at_hand(img) and fill == 0 and min(widths) >= 0:
             return _framed(img, left, top, right, bottom)
         return pad_tensor(img, widths, mode="constant", value=float(fill))
     batch = img.unsqueeze(0) if img.ndim < 4 else img
@@ -111,6 +111,12 @@ def _pad_tensor(img: Tensor, borders: Sequence[int], fill: float, mode: str) -> 
     batch = batch if exact else batch.to(dtypes.float32)
     padded = pad_tensor(batch, widths, mode="replicate" if mode == "edge" else mode)
     return (padded.squeeze(0) if img.ndim < 4 else padded).to(img.dtype)
+
+
+def _rows_at_hand(img: Tensor) -> bool:
+    """Whether the pixels can be read and lie row by row, as after a crop: then so does a copy."""
+    stride = img._spec.stride
+    return is_at_hand(img) and all(a >= b for a, b in zip(stride, stride[1:]))
 
 
 def _framed(img: Tensor, left: int, top: int, right: int, bottom: int) -> Tensor:
@@ -260,7 +266,7 @@ def hflip(img: Any) -> Any:
     """
     if isinstance(img, Tensor):
         assert_image_tensor(img)
-        if is_at_hand(img) and img._spec.contiguous:
+        if _rows_at_hand(img):
             return from_array(img._array()[..., ::-1], img.dtype)
         return img.flip(-1)
     assert_pil_image(img)
@@ -278,7 +284,7 @@ def vflip(img: Any) -> Any:
     """
     if isinstance(img, Tensor):
         assert_image_tensor(img)
-        if is_at_hand(img) and img._spec.contiguous:
+        if _rows_at_hand(img):
             return from_array(img._array()[..., ::-1, :], img.dtype)
         return img.flip(-2)
     assert_pil_image(img)
