@@ -14,7 +14,6 @@ from __future__ import annotations
 import numpy as np
 
 from cresset.random.fused import fma32
-from cresset.random.generator import CHUNK
 
 _f = np.float32
 _LOG = tuple(
@@ -74,16 +73,6 @@ def _sin_cos(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def normal_blocks(uniform: np.ndarray, mean: float, std: float) -> np.ndarray:
     """Whole blocks of 16 uniform float32 numbers turned into normal ones."""
-    if uniform.size <= CHUNK:
-        return _transform(uniform, mean, std)
-    result = np.empty_like(uniform)
-    for start in range(0, uniform.size, CHUNK):
-        part = slice(start, start + CHUNK)
-        result[part] = _transform(uniform[part], mean, std)
-    return result
-
-
-def _transform(uniform: np.ndarray, mean: float, std: float) -> np.ndarray:
     blocks = uniform.reshape(-1, 2, 8)
     radius = np.sqrt(_f(-2) * _log(np.ascontiguousarray(_f(1) - blocks[:, 0])))
     sine, cosine = _sin_cos(blocks[:, 1] * _f(2 * np.pi))

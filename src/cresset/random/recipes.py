@@ -59,10 +59,13 @@ def normal(
     draw = g.doubles if double else g.floats
     blocks = _double_blocks if double else normal_blocks
     whole = count - count % 16
-    u = draw(whole if half else count)
-    result = np.empty(count, u.dtype)
-    result[:whole] = blocks(u[:whole], mean, std)
+    result = np.empty(count, np.float64 if double else np.float32)
+    for start in range(0, whole, CHUNK):
+        part = result[start : min(start + CHUNK, whole)]
+        part[:] = blocks(draw(part.size), mean, std)
     if whole != count:
+        if not half:
+            draw(count - whole)
         result[count - 16 :] = blocks(draw(16), mean, std)
     return result
 
