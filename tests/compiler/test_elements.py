@@ -156,6 +156,19 @@ def test_numbers_change_between_runs_of_one_plan():
         assert step(x, n).tolist() == wrapped.tolist()
 
 
+def test_bools_and_numbers():
+    x = torch.rand(40) > 0.5
+
+    def program():
+        return [
+            x == 1, x.eq(True), x != 0, x * 2, x + True, x > False, x & True, x ^ True, x * 0.5,
+            torch.where(x, 1, 0), torch.where(x, x, False), x.masked_fill(x, False), x + 1,
+            torch.ones(5, dtype=torch.bool), x.clamp(max=True), x | (x < 1),
+        ]  # fmt: skip
+
+    same(program)
+
+
 def test_dtypes_meet_in_one_kernel():
     x = torch.randn(4, 40)
     labels, names = torch.randint(0, 10, (40,)), torch.randint(0, 10, (4, 40))

@@ -269,7 +269,9 @@ def apply(call: Call, operands: list[Lanes], names: list[str]) -> Lanes:
         if name.startswith("logical") or i == _CONDITION.get(name):
             given.append(truth(x))
         else:
-            given.append(x if isinstance(x, Number) else converted(x, names[i], kind))
+            number = isinstance(x, Number)
+            same = number and kinds[i] == kind  # and stays a Number
+            given.append(x if same else converted(x, kinds[i] if number else names[i], kind))
     result = FORMULAS[name].apply(call.params, *given)
     if name in _CONDITIONS:
         return converted(result, "bool", target)
