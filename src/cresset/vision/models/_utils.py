@@ -99,10 +99,8 @@ def handle_legacy_interface(**weights: tuple[str, Any]) -> Callable[[Make[M]], M
 
     def decorate(build: Make[M]) -> Make[M]:
         parameters = signature(build).parameters.values()
-        positional = sum(p.kind is not Parameter.KEYWORD_ONLY for p in parameters) - any(
-            p.kind is Parameter.VAR_KEYWORD for p in parameters
-        )
         names = [p.name for p in parameters]
+        positional = [p.kind for p in parameters].index(Parameter.KEYWORD_ONLY)
 
         @functools.wraps(build)
         def modern(*args: Any, **kwargs: Any) -> M:
