@@ -68,7 +68,8 @@ BINARY: list[Callable[[Any, Any], Any]] = [
     lambda a, b: a.tanh() * b,
     lambda a, b: a / (b.abs() + 1),
     lambda a, b: torch.where(a > b, a, b * 0.5),
-    torch.maximum,
+    torch.maximum, torch.fmin,
+    lambda a, b: torch.copysign(a, b + 0.017),
 ]  # fmt: skip
 SIZES = (1, 2, 3, 5, 8, 16, 17, 33, 64)
 

@@ -200,13 +200,16 @@ def test_floats_of_two_widths_are_one_kernel_only_if_one_is_made_of_the_other():
     assert groups(lambda: [(x * 2).double() * 3]) == [["mul", "cast", "mul"]]
 
 
-_TWO = set("add sub mul div atan2 maximum minimum eq ne lt le gt ge clamp_min clamp_max".split())
+_TWO = set(
+    "add sub mul div atan2 maximum minimum fmax fmin copysign heaviside eq ne lt le gt ge clamp_min "
+    "clamp_max".split()
+)
 _ABOVE = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0, "sqrt": 0.0, "rsqrt": 0.0}
 #: Reached by the tests of conditions, of backward passes and of dtypes (test_elements.py).
 _OWN_TESTS = set(
     "where masked_fill cast bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or "
     "logical_xor logical_not fill fill_like copy addcmul clamp pow_2 zero_where_zero "
-    "put_where mse_loss floor_divide trunc_divide remainder fmod".split()
+    "put_where share_of_choice mse_loss floor_divide trunc_divide remainder fmod".split()
 )
 _CALLS = {
     "addcdiv": lambda x, y: torch.addcdiv(x, y, y.abs() + 1, value=0.5),
@@ -284,7 +287,9 @@ def test_bools_among_themselves():
             F.hardsigmoid, F.hardswish, F.elu, F.softplus, F.mish, F.logsigmoid, F.hardshrink,
             F.softshrink, lambda x: F.threshold(x, 0.5, 0.2), lambda x: x.clamp(0.3, 0.8),
             lambda x: F.prelu(x - 1, torch.full((40,), 0.3)), lambda x: (x - 1).abs(),
-            F.selu, lambda x: F.celu(x - 1, 2.0), lambda x: torch.nan_to_num(x)],
+            F.selu, lambda x: F.celu(x - 1, 2.0), lambda x: torch.nan_to_num(x),
+            lambda x: torch.maximum(x, x.detach().round()), lambda x: torch.minimum(x, x.round()),
+            lambda x: torch.fmax(x, x.detach() * 0.9), lambda x: torch.fmin(x - 1, -x)],
 )  # fmt: skip
 def test_backward_passes_of_activations(act):
     x = torch.randn(6, 40).abs_().add_(0.1).requires_grad_()

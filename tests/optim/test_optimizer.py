@@ -447,3 +447,12 @@ def test_a_new_learning_rate_needs_no_new_call() -> None:
     opt.param_groups[0].update(lr=0.05, betas=(0.8, 0.99))
     train(cresset, opt, 2)
     assert len(CALLS) == known
+
+
+def test_rprop_leaves_a_parameter_whose_gradient_is_not_a_number():
+    p = cresset.ones(3, requires_grad=True)
+    optimizer = cresset.optim.Rprop([p], lr=0.1)
+    for _ in range(2):
+        p.grad = cresset.tensor([float("nan"), 1.0, 0.0])
+        optimizer.step()
+    assert p.tolist() == pytest.approx([1.0, 0.78, 1.0])

@@ -72,6 +72,27 @@ def _lerp(a: Lanes, b: Lanes, w: Lanes) -> Lanes:
     return select(abs(w) < 0.5, a + w * (b - a), b - (b - a) * (1.0 - w))
 
 
+def share_of_choice(params: tuple, g: Lanes, mine: Lanes, other: Lanes) -> Lanes:
+    """The gradient of one operand of ``maximum`` and its kin: of equals each gets half, or with
+    ``fmax`` the first all."""
+    name, _, position = params[0].partition(":")
+    if name in ("maximum", "minimum"):
+        loses = mine < other if name == "maximum" else mine > other
+        return select(loses, 0.0, select(mine.equals(other), g / 2.0, g))
+    first, second = (mine, other) if position == "0" else (other, mine)
+    wins = (first >= second if name == "fmax" else first <= second) | second.unordered(second)
+    return select(wins if position == "0" else ~wins, g, 0.0)
+
+
+def _numbers_win(choice: Callable[[Lanes, Lanes], Lanes]) -> Callable[[Lanes, Lanes], Lanes]:
+    """As ``choice``, but NaN loses."""
+    return lambda a, b: select(a.unordered(a), b, select(b.unordered(b), a, choice(a, b)))
+
+
+def _heaviside(x: Lanes, value: Lanes) -> Lanes:
+    return select(x.equals(0.0), value, select(x > 0.0, x.constant(1.0), 0.0))
+
+
 def _nan_to_num(x: Lanes, nan: Lanes, high: Lanes, low: Lanes) -> Lanes:
     fixed = select(x.unordered(x), nan, x)
     fixed = select(x.equals(math.inf), high, fixed)
@@ -104,6 +125,12 @@ SHORT: dict[str, Callable[..., Lanes]] = {
     "nan_to_num": _nan_to_num,
     "addcdiv": lambda x, a, b, value: x + value * a / b,
     "lerp": _lerp,
+    "fmax": _numbers_win(larger),
+    "fmin": _numbers_win(smaller),
+    "heaviside": _heaviside,
+    "copysign": lambda a, b: a.with_sign_of(b),
+    "deg2rad": lambda x: x * (math.pi / 180),
+    "rad2deg": lambda x: x * (180 / math.pi),
 }
 #: Exponentials and logarithms.
 LONG: dict[str, Callable[..., Lanes]] = {

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from cresset.compiler import vectormath
-from cresset.compiler.activations import LONG, SHORT, gelu
+from cresset.compiler.activations import LONG, SHORT, gelu, share_of_choice
 from cresset.compiler.activations import larger as larger_float
 from cresset.compiler.activations import smaller as smaller_float
 from cresset.compiler.code import Code
@@ -228,6 +228,7 @@ FORMULAS: dict[str, Formula] = {
     **{name: Formula(_plain(row), 60) for name, row in LONG.items()},
     **{name: Formula(_plain(row), 30) for name, row in _DIVISIONS.items()},
     "gelu": Formula(gelu, 60),
+    "share_of_choice": Formula(share_of_choice, 3),
     "pow": Formula(_pow, 80),
 }
 
