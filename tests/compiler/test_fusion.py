@@ -201,8 +201,8 @@ def test_floats_of_two_widths_are_one_kernel_only_if_one_is_made_of_the_other():
 
 
 _TWO = set(
-    "add sub mul div atan2 maximum minimum fmax fmin copysign heaviside eq ne lt le gt ge clamp_min "
-    "clamp_max".split()
+    "add sub mul div atan2 maximum minimum fmax fmin copysign heaviside eq ne lt le gt ge "
+    "clamp_min clamp_max".split()
 )
 _ABOVE = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0, "sqrt": 0.0, "rsqrt": 0.0}
 #: Reached by the tests of conditions, of backward passes and of dtypes (test_elements.py).
