@@ -25,14 +25,16 @@ from cresset.ops.join import cat
 from cresset.ops.ranges import linspace
 from cresset.ops.select import where
 from cresset.random.fused import fma32
-from cresset.tensor import Tensor
+from cresset.tensor import Tensor, from_array
 from cresset.vision.transforms.functional.dimensions import get_dimensions
 
 _MODES = ("nearest", "bilinear")
 _INTEGERS = (dtypes.uint8, dtypes.int8, dtypes.int16, dtypes.int32, dtypes.int64)
+#: How many positions are looked up at a time.
+_BLOCK = 1 << 13
 
 #: Mixes samples with the colour around the image by how much of each sample lies inside.
-Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
+Mix = Callable[[Any, Any, Any], Any]
 
 
 def check_sampling(img: Tensor, fill: Any, mode: str) -> None:
@@ -122,44 +124,67 @@ def identity_grid(height: int, width: int, dtype: Any) -> np.ndarray:
 
 def sample(img: Tensor, grid: Any, mode: str, fill: Any, mix: Mix) -> Tensor:
     """A tensor image (..., C, H, W) at the positions of ``grid``; 0 or ``fill`` outside of it."""
-    grid_dtype = grid.dtype if isinstance(grid, Tensor) else _DTYPES[grid.dtype.name]
-    x = img if img.dtype == grid_dtype else img.to(grid_dtype)
-    batch = x.reshape(-1, *x.shape[-3:])
+    if _as_arrays(img, grid):
+        positions = grid.numpy(force=True) if isinstance(grid, Tensor) else grid
+        return from_array(_sample_image(img, positions[0], mode, fill, mix), img.dtype)
+    if not isinstance(grid, Tensor):
+        grid = from_numpy(grid).to(img.device)
+    x = img.to(grid.dtype).reshape(-1, *img.shape[-3:])
     if fill is not None:  # one more channel tells what came from inside
-        inside = ones(batch.shape[0], 1, *batch.shape[-2:], dtype=x.dtype, device=x.device)
-        batch = cat([batch, inside], 1)
-    out = _sampled(batch, grid, mode)
+        inside = ones(x.shape[0], 1, *x.shape[-2:], dtype=x.dtype, device=x.device)
+        x = cat([x, inside], 1)
+    out = grid_sample(x, grid.expand(x.shape[0], *grid.shape[1:]), mode, "zeros", False)
     if fill is not None:
-        colour = tensor(
-            [*fill] if isinstance(fill, (tuple, list)) else [float(fill)],
-            dtype=x.dtype, device=x.device,
-        ).view(1, -1, 1, 1)  # fmt: skip
+        colour = tensor(_colours(fill), dtype=x.dtype, device=x.device).view(1, -1, 1, 1)
         out, share = out[:, :-1], out[:, -1:]
         out = where(share < 0.5, colour, out) if mode == "nearest" else mix(out, share, colour)
     out = out.reshape(*img.shape[:-2], *out.shape[-2:])
-    if img.dtype == grid_dtype:
-        return out
-    return (out.round() if img.dtype in _INTEGERS else out).to(img.dtype)
+    if img.dtype in _INTEGERS:
+        out = out.round()
+    return out.to(img.dtype)
 
 
-_DTYPES = {"float32": dtypes.float32, "float64": dtypes.float64}
+def _colours(fill: Any) -> list[float]:
+    return [*fill] if isinstance(fill, (tuple, list)) else [float(fill)]
 
 
-def _sampled(batch: Tensor, grid: Any, mode: str) -> Tensor:
-    wants_gradient = THREAD.grad and (
-        batch.requires_grad or (isinstance(grid, Tensor) and grid.requires_grad)
-    )
-    if wants_gradient or batch.dtype != dtypes.float32 or batch.device.type != "cpu":
-        if not isinstance(grid, Tensor):
-            grid = from_numpy(grid).to(batch.device)
-        grid = grid.expand(batch.shape[0], *grid.shape[1:])
-        return grid_sample(batch, grid, mode, "zeros", False)
-    positions = grid.numpy(force=True) if isinstance(grid, Tensor) else grid
-    return from_numpy(_sample_array(batch.numpy(force=True), positions[0], mode))
+def _as_arrays(img: Tensor, grid: Any) -> bool:
+    """Whether the result is one of single precision that nobody wants the gradient of."""
+    if isinstance(grid, Tensor):
+        single, wants_gradient = grid.dtype == dtypes.float32, grid.requires_grad
+    else:
+        single, wants_gradient = grid.dtype == np.float32, False
+    wants_gradient = THREAD.grad and (img.requires_grad or wants_gradient)
+    known = img.dtype in (*_INTEGERS, dtypes.float32, dtypes.float64)
+    return single and known and not wants_gradient and img.device.type == "cpu"
+
+
+def _sample_image(img: Tensor, grid: np.ndarray, mode: str, fill: Any, mix: Mix) -> np.ndarray:
+    pixels = img.numpy(force=True).astype(np.float32, copy=False)
+    height, width = pixels.shape[-2:]
+    out = _sample_array(pixels.reshape(-1, *pixels.shape[-3:]), grid, mode)
+    if fill is not None:
+        colour = np.array(_colours(fill), np.float32).reshape(1, -1, 1, 1)
+        share: Any = _sample_array(np.ones((1, 1, height, width), np.float32), grid, mode)
+        out = np.where(share < 0.5, colour, out) if mode == "nearest" else mix(out, share, colour)
+    out = out.reshape(*img.shape[:-2], *grid.shape[:2])
+    if img.dtype in _INTEGERS:
+        out = np.rint(out)
+    return out.astype(img.dtype.np, copy=False)
 
 
 def _sample_array(pixels: np.ndarray, grid: np.ndarray, mode: str) -> np.ndarray:
-    """(N, C, H, W) at the positions (h, w, 2), in float32."""
+    """(N, C, H, W) at the positions (h, w, 2), in float32; some rows at a time, as what is computed
+    on the way then stays in the cache."""
+    rows, columns = grid.shape[:2]
+    out = np.empty((*pixels.shape[:-2], rows, columns), np.float32)
+    step = max(_BLOCK // max(columns, 1), 1)
+    for top in range(0, rows, step):
+        out[..., top : top + step, :] = _sample_rows(pixels, grid[top : top + step], mode)
+    return out
+
+
+def _sample_rows(pixels: np.ndarray, grid: np.ndarray, mode: str) -> np.ndarray:
     height, width = pixels.shape[-2:]
     half = np.float32(0.5)
     x = fma32(grid[..., 0] + np.float32(1), width * half, -half)

@@ -35,7 +35,7 @@ from cresset.vision.transforms.functional.dimensions import (
 from cresset.vision.transforms.functional.geometry import pil_fill
 
 
-def _mix(inside: Tensor, share: Tensor, colour: Tensor) -> Tensor:
+def _mix(inside: Any, share: Any, colour: Any) -> Any:
     return inside * share + (1.0 - share) * colour
 
 

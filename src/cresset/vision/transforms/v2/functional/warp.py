@@ -26,7 +26,7 @@ from cresset.vision.transforms.v2.functional.dimensions import mode_of
 from cresset.vision.transforms.v2.functional.dispatch import by_kind
 
 
-def _mix(inside: Tensor, share: Tensor, colour: Tensor) -> Tensor:
+def _mix(inside: Any, share: Any, colour: Any) -> Any:
     return (inside - colour) * share + colour
 
 
