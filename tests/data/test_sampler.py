@@ -46,6 +46,16 @@ SAMPLERS: list[Callable[[Any, Any], Any]] = [
 ]
 
 
+@pytest.mark.parametrize("count", [None, 10, 15])
+def test_a_generator_of_the_users_is_where_pytorch_leaves_it(count: Any) -> None:
+    def program(lib: Any, data: Any) -> Any:
+        g = lib.Generator().manual_seed(3)
+        sampler = data.RandomSampler(range(10), num_samples=count, generator=g)
+        return list(sampler), list(sampler), lib.rand(1, generator=g).item()
+
+    assert outcome(cresset, program) == outcome(torch, program)
+
+
 @pytest.mark.parametrize("make", SAMPLERS)
 def test_samplers_give_pytorchs_indices_and_draw_as_often(make: Any) -> None:
     def program(lib: Any, data: Any) -> Any:

@@ -73,7 +73,8 @@ class RandomSampler(Sampler):
     def __iter__(self) -> Iterator[int]:
         n = len(self.data_source)
         generator = self.generator
-        if generator is None:
+        private = generator is None
+        if private:
             generator = Generator().manual_seed(draw_seed())
         if self.replacement:
             for _ in range(self.num_samples // 32):
@@ -82,7 +83,9 @@ class RandomSampler(Sampler):
             return
         for _ in range(self.num_samples // n):
             yield from randperm(n, generator=generator).tolist()
-        yield from randperm(n, generator=generator).tolist()[: self.num_samples % n]
+        # PyTorch draws the rest even where there is none, which a generator of the user's shows.
+        if self.num_samples % n or not private:
+            yield from randperm(n, generator=generator).tolist()[: self.num_samples % n]
 
     def __len__(self) -> int:
         return self.num_samples
