@@ -90,6 +90,7 @@ def test_probabilities(reduction, weighted):
     agree(program, 2e-6, 2e-6)
 
 
+@pytest.mark.usefixtures("pieces")
 def test_a_probability_beyond_one_is_the_kernels_error():
     for bad in (1.5, -0.1, float("nan")):
         p = torch.full((40,), 0.5)
