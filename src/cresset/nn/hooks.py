@@ -62,6 +62,11 @@ GLOBAL = _Hooks()
 _EVER_GLOBAL: list[bool] = []
 
 
+def any_global() -> bool:
+    """Whether a hook of every module is registered now."""
+    return any(hooks for hooks in vars(GLOBAL).values() if isinstance(hooks, OrderedDict))
+
+
 def _register_global(hooks: dict, hook: Any, flags: tuple[dict, ...] = ()) -> RemovableHandle:
     _EVER_GLOBAL[:] = [True]
     return HookHandle(hooks, hook, flags)

@@ -25,7 +25,7 @@ import numpy as np
 from cresset import dtypes
 from cresset.core.modes import THREAD
 from cresset.device import CPU, get_default_device
-from cresset.nn.hooks import _EVER_GLOBAL
+from cresset.nn.hooks import any_global
 from cresset.nn.module import Module
 from cresset.random.generator import generator_of
 from cresset.vision.transforms import combine, convert, draws, geometry
@@ -77,7 +77,7 @@ _NO_WORDS = np.empty((0, 0), np.uint64)
 def prepared(transform: Any, channels: int, height: int, width: int) -> Run | None:
     """A function of an array (N, channels, height, width) of bytes that gives the floats or bytes
     of the batch; None if images must go one by one."""
-    if dtypes.get_default_dtype() is not dtypes.float32 or THREAD.inference or _EVER_GLOBAL:
+    if dtypes.get_default_dtype() is not dtypes.float32 or THREAD.inference or any_global():
         return None
     if get_default_device() is not CPU:
         return None
