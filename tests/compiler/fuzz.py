@@ -41,9 +41,9 @@ UNARY: list[Callable[[Any], Any]] = [
 TO_WHOLE: list[Callable[[Any], Any]] = [
     lambda x: (x * 3 + 0.31).to(torch.int32), lambda x: (x * 0.9 + 0.013).round().long(),
     lambda x: (x * 20 + 0.31).to(torch.int8),
-    lambda x: (x.abs() * 50 + 0.31).to(torch.uint8), lambda x: x > 0,
+    lambda x: (x.abs() * 50 + 0.31).to(torch.uint8), lambda x: x > 0.017,
     lambda x: (x * 7 + 0.13).to(torch.int16),
-    lambda x: x.eq(0), lambda x: x.isfinite(),
+    lambda x: (x + 0.011).abs().le(0.5), lambda x: x.isfinite(),
 ]  # fmt: skip
 WHOLE: list[Callable[[Any, Any], Any]] = [
     torch.add, torch.mul, torch.maximum, torch.lt, torch.eq,
@@ -60,7 +60,7 @@ WHOLE: list[Callable[[Any, Any], Any]] = [
 ]  # fmt: skip
 FOLDS: list[Callable[..., Any]] = [
     torch.sum, torch.mean, torch.amax, torch.amin,
-    lambda x, dim, keepdim: (x > 0).all(dim, keepdim).to(x.dtype),
+    lambda x, dim, keepdim: (x > 0.017).all(dim, keepdim).to(x.dtype),
     lambda x, dim, keepdim: (x > 1).any(dim, keepdim).to(x.dtype),
 ]  # fmt: skip
 BINARY: list[Callable[[Any, Any], Any]] = [
