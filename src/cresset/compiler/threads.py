@@ -36,7 +36,7 @@ MOST_PIECES = STAGE - 1
 _OPEN = 1 << 32
 #: A worker that another program keeps from running holds up the caller for whole slices of the
 #: scheduler's time. After a plan that took so many seconds too long the caller runs some alone:
-#: so many at first, and up to so many where it happens again and again.
+#: so many at first, and up to so many where the next try is no better.
 _STALL, _ALONE = 0.001, (16, 1024)
 #: Rounds of waiting before a worker sleeps: about 20 us and 1 ms.
 _SHORT, _LONG = 1_000, 40_000
@@ -278,8 +278,8 @@ class Pool:
         elif took > 3 * best + _STALL:
             self._alone = self._penalty
             self._penalty = min(2 * self._penalty, _ALONE[1])
-        elif self._penalty > _ALONE[0]:
-            self._penalty -= 1
+        else:
+            self._penalty = _ALONE[0]
         self._best[segment] = min(best, took)
         return int(failed)
 
