@@ -45,7 +45,7 @@ def test_after_a_stall_the_caller_works_alone_for_a_while(monkeypatch):
 
     monkeypatch.setattr(pool, "_run", run)
     workers = []
-    for _ in range(20):
+    for _ in range(4 + threads._ALONE[0]):
         pool.start(2)
         workers.append(pool._words[threads.LIMIT])
         pool.run(1, None, None, 0, 1)

@@ -37,7 +37,7 @@ _OPEN = 1 << 32
 #: A worker that another program keeps from running holds up the caller for whole slices of the
 #: scheduler's time. After a plan that took so many seconds too long the caller runs some alone:
 #: so many at first, and up to so many where the next try is no better.
-_STALL, _ALONE = 0.001, (16, 1024)
+_STALL, _ALONE = 0.001, (2, 1024)
 #: Rounds of waiting before a worker sleeps: about 20 us and 1 ms.
 _SHORT, _LONG = 1_000, 40_000
 
