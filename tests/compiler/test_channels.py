@@ -6,22 +6,15 @@ import pytest
 
 import cresset as torch
 import cresset.nn.functional as F
-from cresset.compiler import build, channels, threads
+from cresset.compiler import channels
 from cresset.core.modes import PROCESS
 
 from .both import assert_close, fallbacks, run_both
 
-pytestmark = pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing")
-
-
-@pytest.fixture(params=[1, 3], autouse=True)
-def pieces(request, monkeypatch):
-    """On one thread, and cut for three."""
-    if request.param > 1 and not threads.available():
-        pytest.skip("no pool of threads on this system")
-    monkeypatch.setattr(build, "_WORTH_CUTTING", 0)
-    monkeypatch.setattr(build, "_WORTH_WAKING", 0)
-    monkeypatch.setattr(PROCESS, "_threads", request.param)
+pytestmark = [
+    pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing"),
+    pytest.mark.usefixtures("pieces"),
+]
 
 
 #: images, channels in, channels out, (height, width), kernel, stride, padding, dilation

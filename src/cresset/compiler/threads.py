@@ -193,7 +193,6 @@ class Pool:
     """The workers of this process; started when the first plan can use them."""
 
     def __init__(self) -> None:
-        self.count = 0
         self.address = 0
         self._memory: Any = None
         self._owns: list[Any] = []
@@ -208,6 +207,11 @@ class Pool:
         self._best: dict[Any, float] = {}
         #: How many plans the caller will run alone, and how many after the next stall.
         self._alone, self._penalty = 0, _ALONE[0]
+
+    @property
+    def count(self) -> int:
+        """How many workers there are."""
+        return len(self._threads)
 
     def start(self, threads: int) -> None:
         """Have workers for ``threads`` threads, the caller being one of them."""
@@ -251,7 +255,6 @@ class Pool:
         if failed:
             raise OSError(failed, "a worker thread could not be started")
         self._threads.append(thread.value)
-        self.count += 1
 
     def _place(self, here: int) -> None:
         """Pin the workers to processors besides the caller's, where they would gain nothing.

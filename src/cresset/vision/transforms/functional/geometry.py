@@ -291,7 +291,7 @@ def vflip(img: Any) -> Any:
     return img.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
 
 
-def _resized(h: int, w: int, size: Sequence[int], max_size: int | None) -> tuple[int, int]:
+def resized_to(h: int, w: int, size: Sequence[int], max_size: int | None) -> tuple[int, int]:
     """(height, width) after resizing: ``size`` is both, or the shorter edge alone."""
     if len(size) == 2:
         return size[0], size[1]
@@ -342,7 +342,7 @@ def resize(
                 "i.e. size should be an int or a sequence of length 1 in torchscript mode."
             )
     _, h, w = get_dimensions(img)
-    height, width = _resized(h, w, [size] if isinstance(size, int) else size, max_size)
+    height, width = resized_to(h, w, [size] if isinstance(size, int) else size, max_size)
     if (h, w) == (height, width):
         return img
     if isinstance(img, Tensor):

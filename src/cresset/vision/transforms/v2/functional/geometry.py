@@ -14,7 +14,7 @@ from cresset.ops.resize import interpolate
 from cresset.tensor import Tensor
 from cresset.vision.transforms import functional as v1
 from cresset.vision.transforms.functional.dimensions import InterpolationMode, pil_modes_mapping
-from cresset.vision.transforms.functional.geometry import PADDING_MODES, pad_symmetric
+from cresset.vision.transforms.functional.geometry import PADDING_MODES, pad_symmetric, resized_to
 from cresset.vision.transforms.v2.functional.dimensions import get_size, mode_of
 from cresset.vision.transforms.v2.functional.dispatch import by_kind, gathered
 
@@ -64,26 +64,14 @@ def _resized(image: Any, size: Any, max_size: int | None) -> tuple[int, int]:
             "max_size should only be passed if size is None or specifies the length of the smaller "
             "edge, i.e. size should be an int or a sequence of length 1 in torchscript mode."
         )
-    if size is not None and len(size) != 1:
-        return size[0], size[1]
-    short, long = sorted((height, width))
-    if size is None:
-        if not isinstance(max_size, int):
-            raise ValueError(
-                f"max_size must be an integer when size is None, but got {max_size} instead."
-            )
-        new_short, new_long = int(max_size * short / long), max_size
-    else:
-        new_short, new_long = size[0], int(size[0] * long / short)
-        if max_size is not None:
-            if max_size <= new_short:
-                raise ValueError(
-                    f"max_size = {max_size} must be strictly greater than the requested size for "
-                    f"the smaller edge size = {size}"
-                )
-            if new_long > max_size:
-                new_short, new_long = int(max_size * new_short / new_long), max_size
-    return (new_long, new_short) if width <= height else (new_short, new_long)
+    if size is not None:
+        return resized_to(height, width, size, max_size)
+    if not isinstance(max_size, int):
+        raise ValueError(
+            f"max_size must be an integer when size is None, but got {max_size} instead."
+        )
+    shorter = int(max_size * min(height, width) / max(height, width))
+    return (max_size, shorter) if width <= height else (shorter, max_size)
 
 
 def _resized_picture(
