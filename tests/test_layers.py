@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parent.parent / "src" / "cresset"
 # From the ground up; units on one line stand side by side. A new folder needs a place here: choose
 # the lowest line that it can live on.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("dtypes", "device", "size", "version", "download"),
+    ("dtypes", "device", "size", "version"),
     ("runtime",),
     ("core",),
     ("compiler",),
@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("random",),
     ("ops",),
     ("autograd",),
-    ("nn", "serialization", "data", "hub"),
+    ("nn", "serialization", "data", "hub", "download"),
     ("optim", "vision", "distributed", "distributions"),
     # PyTorch's names for what lies below: modules that only re-export or gather.
     (

@@ -19,12 +19,13 @@ import json
 import os
 import ssl
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import IO, Any
+
+from cresset.serialization.replacing import replacing
 
 USER_AGENT = "cresset"
 ATTEMPTS = 3  # without a new byte
@@ -78,7 +79,7 @@ class Part:
     def start_anew(self, url: str, version: str | None) -> None:
         self.file.truncate(0)  # first, so that a note is never about another source's bytes
         note = {"url": url, "version": version, "mark": self.mark}
-        with written_whole(self.note_path) as f:
+        with replacing(self.note_path) as f:
             f.write(json.dumps(note).encode())
 
     def fits(self, url: str) -> tuple[bool, str | None]:
@@ -265,23 +266,3 @@ def fetch(
             if not part.fits(url)[0]:
                 part.discard()
             raise
-
-
-@contextlib.contextmanager
-def written_whole(target: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A file to write to, which takes the name ``target`` at the end if all went well."""
-    folder = os.path.dirname(os.fspath(target))
-    # The name says nothing of the target's, which may be as long as a name can be.
-    handle, temporary = tempfile.mkstemp(dir=folder or ".", prefix=".cresset-", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as f:
-            yield f
-            f.flush()
-            os.fsync(f.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp gives 0o600
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -25,7 +25,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from cresset.vision.datasets.integrity import Path, written_whole
+from cresset.serialization.replacing import replacing
+from cresset.vision.datasets.integrity import Path
 
 #: An archive may unpack to this many times its size, and in any case to SMALL bytes. Images and
 #: text reach some 20; deflate cannot pass 1032, which only a file of one byte repeated comes near.
@@ -295,7 +296,7 @@ def extract_archive(
         assert compression is not None  # else _detect_file_type would have raised
         result = os.path.join(to_path, os.path.basename(from_path)[: -len(suffix)])
         opened = _OPENERS[compression](from_path, "rb")
-        with _damage_named(from_path), opened as source, written_whole(result) as out:
+        with _damage_named(from_path), opened as source, replacing(result) as out:
             budget.copy(source, out)
     if remove_finished:
         os.remove(from_path)

@@ -12,9 +12,7 @@ import os
 import time
 from typing import Any, TypeAlias
 
-from cresset.download import written_whole
-
-__all__ = ["Path", "calculate_md5", "check_integrity", "check_md5", "written_whole"]
+__all__ = ["Path", "calculate_md5", "check_integrity", "check_md5"]
 
 Path: TypeAlias = "str | os.PathLike[str]"
 
