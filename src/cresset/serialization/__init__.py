@@ -6,7 +6,7 @@
 ``callables``  what such a pickle may call       ``allowlist``  what the user allows besides
 ``rebuild``    tensors from their parts          ``names``      PyTorch's names for our things
 ``location``   where storages go                 ``replacing``  a file replaced in one step
-``whole_modules``  what PyTorch's modules keep besides
+``byteorder``  files of big-endian machines      ``whole_modules``  PyTorch's modules' extras
 ``safetensors``  the format of that name
 """
 
@@ -18,6 +18,11 @@ from cresset.serialization.allowlist import (
     get_safe_globals,
     safe_globals,
 )
+from cresset.serialization.byteorder import (
+    LoadEndianness,
+    get_default_load_endianness,
+    set_default_load_endianness,
+)
 from cresset.serialization.loading import get_unsafe_globals_in_checkpoint, load
 from cresset.serialization.location import (
     UntypedStorage,
@@ -27,14 +32,17 @@ from cresset.serialization.location import (
 from cresset.serialization.saving import save
 
 __all__ = [
+    "LoadEndianness",
     "UntypedStorage",
     "add_safe_globals",
     "clear_safe_globals",
     "default_restore_location",
+    "get_default_load_endianness",
     "get_safe_globals",
     "get_unsafe_globals_in_checkpoint",
     "load",
     "location_tag",
     "safe_globals",
     "save",
+    "set_default_load_endianness",
 ]

@@ -4,6 +4,10 @@ The order in the file: magic number, protocol version, facts about the system, t
 of storage keys; then per key its number of elements (8 bytes) and its raw memory. The object comes
 before the numbers, so storages are made empty and filled afterwards; until then they hold an error
 for whoever looks. Their sizes are the pickle's claim: together they may not exceed the file.
+
+The numbers are little-endian whatever the machine was: PyTorch swaps them as it writes. Only the
+count before them is in the machine's own order in files of its first years. So the fact "not
+little-endian" swaps nothing; but it makes the file one that has to be asked for (``byteorder``).
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import numpy as np
 from cresset.core.storage import Storage
 from cresset.device import CPU
 from cresset.runtime import backend
+from cresset.serialization.byteorder import refuse_big_endian
 from cresset.serialization.callables import shown
 from cresset.serialization.location import Restore, UntypedStorage
 from cresset.serialization.names import StorageType
@@ -75,6 +80,8 @@ def load(f: Any, restore: Restore, unpickler: Callable[[Any, Any], Any]) -> Any:
     if version != LEGACY_PROTOCOL:
         raise RuntimeError(f"Invalid protocol version: {shown(version)}")
     system = unpickler(f, None).load()
+    big = isinstance(system, dict) and not system.get("little_endian", True)
+    refuse_big_endian(big, "This file (in the form from before PyTorch 1.6)")
     storages: dict[str, tuple[Storage, StorageType, int]] = {}
 
     def persistent_load(saved: Any) -> Any:
@@ -98,22 +105,22 @@ def load(f: Any, restore: Restore, unpickler: Callable[[Any, Any], Any]) -> Any:
         return as_named(storages[key][0], kind)
 
     result = unpickler(f, persistent_load).load()
-    swap = isinstance(system, dict) and not system.get("little_endian", True)
     keys = unpickler(f, None).load()
     known = isinstance(keys, list) and all(isinstance(key, (str, bytes)) for key in keys)
     if not known or sorted(map(_text, keys)) != sorted(storages):
         raise RuntimeError("the list of storages is not that of the object; corrupt file?")
     for key in map(_text, keys):
         storage, kind, numel = storages[key]
-        values = _read_storage(f, kind, numel, swap)
+        values = _read_storage(f, kind, numel, big)
         storage.buffer = backend(storage.device).from_host(values)
         storage.error = None
     return result
 
 
-def _read_storage(f: Any, kind: StorageType, numel: int, swap: bool) -> np.ndarray:
-    (count,) = struct.unpack("<q", _read(f, 8))
-    if count != numel:
+def _read_storage(f: Any, kind: StorageType, numel: int, big: bool) -> np.ndarray:
+    data = _read(f, 8)
+    (count,) = struct.unpack("<q", data)
+    if count != numel and not (big and struct.unpack(">q", data) == (numel,)):
         raise RuntimeError(f"storage has wrong size: expected {numel} got {count}")
     values = np.empty(numel, kind.dtype.np)
     target, done = values.view(np.uint8), 0
@@ -121,7 +128,7 @@ def _read_storage(f: Any, kind: StorageType, numel: int, swap: bool) -> np.ndarr
         part = _read(f, min(target.size - done, _CHUNK))
         target[done : done + len(part)] = np.frombuffer(part, np.uint8)
         done += len(part)
-    return values.byteswap() if swap != (sys.byteorder == "big") else values
+    return values.byteswap() if sys.byteorder == "big" else values
 
 
 def _read(f: Any, count: int) -> bytes:

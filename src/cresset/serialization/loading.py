@@ -11,7 +11,6 @@ import io
 import os
 import pickle
 import re
-import sys
 import warnings
 from contextlib import closing
 from typing import Any
@@ -23,6 +22,7 @@ from cresset.device import CPU
 from cresset.dtypes import dtype
 from cresset.serialization import legacy, names
 from cresset.serialization.archive import ArchiveReader, is_archive
+from cresset.serialization.byteorder import must_swap
 from cresset.serialization.location import Restore, UntypedStorage, restorer
 from cresset.serialization.rebuild import TypedStorage
 from cresset.serialization.safe import SafeUnpickler, is_allowed, read_global
@@ -58,7 +58,8 @@ def load(
     ``mmap``: leave the numbers on disk until they are used (``f`` must be a path).
 
     Raises UnpicklingError for things that are not allowed, FileNotFoundError, EOFError for an empty
-    file, RuntimeError for a damaged one.
+    file, RuntimeError for a damaged one, and for one of a big-endian machine unless
+    ``torch.serialization.set_default_load_endianness`` allows it.
 
     >>> import io
     >>> import cresset as torch
@@ -181,10 +182,7 @@ class _ArchiveStorages:
         self._restore = restore
         self._mapped = mapped
         self._loaded: dict[str, Storage] = {}
-        order = archive.read("byteorder") if "byteorder" in archive else b"little"
-        if order not in (b"little", b"big"):
-            raise ValueError("Unknown endianness type: " + order[:20].decode("utf-8", "replace"))
-        self._swap = order.decode() != sys.byteorder
+        self._swap = must_swap(archive.read("byteorder") if "byteorder" in archive else None)
 
     def persistent_load(self, saved: Any) -> TypedStorage | UntypedStorage:
         """The storage of ``('storage', storage type, key, location, elements)``."""

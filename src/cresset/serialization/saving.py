@@ -94,4 +94,7 @@ def _write_legacy(f: Any, root: str, pickled: bytes, table: StorageTable, seekab
     f.write(pickle.dumps([str(key) for key in range(len(table.storages))], 2))
     for typed in table.storages:
         f.write(struct.pack("<q", typed.numel))
-        f.write(storage_bytes(typed.storage).data)
+        numbers = storage_bytes(typed.storage)
+        if sys.byteorder == "big":
+            numbers = numbers.view(typed.storage.dtype.np).byteswap()
+        f.write(numbers.data)
