@@ -103,7 +103,7 @@ def tensor(
         check_range(array, wanted)
     if requires_grad and d.category < dtypes.FLOAT:
         raise RuntimeError(_ONLY_FLOATS)
-    return from_host(encode(array, d).copy(), d, resolve_device(device), requires_grad)
+    return from_host(encode(array, d), d, resolve_device(device), requires_grad)
 
 
 def as_tensor(data: Any, dtype: dtype | None = None, device: Device = None) -> Tensor:
@@ -470,7 +470,7 @@ def legacy_new(cls: type, *args: Any, device: Device = None, dtype: dtype | None
             if isinstance(data, float):
                 raise TypeError("new(): data must be a sequence (got float)")
             array, _ = host_data(data)
-            made = from_host(encode(array, d).copy(), d, resolve_device(device))
+            made = from_host(encode(array, d), d, resolve_device(device))
     else:
         made = empty(*args, dtype=d, device=device) if args else empty(0, dtype=d, device=device)
     if cls is Tensor:

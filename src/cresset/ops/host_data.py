@@ -12,7 +12,7 @@ from cresset.tensor import Tensor
 
 
 def encode(array: np.ndarray, d: dtype) -> np.ndarray:
-    """Host values in the storage form of a dtype (rounds to bfloat16; integers wrap)."""
+    """Host values in the storage form of a dtype (rounds to bfloat16; integers wrap); a copy."""
     from cresset.core.plan import to_bfloat16
 
     if d is dtypes.bfloat16:

@@ -32,7 +32,7 @@ from cresset.ops.masks import nonzero as nonzero
 from cresset.ops.parts import select, slice_dim
 from cresset.ops.registry import CPU, Op, Result, Tensor, apply, broadcast_shapes
 from cresset.ops.view import ALIAS, expand, reshape, unsqueeze, view
-from cresset.tensor import view_of
+from cresset.tensor import from_array, view_of
 
 _EVERY = slice(None)
 _LIST_WARNING = (
@@ -203,6 +203,8 @@ def _as_index(item: Any, where: Any) -> Tensor:
     if not isinstance(item, Tensor):
         if isinstance(item, np.ndarray):
             item = from_numpy(np.ascontiguousarray(item).reshape(item.shape))
+        elif (whole := _whole_numbers(item)) is not None:
+            item = from_array(whole, dtypes.int64)
         else:
             item = list(item)
             if _has_strings(item):
@@ -228,6 +230,17 @@ def _as_index(item: Any, where: Any) -> Tensor:
             f"indices should be either on cpu or on the same device as the indexed tensor ({where})"
         )
     return move(item, where)
+
+
+def _whole_numbers(items: Any) -> np.ndarray | None:
+    """A flat sequence of plain ints as an array (in no time where it is a range), else None."""
+    if isinstance(items, range):
+        array = np.arange(items.start, items.stop, items.step)
+    elif set(map(type, items)) == {int}:
+        array = np.array(items)
+    else:
+        return None
+    return array if array.dtype == np.int64 else None  # numbers beyond 64 bits make other types
 
 
 def _has_strings(items: Any) -> bool:

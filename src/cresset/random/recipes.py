@@ -129,15 +129,59 @@ def full_range(g: Generator, count: int, dtype_name: str) -> np.ndarray:
 
 def permutation(g: Generator, n: int) -> np.ndarray:
     """0..n-1 in random order: draw i exchanges place i with one at or after it."""
-    order = list(range(n))
     if n < 2:
-        return np.array(order, np.int64)
+        return np.arange(n)
     left = np.arange(n, 1, -1, dtype=np.uint64)
     draws = g.draw32(n - 1) if n < 0xFFFFFFFF // 20 else g.draw64(n - 1)
     partners = (draws % left).astype(np.int64) + np.arange(n - 1)
+    return _exchanged(partners) if n >= _MANY else _exchanged_in_turn(partners)
+
+
+#: From this length of a permutation on, the dozen array operations cost less than the loop.
+_MANY = 400
+
+
+def _exchanged_in_turn(partners: np.ndarray) -> np.ndarray:
+    """0..n-1 after exchanging place i with place ``partners[i]``, for i = 0, 1, ..., n-2."""
+    order = list(range(len(partners) + 1))
     for i, j in enumerate(partners.tolist()):
         order[i], order[j] = order[j], order[i]
     return np.array(order, np.int64)
+
+
+def _exchanged(partners: np.ndarray) -> np.ndarray:
+    """The same without a loop over the exchanges.
+
+    Exchange i leaves at place i what was at place ``partners[i]``, for good, and brings there what
+    was at place i. So with ``moved[i]``, what lies at place i just before exchange i,
+
+        result[i] = moved[t]   for the last t < i with partners[t] == partners[i]
+                    partners[i]                           where there is none
+        moved[i]  = moved[t]   for the last t < i with partners[t] == i
+                    i                                     where there is none
+
+    The second is a chain backwards from each place, followed to its end by doubling steps.
+    """
+    count = len(partners)
+    step = np.arange(count)
+    # Sorted by partner, then by time: the exchanges with the same partner are neighbours.
+    keys = np.sort(partners << 32 | step)
+    partner, time = keys >> 32, keys & 0xFFFFFFFF
+    again = partner[1:] == partner[:-1]
+    late, early = time[1:][again], time[:-1][again]
+
+    moved = np.arange(count + 1)
+    moved[partners] = step  # of equal partners the last one stays
+    idle = np.flatnonzero(partners == step)  # exchange i with itself is not before i
+    before = np.full(count, -1)
+    before[late] = early
+    moved[idle] = np.where(before[idle] < 0, idle, before[idle])
+    while not np.array_equal(further := moved[moved], moved):
+        moved = further
+
+    result = np.append(partners, moved[count])
+    result[late] = moved[early]
+    return result
 
 
 def bernoulli(g: Generator, count: int, p: float) -> np.ndarray:
