@@ -104,7 +104,7 @@ class Program:
         x = self.choose.choice(pool)
         acts = [self._unary] * 5 + [self._binary] * 5 + [self._fold] * 3 + [self._view] * 2
         acts += [self._write, self._rows, self._product, self._join, self._whole, self._whole]
-        acts += [self._places, self._along, self._remap, self._windows]
+        acts += [self._places, self._along, self._remap, self._windows, self._convolve]
         result = self.choose.choice(acts)(x, pool)
         if result is not None and 0 < result.numel() <= 40_000:
             pool.append(result)
@@ -244,6 +244,28 @@ class Program:
                 lambda: even(images, 2),
             ]
         return self.choose.choice(acts)()
+
+    def _convolve(self, x: Any, pool: list[Any]) -> Any:
+        """Convolutions over volumes, forward and back, with the tensor as the last dimensions."""
+        if x.ndim == 0 or x.dtype.itemsize < 4 or not x.is_contiguous() or x.numel() > 20_000:
+            return None
+        dims, step = self.choose.choice([2, 3]), self.choose.randint(1, 2)
+        if x.ndim > dims + 1:
+            return None
+        kernel = tuple(self.choose.randint(1, 3) for _ in range(dims))
+        images = x.view((1,) * (dims + 2 - x.ndim) + tuple(x.shape)).tanh()
+        images = images.expand(self.choose.randint(1, 3), *images.shape[1:])
+        channels, some = images.shape[1], self.choose.randint(1, 5)
+        shape = (some, channels) if self.choose.random() < 0.5 else (channels, some)
+        w = torch.randn(*shape, *kernel, dtype=x.dtype)
+        w = w / w[0].numel() ** 0.5
+        if shape[1] == channels:
+            conv = F.conv2d if dims == 2 else F.conv3d
+            y = conv(images, w, None, step, tuple(k // 2 for k in kernel))
+        else:
+            conv = F.conv_transpose2d if dims == 2 else F.conv_transpose3d
+            y = conv(images, w, None, step)
+        return torch.tanh(y / 4)
 
     def _remap(self, x: Any, pool: list[Any]) -> Any:
         if x.ndim == 0:

@@ -23,6 +23,7 @@ from cresset.compiler import (
     spreads,
     tables,
     updates,
+    volumes,
     windows,
 )
 from cresset.compiler.folds import FOLDS
@@ -48,9 +49,9 @@ _MIRRORS = ("reflection", "replication", "circular")
 
 #: What turns a step into code, by op; None from a row means: not these dtypes or shapes.
 LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
-    "convolution": convolution.lower_forward,
-    "convolution_input": convolution.lower_input,
-    "convolution_weight": convolution.lower_weight,
+    "convolution": _first_of(convolution.lower_forward, volumes.lower_forward),
+    "convolution_input": _first_of(convolution.lower_input, volumes.lower_input),
+    "convolution_weight": _first_of(convolution.lower_weight, volumes.lower_weight),
     "bmm": products.lower_bmm,
     "cat": copies.lower_cat,
     "stack": copies.lower_stack,
