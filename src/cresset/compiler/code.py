@@ -193,6 +193,14 @@ class Code:
             return str(int(a) * b)
         return self.let(f"mul nsw i64 {a}, {b}")
 
+    def parts(self, a: str, b: int) -> tuple[str, str]:
+        """``a // b`` and ``a % b`` of an i64 that is not negative."""
+        if b == 1:
+            return a, "0"
+        if a.isdigit():
+            return str(int(a) // b), str(int(a) % b)
+        return self.let(f"udiv i64 {a}, {b}"), self.let(f"urem i64 {a}, {b}")
+
     def plus(self, *terms: str | int) -> str:
         """The sum of i64 terms."""
         constant = 0
@@ -363,11 +371,18 @@ class Code:
         return found
 
     def sum_lanes(self, kind: str, lanes: int, vectors: list[str]) -> list[str]:
-        """The sum of the lanes of each vector, as scalars.
+        """The sum of the lanes of each vector, as scalars."""
+        row = self.sum_vectors(kind, lanes, vectors)
+        return [
+            self.let(f"extractelement <{lanes} x {kind}> {row[i // lanes]}, i64 {i % lanes}")
+            for i in range(len(vectors))
+        ]
+
+    def sum_vectors(self, kind: str, lanes: int, vectors: list[str]) -> list[str]:
+        """The sum of the lanes of each vector, side by side in vectors.
 
         Halves of two vectors are added at a time, so that many sums share the shuffles.
         """
-        count = len(vectors)
         width = lanes  # of the group of lanes that belongs to one sum
         row = list(vectors)
         while width > 1:
@@ -392,10 +407,7 @@ class Code:
                 )
                 row.append(self.let(f"fadd <{lanes} x {kind}> {x}, {y}"))
             width = half
-        return [
-            self.let(f"extractelement <{lanes} x {kind}> {row[i // lanes]}, i64 {i % lanes}")
-            for i in range(count)
-        ]
+        return row
 
     def reduce_add(self, kind: str, lanes: int, vector: str) -> str:
         """The sum of the lanes of one vector, as a scalar."""

@@ -18,12 +18,15 @@ from cresset.compiler.host import vector_registers
 
 #: Multiplications up to which these kernels beat BLAS (measured up to 1024 x 1024 x 1024).
 _MOST = 2 << 30
-#: Rows of the left operand from which it pays to turn the right one over.
+#: Rows of the left operand from which it pays to turn the right one over for want of a choice.
 _WORTH_TURNING = 64
+#: Cycles that it takes to turn an element over, and to add up the lanes of a dot product.
+_TURN, _JOIN = 0.3, 1.3
 #: Bytes of the right operand that may be gone through again for every block of rows.
 _AGAIN = 512 << 10
-#: Bytes of the left operand that dot products may read again for every few columns.
-_NEAR = 400 << 10
+#: Bytes of one operand that dot products may read again for every few rows of the other, and that
+#: they read again rather than more than once what does not stay in the nearest cache.
+_NEAR, _NEAREST = 400 << 10, 32 << 10
 
 
 class Matrix(NamedTuple):
@@ -33,39 +36,79 @@ class Matrix(NamedTuple):
     shape: tuple[int, int]
     down: int
     across: int
+    #: How many columns lie together, all rows of them, before the next ones do (0: all of them).
+    panel: int = 0
 
 
-def takes(a: Matrix, b: Matrix) -> bool:
+def takes(a: Matrix, b: Matrix, lanes: int) -> bool:
     """Whether one of the kernels suits this product."""
     (m, k), n = a.shape, b.shape[1]
     if m * n * k > _MOST:
         return False
     if b.across == 1 or n == 1:
         return True
-    return b.down == 1 and ((a.across == 1 and m * k * 4 <= _NEAR) or turns(a, b))
+    return b.down == 1 and (turns(a, b, lanes) or _can_dot(a, b))
 
 
-def turns(a: Matrix, b: Matrix) -> bool:
-    """Whether the right operand is to be turned over, into rows one behind the other."""
-    return b.down == 1 and 1 not in (b.across, b.shape[1]) and a.shape[0] >= _WORTH_TURNING
+def _can_dot(a: Matrix, b: Matrix) -> bool:
+    """Whether dot products are possible, and what they read again and again is near."""
+    (m, k), n = a.shape, b.shape[1]
+    return a.across == b.down == 1 and min(m, n) * k * 4 <= _NEAR
 
 
-def turned(b: Matrix, pointer: str) -> Matrix:
-    """The right operand once it lies at ``pointer`` in rows."""
-    return Matrix(pointer, b.shape, b.shape[1], 1)
+def turns(a: Matrix, b: Matrix, lanes: int) -> bool:
+    """Whether the right operand is to be turned over, into panels of rows."""
+    (m, k), n = a.shape, b.shape[1]
+    if b.down != 1 or 1 in (b.across, n):
+        return False
+    if not _can_dot(a, b):
+        return m >= _WORTH_TURNING
+    rows = m * -(-n // lanes) * k / 2 + n * k * _TURN
+    return rows < m * n * (-(-k // lanes) / 2 + _JOIN)
 
 
-def turn(c: Code, kind: str, b: Matrix, target: str, lanes: int) -> None:
-    """Write the right operand's rows, a vector of neighbouring columns at a time."""
+def turned(a: Matrix, b: Matrix, pointer: str, lanes: int) -> Matrix:
+    """The right operand once it lies at ``pointer`` in panels as wide as the blocks of sums, so
+    that a block's rows lie one behind the other: at some sizes they would share a cache line's
+    place otherwise."""
+    panel = _row_block(a.shape[0], b.shape[1], lanes)[0] * lanes
+    return Matrix(pointer, b.shape, panel, 1, panel)
+
+
+def panels_size(b: Matrix) -> int:
+    """How many elements all panels have."""
     k, n = b.shape
+    return k * -(-n // b.panel) * b.panel
+
+
+def turn(c: Code, kind: str, b: Matrix, target: Matrix, lanes: int) -> None:
+    """Write the right operand into the panels, squares of ``lanes`` by ``lanes`` at a time."""
+    k, n = b.shape
+    wide = target.panel // lanes
+
+    def square(line: str, p: str, rows: int, columns: int, place: str) -> None:
+        corner = c.at(kind, line, p)
+        values = [
+            c.masked_load(kind, lanes, rows, c.at(kind, corner, i * b.across))
+            for i in range(columns)
+        ]
+        values += ["zeroinitializer"] * (lanes - columns)
+        corner = c.at(kind, place, c.times(p, target.down))
+        for i, row in enumerate(c.transpose(kind, lanes, values)[:rows]):
+            c.masked_store(kind, lanes, lanes, row, c.at(kind, corner, i * target.down))
+
     for block, last in c.blocks(n // lanes, bool(n % lanes)):
-        used = n % lanes if last else lanes
-        j = c.times(block, lanes)
-        column = c.at(kind, b.pointer, c.times(j, b.across))
-        with c.loop(k) as p:
-            values = c.gather(kind, lanes, used, b.across, c.at(kind, column, p))
-            place = c.at(kind, target, c.plus(c.times(p, n), j))
-            c.masked_store(kind, lanes, used, values, place)
+        columns = n % lanes if last else lanes
+        line = c.at(kind, b.pointer, c.times(block, lanes * b.across))
+        before, inside = c.parts(block, wide)
+        start = c.plus(c.times(before, target.panel * k), c.times(inside, lanes))
+        place = c.at(kind, target.pointer, start)
+        whole = k // lanes * lanes
+        if whole:
+            with c.loop(whole, lanes) as p:
+                square(line, p, lanes, columns, place)
+        if whole < k:
+            square(line, str(whole), k - whole, columns, place)
 
 
 def room() -> int:
@@ -90,7 +133,8 @@ def pieces(a: Matrix, b: Matrix, lanes: int) -> int:
         wide, tall = _row_block(m, n, lanes)
         down, across = -(-m // tall), -(-n // (wide * lanes))
         return down if _by_rows(down, across, k, n) else across
-    return -(-n // _DOT_COLUMNS)
+    wide, tall = _dot_block(m, n)
+    return -(-m // tall) if _dots_by_rows(m, k, n) else -(-n // wide)
 
 
 def _by_rows(down: int, across: int, k: int, n: int) -> bool:
@@ -125,8 +169,9 @@ def _rows(c: Code, kind: str, a: Matrix, b: Matrix, out: str, bias: str | None, 
         i, j = c.times(i, tall), c.times(j, step)
         left = a._replace(pointer=c.at(kind, a.pointer, c.times(i, a.down)))
         start = None if bias is None else c.at(kind, bias, j)
+        panel = c.times(j, k) if b.panel else j
         _row_sums(
-            c, kind, left, b._replace(pointer=c.at(kind, b.pointer, j)),
+            c, kind, left, b._replace(pointer=c.at(kind, b.pointer, panel)),
             c.at(kind, out, c.plus(c.times(i, n), j)), start, lanes,
             ends if right else [lanes] * wide, m % tall if low else tall, k, n,
         )  # fmt: skip
@@ -157,8 +202,8 @@ def _row_sums(
     sums = [[c.slot(vector, start) for start in starts] for _ in range(tall)]
     with c.loop(k) as p:
         line = c.at(kind, b.pointer, c.times(p, b.down))
-        right = [
-            c.masked_load(kind, lanes, lane, c.at(kind, line, v * lanes))
+        right = [  # panels are filled up with zeros
+            c.masked_load(kind, lanes, lanes if b.panel else lane, c.at(kind, line, v * lanes))
             for v, lane in enumerate(used)
         ]
         column = c.at(kind, a.pointer, c.times(p, a.across))
@@ -173,37 +218,47 @@ def _row_sums(
             c.masked_store(kind, lanes, lane, c.get(vector, sums[i][v]), place)
 
 
-#: Columns of the right operand per block of dot products.
+#: Columns of the right operand per block of dot products: their sums are stored together.
 _DOT_COLUMNS = 4
+
+
+def _dot_block(m: int, n: int) -> tuple[int, int]:
+    """Columns across and rows down that a block of dot products covers."""
+    wide = min(_DOT_COLUMNS, n)
+    tall = max(1, min(m, room() // wide))
+    return wide, -(-m // -(-m // tall))  # blocks of nearly one height
+
+
+def _dots_by_rows(m: int, k: int, n: int) -> bool:
+    """Whether the outer loop goes down the rows: the right operand stays in the nearest cache."""
+    return n * k * 4 <= _NEAREST or m * k * 4 > _NEAR
 
 
 def _dots(c: Code, kind: str, a: Matrix, b: Matrix, out: str, bias: str | None, lanes: int) -> None:
     (m, k), n = a.shape, b.shape[1]
-    wide = min(_DOT_COLUMNS, n)
-    tall = max(1, min(m, room() // wide))
-    if m % tall and m // tall:
-        tall = -(-m // -(-m // tall))  # blocks of nearly one height
-    whole = n // wide * wide
+    wide, tall = _dot_block(m, n)
 
-    def column(j: str, count: int) -> None:
-        right = b._replace(pointer=c.at(kind, b.pointer, c.times(j, b.across)))
-        target = c.at(kind, out, j)
-        start = None if bias is None else c.at(kind, bias, j)
-        rows = m // tall * tall
-        with c.loop(rows, tall) as i:
-            left = a._replace(pointer=c.at(kind, a.pointer, c.times(i, a.down)))
-            _dot_sums(c, kind, left, right, c.at(kind, target, c.times(i, n)), start, lanes,
-                      (tall, count), k, n)  # fmt: skip
-        if rows < m:
-            left = a._replace(pointer=c.at(kind, a.pointer, rows * a.down))
-            _dot_sums(c, kind, left, right, c.at(kind, target, rows * n), start, lanes,
-                      (m - rows, count), k, n)  # fmt: skip
+    def block(i: str, low: bool, j: str, right: bool) -> None:
+        i, j = c.times(i, tall), c.times(j, wide)
+        _dot_sums(
+            c, kind, a._replace(pointer=c.at(kind, a.pointer, c.times(i, a.down))),
+            b._replace(pointer=c.at(kind, b.pointer, c.times(j, b.across))),
+            c.at(kind, out, c.plus(c.times(i, n), j)),
+            None if bias is None else c.at(kind, bias, j), lanes,
+            (m % tall if low else tall, n % wide if right else wide), k, n,
+        )  # fmt: skip
 
-    for j, is_last in c.blocks(whole // wide, whole < n):
-        if is_last:
-            column(str(whole), n - whole)
-        else:
-            column(c.times(j, wide), wide)
+    down, across = (m // tall, bool(m % tall)), (n // wide, bool(n % wide))
+    if _dots_by_rows(m, k, n):
+        for i, low in c.blocks(*down):
+            with c.uncut():
+                for j, right in c.blocks(*across):
+                    block(i, low, j, right)
+    else:
+        for j, right in c.blocks(*across):
+            with c.uncut():
+                for i, low in c.blocks(*down):
+                    block(i, low, j, right)
 
 
 def _dot_sums(
@@ -213,18 +268,17 @@ def _dot_sums(
     """A block of outputs (rows, columns), each the product of a row and a column along k."""
     tall, wide = block
     vector = f"<{lanes} x {kind}>"
-    sums = [c.slot(vector, "zeroinitializer") for _ in range(tall * wide)]
+    sums = [[c.slot(vector, "zeroinitializer") for _ in range(wide)] for _ in range(tall)]
 
     def step(p: str, used: int) -> None:
         right = [
             c.masked_load(kind, lanes, used, c.at(kind, b.pointer, c.plus(p, j * b.across)))
             for j in range(wide)
         ]
-        for i in range(tall):
+        for i, row in enumerate(sums):
             left = c.masked_load(kind, lanes, used, c.at(kind, a.pointer, c.plus(p, i * a.down)))
-            for j in range(wide):
-                total = sums[i * wide + j]
-                c.set(vector, total, c.fma(vector, left, right[j], c.get(vector, total)))
+            for other, total in zip(right, row, strict=True):
+                c.set(vector, total, c.fma(vector, left, other, c.get(vector, total)))
 
     whole = k // lanes * lanes
     if whole:
@@ -232,14 +286,17 @@ def _dot_sums(
             step(p, lanes)
     if whole < k:
         step(str(whole), k - whole)
-    totals = c.sum_lanes(kind, lanes, [c.get(vector, total) for total in sums])
+    # A row's sums beside each other in one vector, to be stored at once.
+    group = 1 << (wide - 1).bit_length()
+    totals = [
+        total for row in sums
+        for total in [*(c.get(vector, s) for s in row), *["zeroinitializer"] * (group - wide)]
+    ]  # fmt: skip
+    joined = c.sum_vectors(kind, lanes, totals)
+    added = None if bias is None else c.masked_load(kind, group, wide, bias)
     for i in range(tall):
-        if bias is None:
-            row = [totals[i * wide + j] for j in range(wide)]
-        else:
-            row = [
-                c.let(f"fadd {kind} {totals[i * wide + j]}, {c.load(kind, bias, j)}")
-                for j in range(wide)
-            ]
-        for j, value in enumerate(row):
-            c.store(kind, value, out, i * n + j)
+        place = i * group
+        row = c.piece(kind, joined[place // lanes], lanes, place % lanes, group)
+        if added is not None:
+            row = c.let(f"fadd <{group} x {kind}> {row}, {added}")
+        c.masked_store(kind, group, wide, row, c.at(kind, out, i * n))

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from cresset.compiler.code import Code
 from cresset.compiler.copies import move
-from cresset.compiler.matmul import Matrix, multiply, pieces, takes, turn, turned, turns
+from cresset.compiler.matmul import (
+    Matrix,
+    multiply,
+    panels_size,
+    pieces,
+    takes,
+    turn,
+    turned,
+    turns,
+)
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
 from cresset.core.spec import contiguous_stride
@@ -61,13 +70,13 @@ def _own(
     """The product by the kernels of ``matmul.py``. Before it, what is to be turned over is, and a
     left operand that is no matrix in memory (rows of a transposed batch) is made one."""
     (m, k), n = left.shape, right.shape[1]
-    flips, gathers = turns(left, right), not (x.spec.contiguous or len(x.spec.shape) == 2)
-    room = 4 * n * k if flips else 0
-    near = turned(right, "%shared") if flips else right
+    flips, gathers = turns(left, right, lanes), not (x.spec.contiguous or len(x.spec.shape) == 2)
+    near = turned(left, right, "%shared", lanes) if flips else right
+    room = 4 * panels_size(near) if flips else 0
 
     def prepare(c: Code) -> None:
         if flips:
-            turn(c, "float", right._replace(pointer=w.base(c)), "%shared", lanes)
+            turn(c, "float", right._replace(pointer=w.base(c)), near, lanes)
         if gathers:
             shape = tuple(x.spec.shape)
             whole = make_spec(x.spec.dtype, shape, contiguous_stride(shape), 0, x.spec.device)
@@ -89,7 +98,7 @@ def lower_mm(call: Call, operands: list[Array], outs: list[Array], lanes: int) -
     if not _float(*operands, *outs) or not outs[0].spec.compact:
         return None
     a, b = operands
-    if takes(_matrix(a), _matrix(b)):
+    if takes(_matrix(a), _matrix(b), lanes):
         return _own(a, _matrix(a), b, _matrix(b), None, outs[0], lanes)
     layouts = [_layout(a) for a in operands]
     if None in layouts:
@@ -115,8 +124,8 @@ def lower_bmm(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
         return Matrix(pointer, tuple(x.spec.shape[1:]), *x.spec.stride[1:])
 
     left, right = matrix(a, ""), matrix(b, "")
-    flips = turns(left, right)
-    if not takes(left, right):
+    near = turned(left, right, "%scratch", lanes) if turns(left, right, lanes) else None
+    if not takes(left, right, lanes):
         return None
 
     def emit(c: Code) -> None:
@@ -126,14 +135,12 @@ def lower_bmm(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
             )
             target = c.at("float", outs[0].pointer, c.times(i, m * n))
             with c.uncut():
-                if flips:
-                    turn(c, "float", right, "%scratch", lanes)
-                    right = turned(right, "%scratch")
-                multiply(c, "float", left, right, target, None, lanes)
+                if near is not None:
+                    turn(c, "float", right, near, lanes)
+                multiply(c, "float", left, near or right, target, None, lanes)
 
-    return Lowering(
-        emit, scratch=4 * n * k if flips else 0, pieces=batch, flops=2 * batch * m * n * k
-    )
+    scratch = 4 * panels_size(near) if near is not None else 0
+    return Lowering(emit, scratch=scratch, pieces=batch, flops=2 * batch * m * n * k)
 
 
 def lower_linear(
@@ -148,7 +155,7 @@ def lower_linear(
     n, k = w.spec.shape
     m = x.spec.numel // k
     left, right = Matrix("", (m, k), k, 1), Matrix("", (k, n), 1, k)
-    if takes(left, right):
+    if takes(left, right, lanes):
         return _own(x, left, w, right, bias, outs[0], lanes)
     if not x.spec.contiguous:
         return None
