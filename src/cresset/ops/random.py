@@ -112,9 +112,14 @@ def _pick(generator: Generator | None, where: Any) -> Generator:
 # -- making ----------------------------------------------------------------------------------------
 
 
+def _coded(values: np.ndarray, d: dtype) -> np.ndarray:
+    """Fresh samples in the storage form of a dtype; no second copy where they are in it."""
+    return values if values.dtype == d.np else encode(values, d)
+
+
 def _finish(values: np.ndarray, shape: tuple, d: dtype, where: Any, requires_grad: bool,
             out: Tensor | None) -> Tensor:  # fmt: skip
-    result = from_host(encode(values, d).reshape(shape), d, where)
+    result = from_host(_coded(values, d).reshape(shape), d, where)
     if out is not None:
         result = into(out, result)
     if requires_grad:
@@ -389,7 +394,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 def _fill(self: Tensor, values: np.ndarray, grad_name: str) -> Tensor:
     """Write samples in memory order: a dense tensor is filled along its storage, as in PyTorch."""
     spec = self._spec
-    coded = encode(values, spec.dtype)
+    coded = _coded(values, spec.dtype)
     order = None if spec.contiguous else spec.memory_order()
     if order is None:
         return assign(

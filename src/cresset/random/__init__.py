@@ -2,5 +2,5 @@
 
 ``generator`` holds the Mersenne Twister and its state in PyTorch's byte format, ``recipes`` turns
 its 32-bit draws into distributions the way PyTorch does, ``boxmuller`` is the one recipe that needs
-PyTorch's own float32 logarithm and sine.
+PyTorch's own float32 logarithm and sine. ``machine`` makes long draws by machine code.
 """

@@ -16,19 +16,17 @@ import numpy as np
 from cresset.random.fused import fma32
 
 _f = np.float32
-_LOG = tuple(
+LOG = tuple(
     _f(c)
     for c in (
         7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
         -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
     )
 )  # fmt: skip
-_COS = tuple(_f(c) for c in (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2))
-_SIN = tuple(_f(c) for c in (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1))
+COS = tuple(_f(c) for c in (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2))
+SIN = tuple(_f(c) for c in (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1))
 #: pi / 4 in three parts, so that subtracting multiples of it loses nothing.
-_QUARTER_PI = tuple(
-    _f(c) for c in (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8)
-)
+QUARTER_PI = tuple(_f(c) for c in (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8))
 
 
 def _polynomial(coefficients: tuple, x: np.ndarray) -> np.ndarray:
@@ -45,7 +43,7 @@ def _log(x: np.ndarray) -> np.ndarray:
     small = x < _f(0.707106781186547524)
     x, e = (x - _f(1)) + np.where(small, x, _f(0)), e - small.astype(np.float32)
     square = x * x
-    y = _polynomial(_LOG, x) * x
+    y = _polynomial(LOG, x) * x
     y = fma32(y, square, e * _f(-2.12194440e-4))
     y = fma32(-square, _f(0.5), y)
     return fma32(e, _f(0.693359375), x + y)
@@ -56,12 +54,12 @@ def _sin_cos(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     octant = (x * _f(1.27323954473516)).astype(np.int32)
     octant = (octant + 1) & ~1
     steps = octant.astype(np.float32)
-    for part in _QUARTER_PI:
+    for part in QUARTER_PI:
         x = fma32(steps, part, x)
     square = x * x
-    c = _polynomial(_COS, square) * square
+    c = _polynomial(COS, square) * square
     c = fma32(c, square, -(square * _f(0.5))) + _f(1)
-    s = _polynomial(_SIN, square) * square
+    s = _polynomial(SIN, square) * square
     s = fma32(s, x, x)
     straight = (octant & 2) == 0
     sine, cosine = np.where(straight, s, c), np.where(straight, c, s)

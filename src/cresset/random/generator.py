@@ -101,12 +101,23 @@ class Generator:
             part *= np.float32(2.0**-24)
         return result
 
+    def words(self) -> tuple[np.ndarray, int]:
+        """The 624 words of the twister, and how many of them are used up."""
+        state = self._twister.state["state"]
+        return state["key"], int(state["pos"])
+
+    def set_words(self, words: np.ndarray, position: int) -> None:
+        """Continue from other words."""
+        self._fresh = False
+        self._twister.state = {
+            "bit_generator": "MT19937", "state": {"key": words, "pos": position},
+        }  # fmt: skip
+
     # -- state -------------------------------------------------------------------------------------
 
     def _get_state_array(self) -> np.ndarray:
         """The state as PyTorch's 5056 bytes."""
-        state = self._twister.state["state"]
-        words, position = state["key"], int(state["pos"])
+        words, position = self.words()
         blob = np.zeros(_STATE_BYTES, np.uint8)
         blob[0:8].view(np.uint64)[0] = self._seed
         blob[8:12].view(np.int32)[0] = _WORDS - position + 1
@@ -137,12 +148,9 @@ class Generator:
         if not (seeded and 0 < left <= _WORDS and position <= _WORDS):
             raise RuntimeError("Invalid mt19937 state")
         self._seed = int(blob[0:8].view(np.uint64)[0])
-        self._fresh = position == 0
         words = (blob[24 : 24 + 8 * _WORDS].view(np.uint64) & _MASK32).astype(np.uint32)
-        pos = _WORDS if left == 1 else position
-        self._twister.state = {
-            "bit_generator": "MT19937", "state": {"key": words, "pos": pos},
-        }  # fmt: skip
+        self.set_words(words, _WORDS if left == 1 else position)
+        self._fresh = position == 0
         valid = int(blob[5040:5044].view(np.int32)[0])
         self.next_double = float(blob[5024:5032].view(np.float64)[0]) if valid else None
         self.next_float = float(blob[5048:5052].view(np.float32)[0]) if blob[5052] else None

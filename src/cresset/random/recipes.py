@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cresset.random import machine
 from cresset.random.boxmuller import normal_blocks
 from cresset.random.fused import fma32, fma64
 from cresset.random.generator import CHUNK, Generator
@@ -35,6 +36,10 @@ def uniform(
     if double:
         values = g.doubles(count)
         return values if (low, high) == (0.0, 1.0) else fma64(values, high - low, low)
+    if module := machine.kernels(count):
+        values = np.empty(count, np.float32)
+        machine.uniform(module, g, values, low, high)
+        return values
     values = g.floats(count)
     if (low, high) == (0.0, 1.0):
         return values
@@ -60,9 +65,12 @@ def normal(
     blocks = _double_blocks if double else normal_blocks
     whole = count - count % 16
     result = np.empty(count, np.float64 if double else np.float32)
-    for start in range(0, whole, CHUNK):
-        part = result[start : min(start + CHUNK, whole)]
-        part[:] = blocks(draw(part.size), mean, std)
+    if not double and (module := machine.kernels(whole)):
+        machine.normal(module, g, result[:whole], mean, std)
+    else:
+        for start in range(0, whole, CHUNK):
+            part = result[start : min(start + CHUNK, whole)]
+            part[:] = blocks(draw(part.size), mean, std)
     if whole != count:
         if not half:
             draw(count - whole)
