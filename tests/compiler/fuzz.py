@@ -242,7 +242,16 @@ class Program:
                 lambda: mean(images, 3, 1, 1, True, False),
                 lambda: mean(images, 2),
                 lambda: even(images, 2),
+                lambda: F.glu(torch.cat([images, images * 0.5], 1), 1),
             ]
+            if n == 2:
+                planes = images.reshape(-1, 1, *images.shape[-2:])
+                acts += [
+                    lambda: F.adaptive_max_pool2d(images, (3, 2)),
+                    lambda: F.unfold(planes[:4], 3, 1, 1, 2),
+                    lambda: F.fold(F.unfold(planes[:2], 3, 1, 1), planes.shape[2:], 3, 1, 1) / 9,
+                    lambda: F.max_unpool2d(*F.max_pool2d(planes, 2, return_indices=True), 2),
+                ]
         return self.choose.choice(acts)()
 
     def _convolve(self, x: Any, pool: list[Any]) -> Any:

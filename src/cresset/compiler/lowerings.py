@@ -22,6 +22,8 @@ from cresset.compiler import (
     sorting,
     spreads,
     tables,
+    unfolding,
+    unpooling,
     updates,
     volumes,
     windows,
@@ -89,6 +91,12 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "adaptive_avg_pool": windows.lower_adaptive,
     "adaptive_avg_pool_backward": windows.lower_adaptive_backward,
     "max_pool_backward": pooling.lower_backward,
+    "adaptive_max_pool": unpooling.lower_adaptive_max,
+    "max_unpool": unpooling.lower_unpool,
+    "max_pool_take": unpooling.lower_take,
+    "im2col": unfolding.lower_unfold,
+    "col2im": unfolding.lower_fold,
+    "glu": unfolding.lower_glu,
     "lstm_cell": recurrent.lower_lstm_cell,
     "gru_cell": recurrent.lower_gru_cell,
     "mm": products.lower_mm,
@@ -124,6 +132,7 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
 CONVERT = (
     *FOLDS, "var", "std", "sort", "topk", "argmax", "argmin", "cumsum", "cumprod", "cummax",
     "cummin", "scatter", "index_copy", "index_fill", "index_put", "constant_pad_nd",
+    "im2col", "glu", "max_unpool", "max_pool_take",
 )  # fmt: skip
 #: Ops whose code depends on what made their operands.
 LOOK_BACK = ("max_pool_backward",)
