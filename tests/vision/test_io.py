@@ -12,6 +12,7 @@ import io as python_io
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from PIL import Image
 
 import cresset
 from cresset.vision import io
+from cresset.vision.io import image as image_files
 from cresset.vision.io.png import read_16_bit_colour
 
 MODES = list(io.ImageReadMode)
@@ -256,6 +258,36 @@ def test_a_gif_is_one_picture_or_many() -> None:
     assert got.shape == (3, 3, 6, 5)
     for frame, picture in zip(got, pictures):
         assert frame.permute(1, 2, 0).tolist() == np.array(picture.convert("RGB")).tolist()
+
+
+def gif_claiming(width: int, height: int, pictures: int) -> cresset.Tensor:
+    """A canvas of any size, with pictures of one pixel."""
+    canvas = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(3) + b"\xff" * 3
+    picture = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
+    return tensor_of(canvas + picture * pictures + b";")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("claim", [(13_000, 13_000, 1), (65_535, 600, 1), (3_000, 3_000, 40)])
+def test_a_few_bytes_that_claim_a_huge_gif_are_refused_before_memory_is_taken(claim) -> None:
+    tracemalloc.start()
+    with pytest.raises(RuntimeError, match=r"claims \d+ pictures of .* decompression bomb"):
+        io.decode_image(gif_claiming(*claim))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_a_gif_may_be_as_large_as_its_bytes_allow() -> None:
+    assert io.decode_gif(gif_claiming(200, 100, 50)).shape == (50, 3, 100, 200)
+
+
+def test_pillows_switch_lifts_the_limit_of_gifs_too(monkeypatch) -> None:
+    monkeypatch.setattr(image_files, "_GIF_PIXELS", 100)
+    monkeypatch.setattr(image_files, "_GIF_PIXELS_PER_BYTE", 1)
+    with pytest.raises(RuntimeError, match="claims 1 pictures of 20 x 20 pixels in 35 bytes"):
+        io.decode_gif(gif_claiming(20, 20, 1))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert io.decode_gif(gif_claiming(20, 20, 1)).shape == (3, 20, 20)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])

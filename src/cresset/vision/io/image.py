@@ -197,17 +197,45 @@ def decode_jpeg(
     return [_decode_one_jpeg(t, mode, apply_exif_orientation).to(device) for t in input]
 
 
+#: Pixels of a GIF that any file may claim, and beyond those how many for each of its bytes: LZW
+#: makes at most 2,731 pixels of a byte, but pictures need not cover the canvas. Without a limit a
+#: file of 35 bytes takes gigabytes.
+_GIF_PIXELS, _GIF_PIXELS_PER_BYTE = 1 << 25, 1 << 12
+
+
+def _check_gif(width: int, height: int, count: int, length: int) -> None:
+    """Refuse a GIF that claims far more than its bytes can hold, before anything is decoded."""
+    most = max(_GIF_PIXELS, _GIF_PIXELS_PER_BYTE * length)
+    if width * height * count > most and Image.MAX_IMAGE_PIXELS is not None:
+        raise RuntimeError(
+            f"The GIF claims {count} pictures of {width} x {height} pixels in {length} bytes, "
+            "could be decompression bomb DOS attack. PIL.Image.MAX_IMAGE_PIXELS = None lifts this "
+            "limit."
+        )
+
+
 def decode_gif(input: Tensor) -> Tensor:
-    """A GIF image as a uint8 tensor (3, H, W), or (N, 3, H, W) if it has N pictures."""
+    """A GIF image as a uint8 tensor (3, H, W), or (N, 3, H, W) if it has N pictures.
+
+    Raises:
+        RuntimeError: the bytes are no GIF file, or a damaged one, or a few of them claim to be
+            pictures of many million pixels.
+    """
     content = _content(input, "decode_gif")
     image = _opened(content, "GIF")
-    frames = []
     with _damage():
-        for k in range(getattr(image, "n_frames", 1)):
+        count = getattr(image, "n_frames", 1)
+    width, height = image.size
+    _check_gif(width, height, count, len(content))
+    frames = np.empty((count, height, width, 3), np.uint8)
+    with _damage():
+        for k in range(count):
             image.seek(k)
-            frames.append(np.array(image.convert("RGB")))
-        pixels = from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
-    return pixels[0] if len(frames) == 1 else pixels
+            if image.size != (width, height):
+                raise ValueError(f"picture {k} is larger than the first")
+            frames[k] = image.convert("RGB")
+    pixels = from_numpy(frames).permute(0, 3, 1, 2)
+    return pixels[0] if count == 1 else pixels
 
 
 def decode_webp(input: Tensor, mode: Mode = ImageReadMode.UNCHANGED) -> Tensor:
