@@ -35,6 +35,7 @@ UNARY: list[Callable[[Any], Any]] = [
     lambda x: x.clone(),
     F.elu, F.softplus, F.hardswish, F.logsigmoid, F.hardshrink, torch.sign,
     lambda x: x.clamp(-0.5, 0.75), torch.nan_to_num,
+    lambda x: torch.remainder(x * 4 + 0.0137, 1e4), lambda x: torch.fmod(x, 30),
     lambda x: torch.floor(x * 0.7 + 0.13), lambda x: torch.frac(x * 0.7 + 0.13),
 ]  # fmt: skip
 #: From floats to whole numbers and truths, among those, and back.
@@ -54,6 +55,8 @@ WHOLE: list[Callable[[Any, Any], Any]] = [
     lambda a, b: a.long() ** 2 + b.long().abs(),
     lambda a, b: a.long() // 3 - b.long() % 5,
     lambda a, b: a.bool() & ~b.bool(),
+    lambda a, b: a.long() // (b.long() * 2 + 1), lambda a, b: 100 % (a.int() * 2 - 3),
+    lambda a, b: torch.fmod(a.short(), b.short() * 2 + 1),
     lambda a, b: a.to(b.dtype),
     lambda a, b: a.sum(-1, keepdim=True) + b if a.ndim else a,
     lambda a, b: (a == b).any(-1, keepdim=True) if max(a.ndim, b.ndim) else a,

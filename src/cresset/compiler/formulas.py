@@ -19,6 +19,7 @@ from cresset.compiler.activations import LONG, SHORT, gelu, share_of_choice
 from cresset.compiler.activations import larger as larger_float
 from cresset.compiler.activations import smaller as smaller_float
 from cresset.compiler.code import Code
+from cresset.compiler.divisions import DIVISIONS
 from cresset.compiler.elements import ELEMENTS, FLOATS, converted, settled, taken_as, truth
 from cresset.compiler.vectormath.lanes import FORMATS, Lanes, select
 from cresset.core.call import Call
@@ -90,34 +91,9 @@ def _whole_pow(x: Lanes, y: Number) -> Lanes:
     return select(y < 0, inverse, power)
 
 
-def _quotient(x: Lanes, y: Number, floor: bool) -> Lanes:
-    """``x / y`` cut towards zero, or rounded down, for a whole number that is not 0."""
-    if x.element != "i64":
-        # Exact in double: the quotient of two such numbers is far enough from other whole ones.
-        wide = x._convert("sitofp", "double") / y._convert("sitofp", "double")
-        cut = wide.intrinsic("floor" if floor else "trunc")
-        return cut._convert("fptosi", "i64")._convert("trunc", x.element)
-    # The processor stops at the lowest number over -1.
-    negated = y.equals(-1)
-    cut = select(negated, -x, x / select(negated, 1, y))
-    if not floor:
-        return cut
-    rest = x - cut * y
-    return select(~rest.equals(0) & ((rest < 0) ^ (y < 0)), cut - 1, cut)
-
-
-#: Divisions of whole numbers by a number.
-_DIVISIONS: dict[str, Callable[..., Lanes]] = {
-    "floor_divide": lambda x, y: _quotient(x, y, floor=True),
-    "trunc_divide": lambda x, y: _quotient(x, y, floor=False),
-    "remainder": lambda x, y: x - _quotient(x, y, floor=True) * y,
-    "fmod": lambda x, y: x - _quotient(x, y, floor=False) * y,
-}
-
-
 def divides(call: Call) -> bool:
-    """Whether an op is refused where its second operand, a number, is 0."""
-    return call.op.name in _DIVISIONS
+    """Whether an op on whole numbers is refused where its second operand is 0."""
+    return call.op.name in DIVISIONS and taken_as(call, call.specs[1]) not in FLOATS
 
 
 def larger(a: Lanes, b: Lanes) -> Lanes:
@@ -212,7 +188,7 @@ _ON_BOOLS: dict[str, Callable[..., Lanes]] = {
 _CONDITION = {"where": 0, "masked_fill": 1, "put_where": 1}
 
 #: Ops that work on whole numbers and bools.
-WHOLE = {*_NUMBERS, *_ON_BOOLS, *_DIVISIONS, "pow"}
+WHOLE = {*_NUMBERS, *_ON_BOOLS, *DIVISIONS, "pow"}
 #: Ops whose result is a condition.
 _CONDITIONS = {
     "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isposinf", "isneginf", "isfinite",
@@ -226,7 +202,7 @@ FORMULAS: dict[str, Formula] = {
     **{name: Formula(_plain(row), 8) for name, row in _SLOWER.items()},
     **{name: Formula(_plain(row), 40) for name, row in _FUNCTIONS.items()},
     **{name: Formula(_plain(row), 60) for name, row in LONG.items()},
-    **{name: Formula(_plain(row), 30) for name, row in _DIVISIONS.items()},
+    **{name: Formula(_plain(row), 30) for name, row in DIVISIONS.items()},
     "gelu": Formula(gelu, 60),
     "share_of_choice": Formula(share_of_choice, 3),
     "pow": Formula(_pow, 80),
@@ -248,9 +224,9 @@ def takes(call: Call) -> bool:
     floating = all(kind in FLOATS for kind in kinds)
     if not floating and (name not in WHOLE or kinds & set(FLOATS)):
         return False
-    if name in _DIVISIONS and (floating or "bool" in kinds):
+    if name in DIVISIONS and "bool" in kinds:
         return False
-    if not floating and (name == "pow" or name in _DIVISIONS) and call.specs[1].number is None:
+    if not floating and name == "pow" and call.specs[1].number is None:
         return False
     most = 2 if floating else 1
     return all(s.number is None or s.number <= most for s in call.specs)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cresset.compiler.code import Code
-from cresset.compiler.elements import ELEMENTS, FLOATS, load, store, taken_as, width
+from cresset.compiler.code import Code, mask
+from cresset.compiler.elements import ELEMENTS, FLOATS, converted, load, store, taken_as, width
 from cresset.compiler.folds import Fold, Total
 from cresset.compiler.formulas import FORMULAS, Number, apply, divides
 from cresset.compiler.fusion import Group, Member
@@ -121,7 +121,7 @@ class _Emission:
             for o, spec in zip(member.operands, member.call.specs, strict=True):
                 if spec.number is not None:
                     self._number(o, taken_as(member.call, spec))
-            if divides(member.call):
+            if divides(member.call) and member.call.specs[1].number is not None:
                 kind = taken_as(member.call, member.call.specs[1])
                 divisor = self.numbers[member.operands[1], kind]
                 c.fail_if(c.let(f"icmp eq {ELEMENTS[kind].register} {divisor}, 0"))
@@ -194,7 +194,7 @@ class _Emission:
             value = loops.count + position
             if member.role != "row" or loops.level[value] != level or value in self.scalars:
                 continue
-            self._set_row(value, self._apply(member, self._scalar, 0))
+            self._set_row(value, self._apply(member, self._scalar, 0, 1))
 
     def _scalar(self, value: int) -> Lanes:
         element = ELEMENTS[self.loops.names[value]].register
@@ -205,7 +205,7 @@ class _Emission:
         if value in self.targets:
             store(result, self.loops.names[value], 0, self.targets[value])
 
-    def _apply(self, member: Member, read: Callable[[int], Lanes], lanes: int) -> Lanes:
+    def _apply(self, member: Member, read: Callable[[int], Lanes], lanes: int, used: int) -> Lanes:
         """A member's result, its operands as ``read`` has them; numbers in all lanes."""
         c, operands = self.c, []
         for o, spec in zip(member.operands, member.call.specs, strict=True):
@@ -216,6 +216,12 @@ class _Emission:
             scalar, element = self.numbers[o, kind], ELEMENTS[kind].register
             every = c.splat(element, lanes, scalar) if lanes else scalar
             operands.append(Number(c, element, lanes, every, scalar))
+        if divides(member.call) and member.call.specs[1].number is None:
+            kind, name = taken_as(member.call, member.call.specs[1]), self.loops.names
+            zero = converted(operands[1], name[member.operands[1]], kind).equals(0)
+            if lanes > used:
+                zero = zero & zero.like("i1", mask(lanes, used))
+            c.fail_if(zero.any())
         return apply(member.call, operands, [self.loops.names[o] for o in member.operands])
 
     # -- passes ------------------------------------------------------------------------------------
@@ -255,7 +261,7 @@ class _Emission:
             for value, m in turn:
                 fold = folds.get(value)
                 if fold is None:
-                    values[value] = result = self._apply(m, read, lanes)
+                    values[value] = result = self._apply(m, read, lanes, used)
                     if value in self.lines:
                         self._store(value, result, i, used)
                     continue

@@ -289,7 +289,11 @@ ldexp = binary(
 def _modulo(name: str, rounding: str, grad_name: str) -> Op:
     def kernel(xp: Any, a: Any, b: Any) -> Any:
         check_integer_divisor(xp, a if hasattr(a, "dtype") else b, b)
-        return getattr(xp, name)(a, b)
+        if name == "fmod" or _first(a, b).kind in "iu":
+            return getattr(xp, name)(a, b)
+        # NumPy gives a zero the sign of ``b``, PyTorch leaves it that of ``a``.
+        rest = xp.fmod(a, b)
+        return xp.where((rest != 0) & ((rest < 0) != (xp.asarray(b) < 0)), rest + b, rest)
 
     def divisor_grad(n: Any, g: Tensor, a: Any, b: Tensor) -> Tensor:
         return neg(mul(g, div(_value(n, a, 0), b, rounding_mode=rounding)))
