@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 import cresset as torch
 import cresset.nn.functional as F
-from cresset.compiler import batches
+from cresset.compiler import batches, convolution
 from cresset.compiler.channels import Sizes
 from cresset.compiler.code import Code
 from cresset.compiler.host import Module
@@ -44,7 +46,7 @@ def test_convolution_and_its_gradients(
         monkeypatch.setattr(
             batches, name, lambda *args, lower=lower: kinds.append(lower) or lower(*args)
         )
-    monkeypatch.setattr(batches, "suits", lambda *args: True)
+    monkeypatch.setattr(convolution, "_cheapest", lambda cost, groups: "batches")
 
     def program():
         x = torch.randn(n, ci, *size, requires_grad=True)
@@ -81,19 +83,19 @@ def test_a_square_of_vectors_is_transposed(lanes):
     np.testing.assert_array_equal(y, x.T)
 
 
-def _sizes(n, inputs, size, outputs, kernel, stride=1):
-    out = (size - kernel) // stride + 1
-    return Sizes(n, inputs, size, size, outputs, (kernel,) * 2, (stride,) * 2, (0, 0), (1, 1),
-                 (out, out))  # fmt: skip
+def _sizes(n, inputs, size, outputs, kernel):
+    out = (size - kernel + 1,) * 2
+    return Sizes(n, inputs, size, size, outputs, (kernel,) * 2, (1, 1), (0, 0), (1, 1), out)
 
 
-def test_the_batch_is_preferred_where_rows_leave_lanes_empty():
-    assert batches.suits(_sizes(64, 6, 14, 16, 5), 10, 1.0, 16)
-    assert not batches.suits(_sizes(64, 6, 20, 16, 5), 16, 1.0, 16)
-    assert batches.suits(_sizes(64, 6, 20, 16, 5), 16, 0.5, 16), "half of the products are zeros"
+@pytest.mark.parametrize("sizes", [(60, 6, 14, 16, 5), (16, 6, 14, 16, 5), (64, 16, 128, 16, 5)])
+def test_a_batch_must_fill_vectors_and_fit_into_the_cache(sizes):
+    assert batches.forward_cycles(_sizes(64, *sizes[1:2], 14, 16, 5), 16) < math.inf
+    assert batches.forward_cycles(_sizes(*sizes), 16) == math.inf
 
 
-def test_the_batch_must_fill_vectors():
-    assert not batches.suits(_sizes(60, 6, 14, 16, 5), 10, 1.0, 16)
-    assert not batches.suits(_sizes(16, 6, 14, 16, 5), 10, 1.0, 16)
-    assert not batches.suits(_sizes(64, 16, 128, 16, 5), 124, 0.1, 16), "too large for the cache"
+def test_values_that_few_products_use_are_not_worth_turning():
+    sizes = _sizes(64, 1, 24, 2, 1)
+    assert batches.weight_cycles(sizes, 16) > 4 * sizes.products() / 32
+    sizes = _sizes(64, 8, 12, 8, 3)
+    assert batches.weight_cycles(sizes, 16) < 1.5 * sizes.products() / 32

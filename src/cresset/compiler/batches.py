@@ -11,12 +11,13 @@ are left out.
 - Gradient of the weights: the sums of a block of outputs and the taps of a kernel row are in
   registers while pixels go by; at the end their lanes are added up.
 
-Turning costs some moves per value, so values that few products use are left to
-``convolution_rows.py``: ``suits`` weighs the two.
+Turning costs some moves per value, so values that few products use are left to other families: the
+estimates of cycles say so.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -30,29 +31,48 @@ from cresset.compiler.step import Array, Lowering
 _MOST = 16 << 10
 #: Kernel rows are unrolled, so very long ones would make very long code.
 _LONGEST = 12
-#: Measured: the share of the peak that sums in registers reach here and along rows, and there
-#: where columns lie apart, and the cycles that turning takes per value.
-_ALONG_BATCH, _ALONG_ROWS, _APART = 0.9, 0.85, 0.55
-_TURNING = 0.6
+#: Measured: the share of the peak that sums in registers reach, and the cycles that turning takes
+#: per value, there and back.
+_REACHED = 0.95
+_TURNED, _BACK = 0.26, 0.53
 
 
-def suits(s: Sizes, row: int, used: float, lanes: int) -> bool:
-    """Whether the batch fills the vectors better than rows of ``row`` pixels do, of whose products
-    a share of ``used`` counts."""
-    turned = s.inputs * s.height * s.width + s.outputs * s.out[0] * s.out[1]
-    if s.n % lanes or s.n < 2 * lanes or turned > _MOST or s.kernel[1] > _LONGEST:
-        return False
-    cycles = _flops(s) / s.n / (4 * lanes)
-    full = row / (-(-row // lanes) * lanes if row > lanes // 2 else 1 << (row - 1).bit_length())
-    rows = _ALONG_ROWS * full * used * (1.0 if max(s.stride) == 1 else _APART)
-    return cycles / _ALONG_BATCH + _TURNING * turned * 16 / lanes < cycles / rows
+def forward_cycles(s: Sizes, lanes: int) -> float:
+    """An estimate for one run; infinite where the batch does not fill vectors."""
+    return _cycles(s, lanes, _TURNED, _BACK)
+
+
+def input_cycles(s: Sizes, lanes: int) -> float:
+    """The same for the gradient of the input."""
+    return _cycles(s, lanes, _BACK, _TURNED)
+
+
+def weight_cycles(s: Sizes, lanes: int) -> float:
+    """The same for the gradient of the weights."""
+    return _cycles(s, lanes, _TURNED, _TURNED)
+
+
+def _cycles(s: Sizes, lanes: int, images: float, results: float) -> float:
+    """With the cycles that turning takes per value of the images and of the results."""
+    near, far = s.inputs * s.height * s.width, s.outputs * s.out[0] * s.out[1]
+    if s.n % lanes or s.n < 2 * lanes or near + far > _MOST or s.kernel[1] > _LONGEST:
+        return math.inf
+    turned = s.n * (images * near + results * far) * 16 / lanes
+    return s.products() / (2 * lanes) / _REACHED + turned
 
 
 # -- turning ---------------------------------------------------------------------------------------
 
 
-def _turn(c: Code, images: str, apart: int, size: int, turned: str, lanes: int, back: bool) -> None:
-    """Images of ``size`` floats, each ``apart`` floats from the last, as (size, lanes); or back."""
+def turn(
+    c: Code, rows: str, sizes: tuple[int, int, int], turned: str, lanes: int, back: bool = False
+) -> None:
+    """Rows of ``size`` floats, each ``apart`` floats from the last, as (size, lanes); or back.
+
+    ``sizes`` are the number of rows, at most ``lanes``, ``apart`` and ``size``; lanes without a row
+    are zero.
+    """
+    number, apart, size = sizes
     vector = f"<{lanes} x float>"
     whole = size // lanes * lanes
     for start, used in ((0, lanes), (whole, size - whole)):
@@ -60,18 +80,18 @@ def _turn(c: Code, images: str, apart: int, size: int, turned: str, lanes: int, 
             continue
         with c.loop(whole if used == lanes else 1, lanes) as i:
             at = c.plus(i, start)
-            near = [c.at("float", images, c.plus(at, n * apart)) for n in range(lanes)]
+            near = [c.at("float", rows, c.plus(at, n * apart)) for n in range(number)]
             far = [
                 c.at("float", turned, c.plus(c.times(at, lanes), n * lanes)) for n in range(used)
             ]
             if back:
-                rows = [c.load(vector, place, align=4) for place in far]
-                rows += ["zeroinitializer"] * (lanes - used)
+                values = [c.load(vector, place, align=4) for place in far]
             else:
-                rows = [c.masked_load("float", lanes, used, place) for place in near]
-            columns = c.transpose("float", lanes, rows)
+                values = [c.masked_load("float", lanes, used, place) for place in near]
+            values += ["zeroinitializer"] * (lanes - len(values))
+            columns = c.transpose("float", lanes, values)
             if back:
-                for place, value in zip(near, columns, strict=True):
+                for place, value in zip(near, columns, strict=False):
                     c.masked_store("float", lanes, used, value, place)
             else:
                 for place, value in zip(far, columns, strict=False):
@@ -104,7 +124,7 @@ class _Product(NamedTuple):
         def cost(block: int) -> float:
             total = 0.0
             for p in self.passes:
-                for tile in _tiles(p, self.stride[1], self.plane[1], room // block):
+                for tile in tiles(p, self.stride[1], self.plane[1], room // block):
                     for used in [block] * (self.outputs // block) + [self.outputs % block]:
                         if used:
                             products = tile.columns * used
@@ -134,22 +154,22 @@ class _Product(NamedTuple):
                 if p.size[0] * p.size[1]:
                     self._pass(c, p, x, weights, starts, sums, lanes)
             target = c.at("float", out, c.times(first, size))
-            _turn(c, target, count, used * size, sums, lanes, True)
+            turn(c, target, (lanes, count, used * size), sums, lanes, back=True)
 
     def _pass(
         self, c: Code, p: Pass, x: str, w: str, starts: list[str], sums: str, lanes: int
     ) -> None:
         vector = f"<{lanes} x float>"
-        tiles = _tiles(p, self.stride[1], self.plane[1], sum_registers() // len(starts))
+        parts = tiles(p, self.stride[1], self.plane[1], sum_registers() // len(starts))
         height, width = self.plane
         with c.loop(p.size[0]) as y:
             top = c.plus(c.times(y, self.stride[0]), p.taps[0].start)
             line = c.plus(c.times(y, self.step[0]), p.at[0])
-            for tile, column in _runs(c, tiles):
+            for tile, column in runs(c, parts):
                 shape = [(a, i) for a in range(len(starts)) for i in range(tile.columns)]
                 totals = {(a, i): c.slot(vector, starts[a]) for a, i in shape}
                 left = c.times(column, self.stride[1])
-                with _taps(c, p.taps[0], top, height, bool(tile.used)) as (tap, row):
+                with taps_inside(c, p.taps[0], top, height, bool(tile.used)) as (tap, row):
                     with c.loop(self.inputs) as b:
                         pixel = c.plus(c.times(c.plus(c.times(b, height), row), width), left)
                         source = c.at("float", x, c.times(pixel, lanes))
@@ -166,7 +186,7 @@ class _Product(NamedTuple):
                     c.store(vector, value, c.at("float", sums, c.times(place, lanes)), align=4)
 
     def _row(
-        self, c: Code, tile: _Tile, taps: Taps, x: str, w: str, totals: dict, lanes: int
+        self, c: Code, tile: Tile, taps: Taps, x: str, w: str, totals: dict, lanes: int
     ) -> None:
         """The products of one input with the taps of one kernel row."""
         vector = f"<{lanes} x float>"
@@ -186,15 +206,18 @@ class _Product(NamedTuple):
                     c.set(vector, totals[a, i], c.fma(vector, factor, values[i], total))
 
 
-class _Tile(NamedTuple):
-    """Neighbouring pixels of a row, and which (pixel, tap) pairs fall inside of the image."""
+class Tile(NamedTuple):
+    """Neighbouring pixels of a row, and which (pixel, tap) pairs fall inside of the image.
+
+    In ``convolution_outputs.py`` there is the column with them that a tap reads.
+    """
 
     first: int
     columns: int
-    used: frozenset[tuple[int, int]]
+    used: frozenset[tuple[int, ...]]
 
 
-def _tiles(p: Pass, stride: int, width: int, most: int) -> list[_Tile]:
+def tiles(p: Pass, stride: int, width: int, most: int) -> list[Tile]:
     """A pass's row in tiles of at most so many pixels, even ones where that costs no more tiles."""
     taps, size = p.taps[1], p.size[1]
     count = -(-size // max(1, most))
@@ -206,11 +229,11 @@ def _tiles(p: Pass, stride: int, width: int, most: int) -> list[_Tile]:
             (i, j) for i in range(used) for j in range(taps.number)
             if 0 <= (first + i) * stride + taps.start + j * taps.shift < width
         )  # fmt: skip
-        found.append(_Tile(first, used, inside))
+        found.append(Tile(first, used, inside))
     return found
 
 
-def _runs(c: Code, tiles: list[_Tile]) -> Iterator[tuple[_Tile, str]]:
+def runs(c: Code, tiles: list[Tile]) -> Iterator[tuple[Tile, str]]:
     """Each tile with its first column; neighbours that are alike are one loop."""
     at = 0
     while at < len(tiles):
@@ -223,7 +246,7 @@ def _runs(c: Code, tiles: list[_Tile]) -> Iterator[tuple[_Tile, str]]:
 
 
 @contextmanager
-def _taps(c: Code, taps: Taps, top: str, size: int, some: bool) -> Iterator[tuple[str, str]]:
+def taps_inside(c: Code, taps: Taps, top: str, size: int, some: bool) -> Iterator[tuple[str, str]]:
     """Run the body for each tap of an axis that falls inside; yields its number and its pixel."""
     if not (taps.number and some):
         with c.when("false"):
@@ -245,19 +268,14 @@ def _lower(
     def emit(c: Code) -> None:
         with c.share(s.n, lanes) as n, c.uncut():
             image = c.at("float", x.base(c), c.times(n, size))
-            _turn(c, image, size, size, "%scratch", lanes, False)
+            turn(c, image, (lanes, size, size), "%scratch", lanes)
             product.emit(
                 c, "%scratch", w.base(c), None if bias is None else bias.base(c),
                 c.at("float", "%scratch", size * lanes),
                 c.at("float", out.base(c), c.times(n, count)), count, lanes,
             )  # fmt: skip
 
-    return Lowering(emit, scratch=4 * lanes * (size + sums), pieces=s.n // lanes, flops=_flops(s))
-
-
-def _flops(s: Sizes) -> int:
-    taps = s.kernel[0] * s.kernel[1]
-    return 2 * s.n * s.inputs * s.outputs * s.out[0] * s.out[1] * taps
+    return Lowering(emit, scratch=4 * lanes * (size + sums), pieces=s.n // lanes, flops=s.flops())
 
 
 def lower_forward(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
@@ -348,14 +366,14 @@ class _Weights(NamedTuple):
         vector = f"<{lanes} x float>"
         taps = Taps(s.kernel[1], 0, 1, -s.padding[1], s.dilation[1])
         down = Taps(s.kernel[0], 0, 1, -s.padding[0], s.dilation[0])
-        tiles = _tiles(Pass((down, taps), s.out, (0, 0)), s.stride[1], s.width, 8)
+        parts = tiles(Pass((down, taps), s.out, (0, 0)), s.stride[1], s.width, 8)
         outputs = sorted({a for a, _, _ in totals})
         inputs = sorted({b for _, b, _ in totals})
         shift = c.plus(c.times(ky, s.dilation[0]), -s.padding[0])
         with c.loop(s.out[0]) as y:
             row = c.plus(c.times(y, s.stride[0]), shift)
             with c.when(c.let(f"icmp ult i64 {row}, {s.height}")):
-                for tile, column in _runs(c, tiles):
+                for tile, column in runs(c, parts):
                     pixel = c.plus(c.times(y, s.out[1]), column)
                     near = c.at("float", g, c.times(pixel, lanes))
                     pixel = c.plus(c.times(row, s.width), c.times(column, s.stride[1]))
@@ -391,7 +409,7 @@ def lower_weight(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Low
             second = c.at("float", "%scratch", near * lanes)
             for array, size, target in ((g, near, "%scratch"), (x, far, second)):
                 image = c.at("float", array.base(c), c.times(n, size))
-                _turn(c, image, size, size, target, lanes, False)
+                turn(c, image, (lanes, size, size), target, lanes)
             place = c.at("float", "%shared", c.times(group, count))
             weights.emit(c, "%scratch", second, place, lanes)
 
@@ -409,6 +427,6 @@ def lower_weight(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Low
             c.masked_store("float", lanes, used, c.get(vector, total), place)
 
     return Lowering(
-        emit, scratch=4 * lanes * (near + far), pieces=groups, flops=_flops(s),
+        emit, scratch=4 * lanes * (near + far), pieces=groups, flops=s.flops(),
         prepare=sums, shared=4 * groups * count,
     )  # fmt: skip

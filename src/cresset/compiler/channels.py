@@ -27,6 +27,8 @@ _WAITING = 128 << 10
 _FEWEST = 64
 #: Wide blocks: vectors of outputs. With eight pixels that makes 24 registers of sums.
 _WIDE, _TALL = 3, 8
+#: Measured: the share of the peak that the kernels reach.
+_REACHED = 0.78
 
 
 class Taps(NamedTuple):
@@ -79,6 +81,11 @@ class Images(NamedTuple):
 def suits(outputs: int, inputs: int, row: int, longest: int) -> bool:
     """Whether channels fill the vectors better than rows of outputs do."""
     return min(outputs, inputs) >= _FEWEST and row <= longest
+
+
+def cycles(s: Sizes, lanes: int) -> float:
+    """An estimate for one run."""
+    return s.flops() / (4 * lanes) / _REACHED
 
 
 def turn(
@@ -399,6 +406,23 @@ class Sizes(NamedTuple):
     padding: tuple[int, int]
     dilation: tuple[int, int]
     out: tuple[int, int]
+
+    def flops(self) -> int:
+        taps = self.kernel[0] * self.kernel[1]
+        return 2 * self.n * self.inputs * self.outputs * self.out[0] * self.out[1] * taps
+
+    def products(self) -> int:
+        """Multiplications with something else than the zeros around the images."""
+        total = self.n * self.inputs * self.outputs
+        for size, k, stride, padding, dilation, out in zip(
+            (self.height, self.width), self.kernel, self.stride, self.padding, self.dilation,
+            self.out, strict=True,
+        ):  # fmt: skip
+            total *= sum(
+                0 <= i * stride + j * dilation - padding < size
+                for i in range(out) for j in range(k)
+            )  # fmt: skip
+        return total
 
     def frame(self) -> Images:
         """The images with their padding."""

@@ -7,15 +7,17 @@ Where columns are a stride apart, rows are parted first: all even columns, then 
 stride of 2), so that each tap's columns lie side by side. The gradient of the input is made of as
 many passes then, one for the pixels that the same taps reach, and woven together.
 
-Many channels over short rows are left to ``channels.py``, and many images of few channels to
-``batches.py`` where rows would leave lanes empty.
+There are other families of kernels, whose vectors run along the output channels
+(``convolution_outputs.py``), the batch (``batches.py``), or along many channels over short rows
+(``channels.py``). Each estimates its cycles, with constants that were measured, and the cheapest is
+taken.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from cresset.compiler import batches, channels
+from cresset.compiler import batches, channels, convolution_outputs, convolution_rows
 from cresset.compiler.code import Code
 from cresset.compiler.convolution_rows import Shape, forward, place, weight_block, weight_sums, zero
 from cresset.compiler.step import Array, Lowering
@@ -77,10 +79,16 @@ def lower_forward(
     oh, ow = outs[0].spec.shape[2:]
     groups = geometry.groups
     sizes = _sizes(operands[0], operands[1], geometry, (oh, ow))
-    if groups == 1 and channels.suits(o, ch, ow, 4):
-        return channels.lower_forward(sizes, operands, outs[0], lanes)
-    if groups == 1 and batches.suits(sizes, ow, 1.0, lanes):
-        return batches.lower_forward(sizes, operands, outs[0], lanes)
+    cost = {
+        "rows": convolution_rows.cycles(sizes.flops(), ow, 1.0, max(sizes.stride) > 1, lanes),
+        "batches": batches.forward_cycles(sizes, lanes),
+        "outputs": convolution_outputs.forward_cycles(sizes, lanes),
+    }
+    if channels.suits(sizes.outputs, sizes.inputs, ow, 4):
+        cost = {"channels": channels.cycles(sizes, lanes), "outputs": cost["outputs"]}
+    family = _FAMILIES[_cheapest(cost, groups)]
+    if family is not None:
+        return family.lower_forward(sizes, operands, outs[0], lanes)
     parts = _parts(geometry, o // groups * kh * kw)
     shape = Shape(
         n, ch // groups, h + 2 * ph, _up(w + 2 * pw, parts), o // groups, (kh, kw),
@@ -101,6 +109,17 @@ def lower_forward(
             _each_group(c, shape, image, weights, bias, target, lanes)
 
     return Lowering(emit, scratch=frame * 4, pieces=n, flops=_flops(shape))
+
+
+#: Kernels by what their vectors run along; those along rows are here.
+_FAMILIES: dict[str, Any] = {
+    "rows": None, "batches": batches, "outputs": convolution_outputs, "channels": channels,
+}  # fmt: skip
+
+
+def _cheapest(cost: dict[str, float], groups: int) -> str:
+    """The family with the fewest cycles; groups of channels are along rows always."""
+    return "rows" if groups > 1 else min(cost, key=cost.__getitem__)
 
 
 def _parts(geometry: Any, uses: int) -> int:
@@ -144,19 +163,26 @@ def lower_input(
         return None
     geometry, operands, outs = _planes(geometry), _images(operands), _images(outs)
     g, w = operands
-    (_, o, oh, ow), (_, _, kh, kw) = g.spec.shape, w.spec.shape
-    ch, _, width = outs[0].spec.shape[1:]
+    (_, _, oh, ow), (_, _, kh, kw) = g.spec.shape, w.spec.shape
+    _, _, width = outs[0].spec.shape[1:]
     groups = geometry.groups
     # Weaving costs more than turning does, unless a tap is all there is to a wide row.
     woven = max(geometry.stride) > 1 and (kh * kw > 1 or width <= 16)
     sizes = _sizes(outs[0], w, geometry, (oh, ow))
-    if groups == 1 and channels.suits(ch, o, width, _WIDEST if woven else 4):
-        return channels.lower_input(sizes, operands, outs[0], lanes)
     # Rows of the gradient meet the zeros around it, too.
     steps = geometry.stride[0] * geometry.stride[1]
     used = min(1.0, steps * oh * ow / (sizes.height * width))
-    if groups == 1 and batches.suits(sizes, -(-width // geometry.stride[1]), used, lanes):
-        return batches.lower_input(sizes, operands, outs[0], lanes)
+    row = -(-width // geometry.stride[1])
+    cost = {
+        "rows": convolution_rows.cycles(sizes.flops(), row, used, steps > 1, lanes),
+        "batches": batches.input_cycles(sizes, lanes),
+        "outputs": convolution_outputs.input_cycles(sizes, lanes),
+    }
+    if channels.suits(sizes.outputs, sizes.inputs, width, _WIDEST if woven else 4):
+        cost = {"channels": channels.cycles(sizes, lanes), "outputs": cost["outputs"]}
+    family = _FAMILIES[_cheapest(cost, groups)]
+    if family is not None:
+        return family.lower_input(sizes, operands, outs[0], lanes)
     return _lower_passes(sizes, groups, g, w, outs[0], lanes)
 
 
@@ -280,10 +306,16 @@ def lower_weight(
     groups = geometry.groups
     ph, pw = geometry.padding
     sizes = _sizes(x, outs[0], geometry, (oh, ow))
-    if groups == 1 and channels.suits(o, ch, ow, 8):
-        return channels.lower_weight(sizes, operands, outs[0], lanes)
-    if groups == 1 and batches.suits(sizes, ow, 1.0, lanes):
-        return batches.lower_weight(sizes, operands, outs[0], lanes)
+    cost = {
+        "rows": convolution_rows.cycles(sizes.flops(), ow, 1.0, max(sizes.stride) > 1, lanes),
+        "batches": batches.weight_cycles(sizes, lanes),
+        "outputs": convolution_outputs.weight_cycles(sizes, lanes),
+    }
+    if channels.suits(sizes.outputs, sizes.inputs, ow, 8):
+        cost = {"channels": channels.cycles(sizes, lanes), "outputs": cost["outputs"]}
+    family = _FAMILIES[_cheapest(cost, groups)]
+    if family is not None:
+        return family.lower_weight(sizes, operands, outs[0], lanes)
     if kernel[1] > 12:
         return None
     parts = _parts(geometry, o // groups * kernel[0] * kernel[1])

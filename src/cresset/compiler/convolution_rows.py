@@ -17,6 +17,15 @@ from cresset.compiler.host import vector_registers
 _NEAREST = 24 << 10
 #: Bytes of images and gradients that stay in the second cache.
 _NEAR = 256 << 10
+#: Measured: the share of the peak that is reached here, and where columns lie apart.
+_REACHED, _APART = 0.87, 0.55
+
+
+def cycles(flops: int, row: int, used: float, apart: bool, lanes: int) -> float:
+    """An estimate for one run with rows of ``row`` pixels, of whose products a share of ``used``
+    counts."""
+    full = row / (-(-row // lanes) * lanes if row > lanes // 2 else 1 << (row - 1).bit_length())
+    return flops / (4 * lanes) / (_REACHED * full * used * (_APART if apart else 1.0))
 
 
 def sum_registers() -> int:
@@ -192,14 +201,14 @@ def zero(c: Code, target: str, count: int) -> None:
 def weight_block(s: Shape) -> int:
     """Output channels whose sums are in registers at once."""
     width = s.kernel[1]
-    easy = _divisor(s.o, sum_registers() // width)
+    easy = divisor(s.o, sum_registers() // width)
     # Every register taken, but for a row's inputs and one gradient: slower than fewer blocks are
     # fast, unless those would be much smaller.
-    full = _divisor(s.o, (vector_registers() - width - 1) // width)
+    full = divisor(s.o, (vector_registers() - width - 1) // width)
     return full if full >= 2 * easy else easy
 
 
-def _divisor(n: int, most: int) -> int:
+def divisor(n: int, most: int) -> int:
     """The largest divisor of ``n`` that is at most ``most``, or 1."""
     return max(d for d in range(1, max(1, min(n, most)) + 1) if n % d == 0)
 

@@ -1,0 +1,559 @@
+"""Convolution with vectors along the output channels, where these fill them: 16, say.
+
+A pixel's output channels are one vector, so rows of any length, strides and borders leave no lanes
+empty, and nothing is padded or unfolded: of the input, single numbers are read where they lie and
+spread over a vector; taps that fall outside of the image are left out.
+
+- Forward: the sums of neighbouring pixels are in registers while taps and channels go by, and are
+  turned into rows of planes before they are written.
+- Gradient of the input: both factors have the output channels in their lanes, and the lanes are
+  added up at the end. No products are made with the zeros around the gradient or between its
+  pixels.
+- Gradient of the weights: the sums of some taps are in registers while pixels go by.
+
+Turning costs shuffles per pixel, adding up lanes some per pixel of the input: what estimates the
+cycles counts them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from cresset.compiler.batches import Tile, runs, taps_inside, tiles, turn
+from cresset.compiler.channels import Pass, Sizes, Taps, remainders
+from cresset.compiler.code import Code
+from cresset.compiler.convolution_rows import divisor, sum_registers, zero
+from cresset.compiler.step import Array, Lowering
+
+#: Bytes of turned gradients that the gradient of the weights goes through at a time: they and what
+#: is read of the images stay in the first cache.
+_NEAREST = 16 << 10
+#: Into how many parts the images are split whose gradients of the weights are summed apart.
+_GROUPS = 8
+#: Floats of weights whose gradient is summed apart.
+_LARGEST = 256 << 10
+#: Measured: the share of the peak that the products reach, and cycles: per shuffle of a square that
+#: is turned from memory to memory, and from registers; to add up the lanes, per lane; to put sums
+#: down in memory and take them up again.
+_REACHED = 0.95
+_TURNED_IN, _TURNED_OUT, _ADDED, _SPILT = 0.62, 0.45, 0.75, 2
+
+
+class _Blocks(NamedTuple):
+    """Vectors of output channels that are alike: all full ones, or the last with some of them."""
+
+    first: int
+    number: int
+    used: int
+
+
+def _blocks(outputs: int, lanes: int) -> list[_Blocks]:
+    whole, rest = divmod(outputs, lanes)
+    found = [_Blocks(0, whole, lanes), _Blocks(whole, 1, rest)]
+    return [b for b in found if b.number and b.used]
+
+
+def _count(s: Sizes, lanes: int) -> int:
+    """Vectors of output channels."""
+    return -(-s.outputs // lanes)
+
+
+def _panel(s: Sizes) -> int:
+    """Vectors that the weights of one vector of output channels are."""
+    return s.inputs * s.kernel[0] * s.kernel[1]
+
+
+def _panels(c: Code, s: Sizes, w: str, target: str, lanes: int) -> None:
+    """The weights as (vector of outputs, input, tap, lanes)."""
+    size = _panel(s)
+    for blocks in _blocks(s.outputs, lanes):
+        with c.share(blocks.number) as i, c.uncut():
+            block = c.plus(i, blocks.first)
+            source = c.at("float", w, c.times(block, lanes * size))
+            place = c.at("float", target, c.times(block, size * lanes))
+            turn(c, source, (blocks.used, size, size), place, lanes)
+
+
+# -- forward ---------------------------------------------------------------------------------------
+
+
+class _Forward(NamedTuple):
+    s: Sizes
+    lanes: int
+
+    def rows(self) -> int:
+        """Whole rows of outputs whose sums are in registers together."""
+        height, width = self.s.out
+        most = max(1, min(height, sum_registers() * 2 // 3 // width))
+        return min(range(1, most + 1), key=lambda r: (-(-height // r) * max(r * width, 8), -r))
+
+    def tiles(self) -> list[Tile]:
+        s = self.s
+        right = Taps(s.kernel[1], 0, 1, -s.padding[1], s.dilation[1])
+        most = max(8, sum_registers() * 2 // 3)
+        return tiles(Pass((right, right), s.out, (0, 0)), s.stride[1], s.width, most)
+
+    def emit(self, c: Code, x: str, panels: str, zeros: str, bias: str | None, out: str) -> None:
+        s, lanes, rows = self.s, self.lanes, self.rows()
+        (height, width), plane = s.out, s.out[0] * s.out[1]
+        down = -(-height // rows)
+        for blocks in _blocks(s.outputs, lanes):
+            with c.share(s.n * blocks.number * down) as unit, c.uncut():
+                top = c.times(c.let(f"urem i64 {unit}, {down}"), rows)
+                if height % rows:  # the last rows are computed with some that are done already
+                    over = c.let(f"icmp ugt i64 {top}, {height - rows}")
+                    top = c.let(f"select i1 {over}, i64 {height - rows}, i64 {top}")
+                pair = c.let(f"udiv i64 {unit}, {down}")
+                n = c.let(f"udiv i64 {pair}, {blocks.number}")
+                block = c.plus(c.let(f"urem i64 {pair}, {blocks.number}"), blocks.first)
+                first = c.times(block, lanes)
+                start = "zeroinitializer"
+                if bias is not None:
+                    place = c.at("float", bias, first)
+                    start = c.masked_load("float", lanes, blocks.used, place)
+                image = c.at("float", x, c.times(n, s.inputs * s.height * s.width))
+                panel = c.at("float", panels, c.times(first, _panel(s)))
+                target = c.plus(c.times(c.plus(c.times(n, s.outputs), first), plane),
+                                c.times(top, width))  # fmt: skip
+                for tile, column in runs(c, self.tiles()):
+                    totals = self._tile(c, tile, rows, image, panel, zeros, start, top, column)
+                    place = c.at("float", out, c.plus(target, column))
+                    self._give(c, totals, blocks.used, place)
+
+    def _tile(
+        self, c: Code, tile: Tile, rows: int, image: str, panel: str, zeros: str, start: str,
+        top: str, column: str,
+    ) -> list[str]:  # fmt: skip
+        """The sums of a tile's pixels in ``rows`` rows."""
+        s, lanes = self.s, self.lanes
+        vector = f"<{lanes} x float>"
+        totals = {
+            (r, i): c.slot(vector, start) for r in range(rows) for i in range(tile.columns)
+        }  # fmt: skip
+        left = c.times(column, s.stride[1])
+        with c.loop(s.kernel[0]) as ky:
+            lines, steps = [], []
+            for r in range(rows):
+                row = c.plus(c.times(c.plus(top, r), s.stride[0]), c.times(ky, s.dilation[0]),
+                             -s.padding[0])  # fmt: skip
+                line, step = c.at("float", image, c.times(row, s.width)), str(s.height * s.width)
+                if s.padding[0]:
+                    valid = c.let(f"icmp ult i64 {row}, {s.height}")
+                    line = c.let(f"select i1 {valid}, ptr {line}, ptr {zeros}")
+                    step = c.let(f"select i1 {valid}, i64 {step}, i64 0")
+                lines.append(c.at("float", line, left))
+                steps.append(step)
+            with c.loop(s.inputs) as b:
+                place = c.plus(c.times(b, s.kernel[0] * s.kernel[1]), c.times(ky, s.kernel[1]))
+                weights = [
+                    c.load(vector, panel, c.times(c.plus(place, kx), lanes), align=4)
+                    for kx in range(s.kernel[1])
+                ]
+                for r, (line, step) in enumerate(zip(lines, steps, strict=True)):
+                    source = c.at("float", line, c.let(f"mul i64 {b}, {step}"))
+                    for at, users in _columns(s, tile.used).items():
+                        value = c.splat("float", lanes, c.load("float", source, at))
+                        for i, kx in users:
+                            total = c.get(vector, totals[r, i])
+                            c.set(vector, totals[r, i], c.fma(vector, value, weights[kx], total))
+        return [c.get(vector, slot) for slot in totals.values()]
+
+    def _give(self, c: Code, totals: list[str], used: int, out: str) -> None:
+        """Write neighbouring pixels into the planes."""
+        s, lanes = self.s, self.lanes
+        for first in range(0, len(totals), lanes):
+            some = totals[first : first + lanes]
+            rows = some + ["zeroinitializer"] * (lanes - len(some))
+            for o, row in enumerate(c.transpose("float", lanes, rows)[:used]):
+                place = c.at("float", out, o * s.out[0] * s.out[1] + first)
+                c.masked_store("float", lanes, len(some), row, place)
+
+
+def _columns(s: Sizes, used: frozenset[tuple[int, ...]]) -> dict[int, list[tuple[int, int]]]:
+    """Which (pixel, tap) pairs read a column of the image, counted from the first pixel's."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for i, kx in sorted(used):
+        at = i * s.stride[1] + kx * s.dilation[1] - s.padding[1]
+        found.setdefault(at, []).append((i, kx))
+    return dict(sorted(found.items()))
+
+
+def lower_forward(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+    x, w = operands[:2]
+    bias = operands[2] if len(operands) == 3 else None
+    kernel = _Forward(s, lanes)
+    size = _count(s, lanes) * _panel(s) * lanes
+
+    def prepare(c: Code) -> None:
+        _panels(c, s, w.base(c), "%shared", lanes)
+        if s.padding[0]:
+            with c.share(1):
+                zero(c, c.at("float", "%shared", size), s.width)
+
+    def emit(c: Code) -> None:
+        kernel.emit(
+            c, x.base(c), "%shared", c.at("float", "%shared", size),
+            None if bias is None else bias.base(c), out.base(c),
+        )  # fmt: skip
+
+    return Lowering(
+        emit, pieces=s.n * _count(s, lanes), flops=s.flops(), prepare=prepare,
+        shared=4 * (size + s.width),
+    )  # fmt: skip
+
+
+def forward_cycles(s: Sizes, lanes: int) -> float:
+    """An estimate for one run."""
+    kernel = _Forward(s, lanes)
+    rows, total = kernel.rows(), 0.0
+    for tile in kernel.tiles():
+        sums = rows * tile.columns
+        loads = s.kernel[1] + rows * len(_columns(s, tile.used))
+        once = _products(rows * len(tile.used), sums, loads) * s.inputs * s.kernel[0]
+        total += once + -(-sums // lanes) * _TURNED_OUT * _square(lanes)
+    count = _count(s, lanes)
+    return s.n * count * -(-s.out[0] // rows) * total + _panels_cycles(s, lanes)
+
+
+def _products(products: int, sums: int, loads: int) -> float:
+    """Cycles of products that are added to so many sums."""
+    return max(products, loads, 8 * products / max(1, sums)) / 2 / _REACHED
+
+
+def _square(lanes: int) -> int:
+    """Shuffles that turning a square of vectors takes."""
+    return lanes * (lanes.bit_length() - 1)
+
+
+def _panels_cycles(s: Sizes, lanes: int) -> float:
+    return _count(s, lanes) * -(-_panel(s) // lanes) * _TURNED_IN * _square(lanes)
+
+
+# -- the gradient of the input ---------------------------------------------------------------------
+
+
+class _Input(NamedTuple):
+    s: Sizes
+    lanes: int
+
+    def reaches(self) -> list[Tile]:
+        """Tiles of a row of the input: which pixels which taps reach, and from which column
+        of the gradient (counted from the first pixel's over the stride)."""
+        s = self.s
+        (stride, padding, dilation) = s.stride[1], s.padding[1], s.dilation[1]
+        most = max(1, min(sum_registers() * 2 // 3, self.lanes) // stride) * stride
+        count = -(-s.width // most)
+        columns = -(-s.width // count)
+        columns = -(-columns // stride) * stride if count > 1 else columns
+        found = []
+        for first in range(0, s.width, columns):
+            size = min(columns, s.width - first)
+            used = set()
+            for i in range(size):
+                for kx in range(s.kernel[1]):
+                    at, rest = divmod(i + padding - kx * dilation, stride)
+                    if not rest and 0 <= first // stride + at < s.out[1]:
+                        used.add((i, kx, at))
+            found.append(Tile(first, size, frozenset(used)))
+        return found
+
+    def together(self) -> int:
+        """Channels whose sums are in registers together."""
+        width = max(r.columns for r in self.reaches())
+        most = max(1, min(sum_registers(), self.lanes) // width)
+        return divisor(self.s.inputs, most)
+
+    def emit(self, c: Code, g: str, panels: str, out: str) -> None:
+        """One image: ``g`` is turned."""
+        s, some = self.s, self.together()
+        for taps, count, first in remainders(
+            s.height, s.kernel[0], s.stride[0], s.padding[0], s.dilation[0]
+        ):
+            with self._loops(c, count, some) as (q, channel):
+                y = c.plus(c.times(q, s.stride[0]), first)
+                line = c.times(c.plus(c.times(channel, s.height), y), s.width)
+                for tile, column in runs(c, self.reaches()):
+                    place = c.at("float", out, c.plus(line, column))
+                    if not (tile.used and taps.number):
+                        for b in range(some):
+                            zero(c, c.at("float", place, b * s.height * s.width), tile.columns)
+                        continue
+                    totals = self._tile(c, tile, taps, q, column, g, panels, channel, some)
+                    self._give(c, tile, totals, place)
+
+    @contextmanager
+    def _loops(self, c: Code, rows: int, some: int) -> Iterator[tuple[str, str]]:
+        """Over rows and channels: the outer loop is the one that has the inner one read less."""
+        s = self.s
+        gradients = 4 * _count(s, self.lanes) * self.lanes * s.out[0] * s.out[1]
+        weights = 4 * _count(s, self.lanes) * self.lanes * _panel(s)
+        anew = (gradients > _NEAREST) * gradients * s.inputs // some
+        if anew <= (weights > _NEAREST) * weights * rows:
+            with c.loop(s.inputs, some) as channel, c.loop(rows) as q:
+                yield q, channel
+        else:
+            with c.loop(rows) as q, c.loop(s.inputs, some) as channel:
+                yield q, channel
+
+    def _tile(
+        self, c: Code, tile: Tile, taps: Taps, q: str, column: str, g: str, panels: str,
+        channel: str, some: int,
+    ) -> list[str]:  # fmt: skip
+        s, lanes = self.s, self.lanes
+        vector = f"<{lanes} x float>"
+        totals = {
+            (b, i): c.slot(vector, "zeroinitializer")
+            for b in range(some) for i in range(tile.columns)
+        }  # fmt: skip
+        left = column if s.stride[1] == 1 else c.let(f"udiv i64 {column}, {s.stride[1]}")
+        size, count = s.kernel[0] * s.kernel[1], _count(s, lanes)
+        top = c.plus(q, taps.start)
+        with taps_inside(c, taps, top, s.out[0], bool(tile.used)) as (ky, row):
+            with c.loop(count) as block:
+                pixel = c.plus(c.times(c.plus(c.times(block, s.out[0]), row), s.out[1]), left)
+                near = c.at("float", g, c.times(pixel, lanes))
+                place = c.times(c.plus(c.times(block, s.inputs), channel), size)
+                far = c.at("float", panels,
+                           c.times(c.plus(place, c.times(ky, s.kernel[1])), lanes))  # fmt: skip
+                weights = {
+                    (b, kx): c.load(vector, far, (b * size + kx) * lanes, align=4)
+                    for b in range(some) for kx in sorted({kx for _, kx, _ in tile.used})
+                }  # fmt: skip
+                for at in sorted({at for _, _, at in tile.used}):
+                    value = c.load(vector, near, at * lanes, align=4)
+                    for i, kx, own in sorted(tile.used):
+                        if own != at:
+                            continue
+                        for b in range(some):
+                            total = c.get(vector, totals[b, i])
+                            total = c.fma(vector, value, weights[b, kx], total)
+                            c.set(vector, totals[b, i], total)
+        return [c.get(vector, slot) for slot in totals.values()]
+
+    def _give(self, c: Code, tile: Tile, totals: list[str], out: str) -> None:
+        """Add up the lanes and write the pixels: some planes' share a vector."""
+        s, lanes = self.s, self.lanes
+        (found,) = c.sum_vectors("float", lanes, totals)
+        for b in range(len(totals) // tile.columns):
+            part, wide = found, lanes
+            if b:
+                wide = tile.columns
+                part = c.piece("float", found, lanes, b * tile.columns, wide)
+            place = c.at("float", out, b * s.height * s.width)
+            c.masked_store("float", wide, tile.columns, part, place)
+
+
+def lower_input(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+    g, w = operands
+    kernel, plane = _Input(s, lanes), s.out[0] * s.out[1]
+
+    def prepare(c: Code) -> None:
+        _panels(c, s, w.base(c), "%shared", lanes)
+
+    def emit(c: Code) -> None:
+        with c.share(s.n) as n, c.uncut():
+            for blocks in _blocks(s.outputs, lanes):
+                with c.loop(blocks.number) as i:
+                    first = c.times(c.plus(i, blocks.first), lanes)
+                    place = c.times(c.plus(c.times(n, s.outputs), first), plane)
+                    source = c.at("float", g.base(c), place)
+                    target = c.at("float", "%scratch", c.times(first, plane))
+                    turn(c, source, (blocks.used, plane, plane), target, lanes)
+            image = c.times(n, s.inputs * s.height * s.width)
+            kernel.emit(c, "%scratch", "%shared", c.at("float", out.base(c), image))
+
+    count = _count(s, lanes)
+    return Lowering(
+        emit, scratch=4 * count * plane * lanes, pieces=s.n, flops=s.flops(), prepare=prepare,
+        shared=4 * count * _panel(s) * lanes,
+    )  # fmt: skip
+
+
+def input_cycles(s: Sizes, lanes: int) -> float:
+    """An estimate for one run."""
+    kernel, count = _Input(s, lanes), _count(s, lanes)
+    some, total = kernel.together(), 0.0
+    for taps, rows, _ in remainders(
+        s.height, s.kernel[0], s.stride[0], s.padding[0], s.dilation[0]
+    ):
+        reached = sum(
+            0 <= q + taps.start + j * taps.shift < s.out[0]
+            for q in range(rows) for j in range(taps.number)
+        )  # fmt: skip
+        for tile in kernel.reaches():
+            loads = some * len({kx for _, kx, _ in tile.used}) + len({q for *_, q in tile.used})
+            sums = some * tile.columns
+            total += reached * count * _products(some * len(tile.used), sums, loads)
+            total += rows * _ADDED * lanes * bool(tile.used and taps.number)
+    turned = count * -(-s.out[0] * s.out[1] // lanes) * _TURNED_IN * _square(lanes)
+    return s.n * (s.inputs // some * total + turned) + _panels_cycles(s, lanes)
+
+
+# -- the gradient of the weights -------------------------------------------------------------------
+
+
+class _Weights(NamedTuple):
+    s: Sizes
+    lanes: int
+
+    def rows(self) -> tuple[int, int]:
+        """Images and rows of gradients that are turned at a time."""
+        height, width = self.s.out
+        most = max(1, _NEAREST // (4 * self.lanes * width))
+        if most < height:
+            return 1, divisor(height, most)
+        return divisor(self.s.n, min(most // height, max(1, self.s.n // _GROUPS))), height
+
+    def chunks(self) -> int:
+        images, rows = self.rows()
+        return self.s.n // images * (self.s.out[0] // rows)
+
+    def block(self) -> tuple[int, int]:
+        """Channels and kernel rows whose sums are in registers together."""
+        s = self.s
+
+        def cost(block: tuple[int, int]) -> tuple[float, int]:
+            products = block[0] * block[1] * s.kernel[1]
+            loads = 1 + block[0] * block[1] * min(s.stride[1], s.kernel[1])
+            return max(products, loads, 8) / products, -products
+
+        sizes = [
+            (b, k) for b in range(1, s.inputs + 1) for k in range(1, s.kernel[0] + 1)
+            if s.inputs % b == 0 and s.kernel[0] % k == 0
+            and b * k * s.kernel[1] <= sum_registers()
+        ]  # fmt: skip
+        return min(sizes or [(1, 1)], key=cost)
+
+    def emit(self, c: Code, g: str, x: str, zeros: str, chunk: str, sums: str) -> None:
+        """Add the products of some rows of some images."""
+        s, lanes, (images, rows) = self.s, self.lanes, self.rows()
+        plane, parts = s.out[0] * s.out[1], s.out[0] // rows
+        n = c.times(c.let(f"udiv i64 {chunk}, {parts}"), images)
+        top = c.times(c.let(f"urem i64 {chunk}, {parts}"), rows)
+        image = c.at("float", x, c.times(n, s.inputs * s.height * s.width))
+        some, kernel_rows = self.block()
+        for blocks in _blocks(s.outputs, lanes):
+            with c.loop(blocks.number) as i:
+                block = c.plus(i, blocks.first)
+                with c.loop(images) as m:
+                    first = c.plus(c.times(c.plus(n, m), s.outputs), c.times(block, lanes))
+                    place = c.plus(c.times(first, plane), c.times(top, s.out[1]))
+                    source, size = c.at("float", g, place), rows * s.out[1]
+                    target = c.at("float", "%scratch", c.times(m, size * lanes))
+                    turn(c, source, (blocks.used, plane, size), target, lanes)
+                panel = c.at("float", sums, c.times(block, _panel(s) * lanes))
+                with c.loop(s.inputs, some) as channel, c.loop(s.kernel[0], kernel_rows) as ky:
+                    self._taps(c, image, zeros, top, panel, channel, ky)
+
+    def _taps(
+        self, c: Code, image: str, zeros: str, top: str, panel: str, channel: str, ky: str
+    ) -> None:
+        s, lanes = self.s, self.lanes
+        vector, (some, kernel_rows) = f"<{lanes} x float>", self.block()
+        places = {}
+        for b in range(some):
+            for k in range(kernel_rows):
+                line = c.plus(c.times(c.plus(channel, b), s.kernel[0]), ky, k)
+                line = c.times(line, s.kernel[1])
+                for kx in range(s.kernel[1]):
+                    places[b, k, kx] = c.at("float", panel, c.times(c.plus(line, kx), lanes))
+        totals = {
+            key: c.slot(vector, c.load(vector, place, align=4)) for key, place in places.items()
+        }
+        right = Taps(s.kernel[1], 0, 1, -s.padding[1], s.dilation[1])
+        most = max(4, sum_registers() * 4 // 3 - 2 - len(totals))
+        parts = tiles(Pass((right, right), s.out, (0, 0)), s.stride[1], s.width, most)
+        images, rows = self.rows()
+        with c.loop(images) as m, c.loop(rows) as y:
+            plane = c.plus(c.times(m, s.inputs), channel)
+            lines = []
+            for k in range(kernel_rows):
+                row = c.plus(
+                    c.times(c.plus(top, y), s.stride[0]),
+                    c.times(c.plus(ky, k), s.dilation[0]), -s.padding[0],
+                )  # fmt: skip
+                place = c.times(c.plus(c.times(plane, s.height), row), s.width)
+                line, step = c.at("float", image, place), str(s.height * s.width)
+                if s.padding[0]:
+                    valid = c.let(f"icmp ult i64 {row}, {s.height}")
+                    line = c.let(f"select i1 {valid}, ptr {line}, ptr {zeros}")
+                    step = c.let(f"select i1 {valid}, i64 {step}, i64 0")
+                lines.append((line, step))
+            for tile, column in runs(c, parts):
+                pixel = c.plus(c.times(c.plus(c.times(m, rows), y), s.out[1]), column)
+                near = c.at("float", "%scratch", c.times(pixel, lanes))
+                given = [c.load(vector, near, i * lanes, align=4) for i in range(tile.columns)]
+                left = c.times(column, s.stride[1])
+                for k, (line, step) in enumerate(lines):
+                    for b in range(some):
+                        far = c.at("float", line, c.plus(left, c.let(f"mul i64 {step}, {b}")))
+                        for at, users in _columns(s, tile.used).items():
+                            value = c.splat("float", lanes, c.load("float", far, at))
+                            for i, kx in users:
+                                total = c.get(vector, totals[b, k, kx])
+                                total = c.fma(vector, given[i], value, total)
+                                c.set(vector, totals[b, k, kx], total)
+        for key, place in places.items():
+            c.store(vector, c.get(vector, totals[key]), place, align=4)
+
+
+def lower_weight(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+    """Sums for each group of images first, then the sums of those."""
+    g, x = operands
+    kernel = _Weights(s, lanes)
+    size = _count(s, lanes) * _panel(s) * lanes
+    chunks = kernel.chunks()
+    groups = min(chunks, _GROUPS)
+    turned = math.prod(kernel.rows()) * s.out[1] * lanes
+
+    def sums(c: Code) -> None:
+        zeros = "%shared"
+        if s.padding[0]:
+            zeros = c.at("float", "%scratch", turned)
+            zero(c, zeros, s.width)
+        with c.share(groups) as group, c.uncut():
+            own = c.at("float", "%shared", c.times(group, size))
+            zero(c, own, size)
+            low = c.let(f"udiv i64 {c.times(group, chunks)}, {groups}")
+            high = c.let(f"udiv i64 {c.times(c.plus(group, 1), chunks)}, {groups}")
+            with c.span(low, high) as chunk:
+                kernel.emit(c, g.base(c), x.base(c), zeros, chunk, own)
+
+    def emit(c: Code) -> None:
+        vector, panel = f"<{lanes} x float>", _panel(s)
+        for blocks in _blocks(s.outputs, lanes):
+            with c.share(blocks.number) as i, c.uncut():
+                block = c.plus(i, blocks.first)
+                first = c.at("float", "%shared", c.times(block, panel * lanes))
+                with c.loop(panel) as tap:
+                    place = c.at("float", first, c.times(tap, lanes))
+                    total = c.load(vector, place, align=4)
+                    for group in range(1, groups):
+                        value = c.load(vector, place, group * size, align=4)
+                        total = c.let(f"fadd {vector} {total}, {value}")
+                    c.store(vector, total, place, align=4)
+                target = c.at("float", out.base(c), c.times(block, lanes * panel))
+                turn(c, target, (blocks.used, panel, panel), first, lanes, back=True)
+
+    return Lowering(
+        emit, scratch=4 * (turned + s.width), pieces=groups,
+        flops=s.flops(), prepare=sums, shared=4 * groups * size,
+    )  # fmt: skip
+
+
+def weight_cycles(s: Sizes, lanes: int) -> float:
+    """An estimate for one run; infinite where the sums apart would take much memory."""
+    kernel, count = _Weights(s, lanes), _count(s, lanes)
+    if count * _panel(s) * lanes > _LARGEST:
+        return math.inf
+    some, rows = kernel.block()
+    pixels = s.n * s.out[0] * s.out[1]
+    sums = some * rows * s.kernel[1]
+    loads = 1 + some * rows * min(s.stride[1], s.kernel[1])
+    once = _products(sums, sums, loads) * _panel(s) / sums
+    turned = _TURNED_IN * _square(lanes) / lanes
+    spilt = kernel.chunks() * count * _panel(s) * 2 * _SPILT
+    return pixels * count * (once + turned) + spilt
