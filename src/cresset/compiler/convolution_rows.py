@@ -17,6 +17,8 @@ from cresset.compiler.host import vector_registers
 _NEAREST = 24 << 10
 #: Bytes of images and gradients that stay in the second cache.
 _NEAR = 256 << 10
+#: Vectors before the last of a row that shares that one with other rows.
+_FULL = 2
 #: Measured: the share of the peak that is reached here, and where columns lie apart.
 _REACHED, _APART = 0.87, 0.55
 
@@ -24,7 +26,7 @@ _REACHED, _APART = 0.87, 0.55
 def cycles(flops: int, row: int, used: float, apart: bool, lanes: int) -> float:
     """An estimate for one run with rows of ``row`` pixels, of whose products a share of ``used``
     counts."""
-    full = row / (-(-row // lanes) * lanes if row > lanes // 2 else 1 << (row - 1).bit_length())
+    full = row / (row // lanes * lanes + _last(row, lanes))
     return flops / (4 * lanes) / (_REACHED * full * used * (_APART if apart else 1.0))
 
 
@@ -58,7 +60,7 @@ class Shape(NamedTuple):
         return column % step * (self.w // step) + column // step, 1
 
 
-class _Tile(NamedTuple):
+class Tile(NamedTuple):
     """What one vector holds: some columns of one row of outputs, or several short rows."""
 
     row: int
@@ -86,22 +88,33 @@ class _Tile(NamedTuple):
             c.masked_store("float", share, self.columns, part, place)
 
 
-def _tiles(s: Shape, lanes: int, rows: int, first: int) -> list[_Tile]:
+def tiles(s: Shape, lanes: int, rows: int, first: int) -> list[Tile]:
     """Vectors that cover ``rows`` rows of outputs (all of one kind), from row ``first`` on."""
-    together = rows_together(s, lanes)
-    if together > 1 and rows % together == 0:
-        return [_Tile(r, 0, s.ow, together) for r in range(first, first + rows, together)]
-    return [
-        _Tile(r, column, min(lanes, s.ow - column), 1)
-        for r in range(first, first + rows)
-        for column in range(0, s.ow, lanes)
-    ]
+    together, whole = rows_together(s, lanes), s.ow // lanes * lanes
+    if rows % together:
+        together = 1
+    found = []
+    for row in range(first, first + rows, together):
+        found += [
+            Tile(row + r, column, lanes, 1)
+            for r in range(together) for column in range(0, whole, lanes)
+        ]  # fmt: skip
+        if whole < s.ow:
+            found.append(Tile(row, whole, s.ow - whole, together))
+    return found
+
+
+def _last(row: int, lanes: int) -> int:
+    """Lanes that the last pixels of a row take where they share a vector with other rows'."""
+    rest = row % lanes
+    if row // lanes > _FULL:  # much code, and little to be won
+        return lanes if rest else 0
+    return 1 << (rest - 1).bit_length() if rest else 0
 
 
 def rows_together(s: Shape, lanes: int) -> int:
-    """How many short rows share a vector."""
-    width = 1 << (s.ow - 1).bit_length()
-    together = max(1, lanes // width)
+    """How many rows share the vector of their last pixels."""
+    together = lanes // (_last(s.ow, lanes) or lanes)
     while together > s.oh:
         together //= 2
     return together
@@ -111,7 +124,7 @@ def forward(c: Code, s: Shape, x: str, w: str, bias: str | None, y: str, lanes: 
     """One image: y[o] = sum over channels and taps of x[c] * w[o, c], plus the bias."""
     room = sum_registers()
     together = rows_together(s, lanes)
-    across = 1 if together > 1 else min(-(-s.ow // lanes), 3)
+    across = min(len(tiles(s, lanes, together, 0)), 3)
     taps = s.c * s.kernel[0] * s.kernel[1] * 4
     block = max(1, min(s.o, room // across, max(4, _NEAREST // taps)))
     while s.o % block:
@@ -120,8 +133,8 @@ def forward(c: Code, s: Shape, x: str, w: str, bias: str | None, y: str, lanes: 
     most = max(1, min(room // (block * across), s.oh // together))
     even = [r for r in range(most, 0, -1) if s.oh % (r * together) == 0 and 2 * r > most]
     rows = together * (even[0] if even else most)
-    if -(-s.ow // lanes) > across:
-        rows = 1
+    if len(tiles(s, lanes, together, 0)) > across:
+        rows = together
     whole = s.oh // rows * rows
     with c.loop(s.o, block) as o:
         weights = c.at("float", w, c.times(o, s.c * s.kernel[0] * s.kernel[1]))
@@ -132,16 +145,16 @@ def forward(c: Code, s: Shape, x: str, w: str, bias: str | None, y: str, lanes: 
             starts.append(c.splat("float", lanes, value))
         with c.loop(whole, rows) as row:
             source = c.at("float", x, c.times(row, s.stride[0] * s.w))
-            _sums(c, s, _tiles(s, lanes, rows, 0), source, weights, starts,
+            _sums(c, s, tiles(s, lanes, rows, 0), source, weights, starts,
                   c.at("float", target, c.times(row, s.ow)), lanes, across)  # fmt: skip
         for row in range(whole, s.oh):
             source = c.at("float", x, row * s.stride[0] * s.w)
-            _sums(c, s, _tiles(s, lanes, 1, 0), source, weights, starts,
+            _sums(c, s, tiles(s, lanes, 1, 0), source, weights, starts,
                   c.at("float", target, row * s.ow), lanes, across)  # fmt: skip
 
 
 def _sums(
-    c: Code, s: Shape, tiles: list[_Tile], x: str, w: str, starts: list[str], y: str, lanes: int,
+    c: Code, s: Shape, tiles: list[Tile], x: str, w: str, starts: list[str], y: str, lanes: int,
     across: int,
 ) -> None:  # fmt: skip
     """A block of output channels for some tiles, as many at a time as registers hold."""
@@ -247,13 +260,13 @@ def weight_sums(c: Code, s: Shape, g: str, x: str, target: str, lanes: int) -> N
             )
             with c.loop(whole, rows) as row:
                 _products(
-                    c, s, _tiles(s, lanes, rows, 0),
+                    c, s, tiles(s, lanes, rows, 0),
                     c.at("float", plane, c.times(row, s.stride[0] * s.w)),
                     c.at("float", gradients, c.times(row, s.ow)), sums, lanes,
                 )  # fmt: skip
             for row in range(whole, s.oh):
                 _products(
-                    c, s, _tiles(s, lanes, 1, 0), c.at("float", plane, row * s.stride[0] * s.w),
+                    c, s, tiles(s, lanes, 1, 0), c.at("float", plane, row * s.stride[0] * s.w),
                     c.at("float", gradients, row * s.ow), sums, lanes,
                 )  # fmt: skip
         begun = c.let(f"icmp ne i64 {first}, 0")
@@ -273,7 +286,7 @@ def weight_sums(c: Code, s: Shape, g: str, x: str, target: str, lanes: int) -> N
 
 
 def _products(
-    c: Code, s: Shape, tiles: list[_Tile], x: str, g: str, sums: list[list[str]], lanes: int
+    c: Code, s: Shape, tiles: list[Tile], x: str, g: str, sums: list[list[str]], lanes: int
 ) -> None:
     """Add the products of gradients and shifted inputs to the sums of a kernel row."""
     vector = f"<{lanes} x float>"
