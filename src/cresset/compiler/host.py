@@ -57,6 +57,12 @@ def is_arm() -> bool:
     return llvm().get_default_triple().startswith(("aarch64", "arm64"))
 
 
+@functools.cache
+def scales_floats() -> bool:
+    """Whether the processor multiplies vectors by powers of two in one instruction."""
+    return {"+avx512f", "+avx512vl"} <= set(processor()[1].split(","))
+
+
 def vector_registers() -> int:
     """How many vector registers there are."""
     return 32 if is_arm() or "+avx512f" in processor()[1].split(",") else 16

@@ -17,6 +17,7 @@ from cresset.compiler import vectormath
 from cresset.compiler.code import Code
 from cresset.compiler.host import Module
 from cresset.compiler.vectormath import Lanes
+from cresset.compiler.vectormath import lanes as values
 
 _LANES = {"float": 16, "double": 8}
 _TYPES = {"float": np.float32, "double": np.float64}
@@ -118,6 +119,8 @@ def arguments(name: str, kind: str, count: int = 2_000) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["float", "double"])
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"pow", "atan2"}))
 def test_within_two_units_in_the_last_place(name, kind):
+    if kind == "float" and name.startswith("gelu"):
+        pytest.skip("made for speed: see below")
     x = arguments(name, kind)
     if name in ("sin", "cos", "tan"):
         x = x[np.abs(x) < 1e30]
@@ -199,12 +202,24 @@ def test_a_lane_does_not_depend_on_the_number_of_lanes(name, kind):
         np.testing.assert_array_equal(whole, alone)
 
 
-def test_the_share_of_a_normal_distribution_is_good_to_half_a_unit_of_one(monkeypatch):
-    monkeypatch.setitem(FUNCTIONS, "normal", vectormath.normal)
+@pytest.mark.parametrize("kind", ["float", "double"])
+@pytest.mark.parametrize("name", ["exp", "exp2", "expm1", "sigmoid", "silu", "gelu", "cosh"])
+def test_other_processors_scale_to_the_same_bits(name, kind, monkeypatch):
+    x = np.concatenate([arguments(name, kind, 500), _TYPES[kind]([np.inf, -np.inf, np.nan])])
+    here = run(name, kind, x)
+    monkeypatch.setattr(values, "scales_floats", lambda: False)
+    compiled.cache_clear()
+    np.testing.assert_array_equal(run(name, kind, x), here)
+    compiled.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["gelu", "gelu_tanh"])
+def test_gelu_in_float32_is_good_to_half_a_unit_of_its_argument(name):
     x = np.linspace(-8, 8, 20_001).astype(np.float32)
-    found, exact = run("normal", "float", x).astype(np.float64), special.ndtr(x.astype(np.float64))
-    assert np.abs(found - exact).max() <= 2.0**-24 * 1.5
+    wide = x.astype(np.float64)
+    inner = wide * (2 * np.sqrt(2 / np.pi)) * (1 + 0.044715 * wide**2)
+    exact = wide * (special.ndtr(wide) if name == "gelu" else special.expit(inner))
+    found = run(name, "float", x).astype(np.float64)
+    assert np.all(np.abs(found - exact) <= np.spacing(np.abs(x)) * 1.5 + 1e-45)
     left = (x < 0) & (x > -5.7)
     np.testing.assert_allclose(found[left], exact[left], rtol=2e-4)
-    ends = run("normal", "float", np.array([-np.inf, np.inf, np.nan, 0.0], np.float32))
-    np.testing.assert_array_equal(ends, np.array([0, 1, np.nan, 0.5], np.float32))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cresset.compiler.vectormath.error import erf, erfc, gelu, normal
+from cresset.compiler.vectormath.error import erf, erfc, gelu
 from cresset.compiler.vectormath.exponential import (
     cosh,
     exp,
@@ -39,4 +39,4 @@ FUNCTIONS: dict[str, Callable[..., Lanes]] = {
     "erf": erf, "erfc": erfc, "pow": pow,
 }  # fmt: skip
 
-__all__ = ["FUNCTIONS", "Lanes", "gelu", "gelu_tanh", "normal"]
+__all__ = ["FUNCTIONS", "Lanes", "gelu", "gelu_tanh"]

@@ -11,6 +11,7 @@ import struct
 from typing import Union
 
 from cresset.compiler.code import Code, mangle
+from cresset.compiler.host import scales_floats
 
 #: Float types with the width of their bits, mantissa (without the leading one) and exponent bias.
 FORMATS = {"float": (32, 23, 127), "double": (64, 52, 1023)}
@@ -203,6 +204,27 @@ class Lanes:
 
     def __abs__(self) -> Lanes:
         return self.intrinsic("fabs")
+
+    def scaled(self, n: Lanes) -> Lanes | None:
+        """``self * 2**n`` for whole ``n`` that are floats, rounded once; None where the processor
+        has no instruction for it."""
+        width = min(self.count * FORMATS[self.element][0], 512)
+        lanes = width // FORMATS[self.element][0]
+        if width not in (128, 256, 512) or self.count % lanes or not scales_floats():
+            return None
+        c, kind = self.code, f"<{lanes} x {self.element}>"
+        bits = f"i{max(lanes, 8)}"
+        name = f"llvm.x86.avx512.mask.scalef.p{self.element[0].replace('f', 's')}.{width}"
+        rounding = ", i32" if width == 512 else ""
+        c.declare(f"{kind} @{name}({kind}, {kind}, {kind}, {bits}{rounding})")
+        parts = []
+        for start in range(0, self.count, lanes):
+            a, b = (c.piece(self.element, x.register, self.count, start, lanes) for x in (self, n))
+            parts.append(c.let(
+                f"call {kind} @{name}({kind} {a}, {kind} {b}, {kind} {a}, {bits} -1"
+                f"{rounding and ', i32 4'})"
+            ))  # fmt: skip
+        return self.like(self.element, c.join(self.element, parts, lanes))
 
 
 def _literal(element: str, value: float | int) -> str:
