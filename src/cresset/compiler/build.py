@@ -232,12 +232,10 @@ class _Builder:
                 buffers.append((slot, source, spec.numel, spec.dtype.np))
             uses, cut = self._uses(step, low, objects), self.cuts[k]
             room = (self.scratch, _room(low.shared), _room(low.scratch))
-            if low.prepare is not None:
-                first = self._kernel(step, low.prepare, aliased, cut)
-                calls.append(Invocation(first, uses, cut, room, False))
             fails = step.call.op.checks_values or low.fails
-            main = self._kernel(step, low.emit, aliased, cut)
-            calls.append(Invocation(main, uses, cut, room, fails))
+            for stage in low.stages():
+                kernel = self._kernel(step, stage, aliased, cut)
+                calls.append(Invocation(kernel, uses, cut, room, fails and stage is low.emit))
         name = f"segment{group.start}"
         text, stages = segment(name, calls, self.threads)
         if stages:

@@ -32,6 +32,7 @@ from cresset.compiler.folds import FOLDS
 from cresset.compiler.fusion import Group
 from cresset.compiler.loops import lower_group
 from cresset.compiler.step import Array, Lowering
+from cresset.compiler.widened import lower_widened
 from cresset.core.call import Call
 from cresset.core.plan import Step
 from cresset.device import CPU
@@ -140,18 +141,21 @@ LOOK_BACK = ("max_pool_backward",)
 
 def lower(step: Step, lanes: int, makers: Mapping[int, Call]) -> Lowering | None:
     """How a step becomes code; ``makers`` has the Calls of the plan by the slots they fill."""
-    row = lower_group if isinstance(step.call, Group) else LOWERINGS.get(step.call.op.name)
+    row: Callable[..., Lowering | None] | None = lower_group
+    if not isinstance(step.call, Group):
+        row = LOWERINGS.get(step.call.op.name)
     if row is None:
         return None
     if any(spec.device is not CPU for _, spec in step.outs):
         return None
     converted = any(c is not None and spec.number is None for _, spec, c in step.operands)
-    if converted and not isinstance(step.call, Group) and step.call.op.name not in CONVERT:
-        return None
     operands = [
         Array(f"%a{n}", spec, makers.get(slot)) for n, (slot, spec, _) in enumerate(step.operands)
     ]
     outs = [Array(f"%o{n}", spec) for n, (_, spec) in enumerate(step.outs)]
     if not isinstance(step.call, Group) and not all(a.spec.compact for a in outs):
         return None
-    return row(step.call, operands, outs, lanes)  # type: ignore[arg-type]
+    if isinstance(step.call, Group) or not converted:
+        return row(step.call, operands, outs, lanes)
+    low = row(step.call, operands, outs, lanes) if step.call.op.name in CONVERT else None
+    return low or lower_widened(row, step.call, operands, outs, lanes)

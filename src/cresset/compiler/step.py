@@ -65,3 +65,12 @@ class Lowering(NamedTuple):
     fails: bool = False
     #: Which operands are numbers that are read as whole ones (``Array.whole``).
     whole: tuple[int, ...] = ()
+    #: More of what is done one after the other, each cut into pieces: in front of ``prepare``, and
+    #: behind ``emit``. Like those two, each is a function of its own name.
+    first: Callable[[Code], None] | None = None
+    last: Callable[[Code], None] | None = None
+
+    def stages(self) -> list[Callable[[Code], None]]:
+        """All of it in order."""
+        every = (self.first, self.prepare, self.emit, self.last)
+        return [stage for stage in every if stage is not None]
