@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import cresset as torch
-from cresset.compiler import host, lowerings
+from cresset.compiler import lowerings
 from cresset.core import graph
 from cresset.core.modes import PROCESS
 
@@ -61,22 +61,6 @@ def test_runs_repeat_bit_for_bit():
     first = _train(12)
     graph.RECORDER.cache.clear()
     assert _train(12) == first
-
-
-def test_large_plans_are_compiled_to_less_code_and_the_same_bits(monkeypatch, tmp_path):
-    def train(folder):
-        """Results, and the size of the machine code that they took."""
-        monkeypatch.setenv("CRESSET_CACHE_DIR", str(folder))
-        graph.RECORDER.cache.clear()
-        results = _train(8)
-        graph.RECORDER.cache.clear()
-        return results, sum(file.stat().st_size for file in folder.iterdir())
-
-    small, much = train(tmp_path / "small")
-    monkeypatch.setattr(host, "_LARGE", 0)
-    large, little = train(tmp_path / "large")
-    assert large == small
-    assert little < 0.9 * much
 
 
 def test_outputs_do_not_lie_in_memory_that_is_held():

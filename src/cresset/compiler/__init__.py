@@ -3,10 +3,10 @@
 ``compile_plan`` takes a program and its reference plan and gives a plan with the same ``run``. The
 stages, in the order of ``build``: ``simplify`` drops steps that others make unnecessary; ``fusion``
 makes neighbours one step; a *lowering* says how a step becomes loops (``lowerings`` lists them by
-op); ``memory`` gives values their places; ``code`` writes kernels as LLVM IR, ``segments`` the
-functions that call them, on one thread or on those of ``threads``; ``host`` turns the text into
-machine code, which ``cache`` keeps on disk. A step without a lowering runs its reference kernel
-between segments.
+op); ``memory`` gives values their places; ``code`` writes kernels as LLVM IR, ``kernels`` has those
+that plans share; ``host`` turns the text into machine code, which ``cache`` keeps on disk;
+``segments`` tells which kernels follow one another, and runs them on one thread or on those of
+``threads``. A step without a lowering runs its reference kernel between segments.
 
 To look at it: ``report()`` tells the last plan's kernels and their times, ``explain(f, x)`` shows a
 function at every stage, ``CRESSET_DEBUG=1..4`` prints the stages of whatever is compiled.

@@ -3,12 +3,13 @@
 The stages in order: steps that need not be (``simplify.py``); neighbours that become one step
 (``fusion.py``); a lowering per step (``lowerings.py``); which values stay in the arena and where
 (``memory.py``); whether threads are worth it and how each kernel is cut; the text of kernels
-(``code.py``) and segments (``segments.py``); machine code (``host.py``).
+(``code.py``) and their machine code (``kernels.py``); the tables of segments (``segments.py``).
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,10 +17,11 @@ from typing import Any, NamedTuple
 from cresset.compiler import threads
 from cresset.compiler.code import Code
 from cresset.compiler.fusion import fuse
-from cresset.compiler.host import Module, vector_bytes
+from cresset.compiler.host import vector_bytes
+from cresset.compiler.kernels import Kernel, Kernels
 from cresset.compiler.lowerings import LOOK_BACK, lower
 from cresset.compiler.memory import LINE, arrange
-from cresset.compiler.segments import Invocation, Use, segment, waits
+from cresset.compiler.segments import Invocation, Use, segment, serial
 from cresset.compiler.simplify import simplify
 from cresset.compiler.step import Lowering
 from cresset.core.modes import PROCESS
@@ -34,6 +36,7 @@ _WORTH_CUTTING, _WORTH_WAKING = 4_000, 40_000
 class Segment(NamedTuple):
     """A run of native steps."""
 
+    #: Runs it on one thread; where there are stages, what the threads are given instead.
     function: Any
     #: Slots of the buffers that the code reads or writes, in the order of the table it is given.
     objects: tuple[int, ...]
@@ -43,6 +46,8 @@ class Segment(NamedTuple):
     frees: tuple[int, ...]
     #: Stages for the threads to go through (0: it is for one thread).
     stages: int
+    #: Where the kernels and their arguments are told; its address is in ``function``.
+    table: Any
 
 
 class Built(NamedTuple):
@@ -58,7 +63,8 @@ class Built(NamedTuple):
     packed: struct.Struct
     #: Bytes of the arena.
     arena: int
-    module: Module
+    #: The machine code of the steps, each kernel once.
+    kernels: list[Kernel]
     threads: int
 
 
@@ -95,6 +101,15 @@ def _even(most: int, count: int) -> int:
         if used >= score - 0.02:
             best, score = pieces, used
     return best if best > 1 else min(most, count, threads.MOST_PIECES)
+
+
+class _Draft(NamedTuple):
+    """A segment whose kernels have numbers for addresses."""
+
+    steps: range
+    calls: list[Invocation]
+    objects: tuple[int, ...]
+    buffers: tuple[tuple[int, int | None, int, Any], ...]
 
 
 def build(program: Program, plan: Plan, apart: bool = False) -> Built | None:
@@ -139,44 +154,36 @@ class _Builder:
             ),
             default=-1,
         )
-        self.texts: list[str] = []
-        self.declared: set[str] = set()
+        self.kernels = Kernels()
         #: Kernels by what they depend on: steps that are one Call share their code.
-        self.kernels: dict[tuple, str] = {}
+        self.known: dict[tuple, int] = {}
 
     def build(self) -> Built | None:
         if not any(self.lowered):
             return None
         self._place()
-        parts: list[Any] = []
+        groups: list[Any] = []
         i = 0
         while i < len(self.steps):
             if self.lowered[i] is None:
-                parts.append(self.steps[i])
+                groups.append(self.steps[i])
                 i += 1
                 continue
             end = i + 1
             while end < len(self.steps) and self.lowered[end] is not None and not self.apart:
                 end += 1
-            parts.append(self._segment(range(i, end)))
+            groups.append(self._write(range(i, end)))
             i = end
-        declared = "\n".join(sorted({*self.declared}))
-        ir = declared + "\n\n" + "\n\n".join(self.texts)
-        ir += '\nattributes #0 = { noinline nounwind "prefer-vector-width"="512" }\n'
-        module = Module(ir)
-        pointer = ctypes.c_void_p
+        kernels = self.kernels.made()
         parts = [
-            part if isinstance(part, Step) else part._replace(
-                function=module.address(part.function) if part.stages
-                else module.function(part.function, *[pointer] * 4, ctypes.c_int64)
-            )
-            for part in parts
-        ]  # fmt: skip
+            self._segment(group, kernels) if isinstance(group, _Draft) else group
+            for group in groups
+        ]
         used = self.threads if any(getattr(p, "stages", 0) for p in parts) else 1
         packed = struct.Struct("@" + "".join("dq"[whole] for _, whole in self.numbers))
         return Built(
             self.steps, self.lowered, parts, tuple(slot for slot, _ in self.numbers), packed,
-            self.arena, module, used,
+            self.arena, kernels, used,
         )  # fmt: skip
 
     def _place(self) -> None:
@@ -210,7 +217,8 @@ class _Builder:
             if low is not None
         )
 
-    def _segment(self, group: range) -> Segment:
+    def _write(self, group: range) -> _Draft:
+        """What a segment will need, its kernels being written on the way."""
         objects: dict[int, int] = {}
         buffers: list[tuple[int, int | None, int, Any]] = []
         calls = []
@@ -232,17 +240,18 @@ class _Builder:
                 buffers.append((slot, source, spec.numel, spec.dtype.np))
             uses, cut = self._uses(step, low, objects), self.cuts[k]
             room = (self.scratch, _room(low.shared), _room(low.scratch))
-            fails = step.call.op.checks_values or low.fails
             for stage in low.stages():
                 kernel = self._kernel(step, stage, aliased, cut)
-                calls.append(Invocation(kernel, uses, cut, room, fails and stage is low.emit))
-        name = f"segment{group.start}"
-        text, stages = segment(name, calls, self.threads)
-        if stages:
-            self.declared.update(waits())
-        self.texts.append(text)
-        frees = tuple(s for k in group for s in self.steps[k].frees)
-        return Segment(name, tuple(objects), tuple(buffers), frees, stages)
+                calls.append(Invocation(kernel, uses, cut, room))
+        return _Draft(group, calls, tuple(objects), tuple(buffers))
+
+    def _segment(self, draft: _Draft, kernels: list[Kernel]) -> Segment:
+        calls = [call._replace(kernel=kernels[call.kernel].address) for call in draft.calls]
+        table, stages = segment(calls, self.threads)
+        address = ctypes.addressof(table)
+        function = address if stages else functools.partial(serial(), address)
+        frees = tuple(s for k in draft.steps for s in self.steps[k].frees)
+        return Segment(function, draft.objects, draft.buffers, frees, stages, table)
 
     def _may_take(self, k: int, source: int) -> bool:
         """Whether step ``k`` may write its output over an operand's memory."""
@@ -254,25 +263,19 @@ class _Builder:
             return source not in self.live
         return source in self.dead and k > self.settled
 
-    def _kernel(self, step: Step, emit: Callable[[Code], None], aliased: bool, pieces: int) -> str:
-        """The name of the function that does the step; its text is written the first time."""
+    def _kernel(self, step: Step, emit: Callable[[Code], None], aliased: bool, pieces: int) -> int:
+        """The number of the kernel that does the step; its text is written the first time."""
         key: tuple = (step.call, emit.__name__, aliased, pieces)
         if step.call.op.name in LOOK_BACK:
             key += tuple(self.makers.get(slot) for slot, _, _ in step.operands)
-        name = self.kernels.get(key)
-        if name is None:
-            name = self.kernels[key] = f"k{len(self.kernels)}_{step.call.op.name}"
+        number = self.known.get(key)
+        if number is None:
             code = Code(pieces, aliased)
             emit(code)
-            kind = "ptr" if aliased else "ptr noalias"
-            arguments = [f"{kind} %a{n}" for n in range(len(step.operands))]
-            arguments += [f"{kind} %o{n}" for n in range(len(step.outs))]
-            arguments += ["ptr %shared", f"{kind} %scratch"]
-            if pieces > 1:
-                arguments.append("i64 %piece")
-            self.texts.append(code.function(name, arguments))
-            self.declared |= code.declared
-        return name
+            arguments = [f"%a{n}" for n in range(len(step.operands))]
+            arguments += [f"%o{n}" for n in range(len(step.outs))]
+            number = self.known[key] = self.kernels.write(step.call.op.name, code, arguments)
+        return number
 
     def _uses(self, step: Step, low: Lowering, objects: dict[int, int]) -> tuple[Use, ...]:
         uses = []

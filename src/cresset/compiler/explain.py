@@ -14,6 +14,7 @@ from typing import Any
 
 from cresset.compiler import native
 from cresset.compiler.fusion import Group
+from cresset.compiler.host import assembly
 from cresset.compiler.report import Report, report
 from cresset.core import graph
 from cresset.core.modes import PROCESS
@@ -155,8 +156,8 @@ def _steps(plan: Plan) -> list[Step]:
 def _module(plan: Plan, what: str) -> str:
     if not isinstance(plan, native.NativePlan):
         return "; nothing in this plan could be compiled"
-    module = plan.built.module
-    return module.ir if what == "ir" else module.assembly()
+    kernels = plan.built.kernels
+    return "\n\n".join(k.ir if what == "ir" else assembly(k.ir) for k in kernels)
 
 
 def _shape(spec: Spec) -> str:

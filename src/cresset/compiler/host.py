@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
 from typing import Any
 
 from cresset.compiler import cache
@@ -68,42 +69,43 @@ def vector_registers() -> int:
     return 32 if is_arm() or "+avx512f" in processor()[1].split(",") else 16
 
 
-#: Characters of a module's text from which on LLVM unrolls no loops. Kernels are unrolled as they
-#: are written; what LLVM adds cannot be measured in a step of ResNet-18, but is two thirds of the
-#: time that its machine code takes to make (13.9 s with, 4.9 s without) and of its size.
-_LARGE = 1_500_000
+#: What LLVM is asked to do; part of the name of what is kept on disk.
+_PASSES = "1, scalar loops unrolled"
+_VECTOR = re.compile(r"<\d+ x ")
 
 
 class Module:
-    """Compiled code, from the cache on disk where it is there; keeps its memory alive."""
+    """Compiled code, from the cache on disk where it is there; keeps its memory alive.
 
-    def __init__(self, ir: str) -> None:
+    Texts given together are compiled and kept each by itself, and lie side by side in memory.
+    """
+
+    def __init__(self, *texts: str) -> None:
         binding = llvm()
-        self.ir = ir
-        self.machine = _machine()
-        name = cache.key(
-            ir, *processor(), binding.get_default_triple(), llvmlite_version(), __version__
-        )
-        code = cache.load(name)
-        self.cached = code is not None
-        if code is None:
-            code = self.machine.emit_object(self._optimised())
-            cache.store(name, code)
-        if "@cresset_sgemm" in ir:
+        self.texts = texts
+        #: Whether all of it was on disk.
+        self.cached = True
+        codes = [self._code(text) for text in texts]
+        if any("@cresset_sgemm" in text for text in texts):
             binding.add_symbol("cresset_sgemm", blas("sgemm"))
-        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self.machine)
-        self.engine.add_object_file(binding.ObjectFileRef.from_data(code))
+        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine())
+        for code in codes:
+            self.engine.add_object_file(binding.ObjectFileRef.from_data(code))
         self.engine.finalize_object()
 
-    def _optimised(self) -> Any:
-        binding = llvm()
-        module = binding.parse_assembly(self.ir)
-        module.verify()
-        options = binding.create_pipeline_tuning_options(speed_level=3)
-        options.loop_unrolling = len(self.ir) < _LARGE
-        builder = binding.create_pass_builder(self.machine, options)
-        builder.getModulePassManager().run(module, builder)
-        return module
+    def _code(self, text: str) -> bytes:
+        """The object code of a text."""
+        name = cache.key(
+            text, _PASSES, *processor(), llvm().get_default_triple(), llvmlite_version(),
+            __version__,
+        )  # fmt: skip
+        code = cache.load(name)
+        if code is None:
+            self.cached = False
+            machine = _machine()
+            code = machine.emit_object(_optimised(machine, text))
+            cache.store(name, code)
+        return code
 
     def address(self, name: str) -> int:
         """Where a function of the module begins."""
@@ -113,9 +115,29 @@ class Module:
         """A function of the module as a ctypes function that returns an int."""
         return ctypes.CFUNCTYPE(ctypes.c_int32, *arguments)(self.address(name))
 
-    def assembly(self) -> str:
-        """The machine code as text."""
-        return str(self.machine.emit_assembly(self._optimised()))
+
+def _optimised(machine: Any, text: str) -> Any:
+    """LLVM's module of a text, after LLVM's passes.
+
+    What is written in vectors is written unrolled as well, and all of LLVM's passes together do no
+    more for it than those of its first level: a training step takes as long, and half of the time
+    to compile. Loops over single elements are different: a sort is half again as fast unrolled.
+    """
+    binding = llvm()
+    module = binding.parse_assembly(text)
+    module.verify()
+    options = binding.create_pipeline_tuning_options(speed_level=1)
+    options.loop_vectorization = options.slp_vectorization = True
+    options.loop_unrolling = _VECTOR.search(text) is None
+    builder = binding.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def assembly(text: str) -> str:
+    """A text's machine code as text."""
+    machine = _machine()
+    return str(machine.emit_assembly(_optimised(machine, text)))
 
 
 @functools.cache

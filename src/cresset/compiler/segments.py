@@ -1,19 +1,37 @@
-"""The text of a segment: the function that runs neighbouring kernels, on one thread or on several.
+"""Segments: runs of neighbouring kernels, called at once, on one thread or on several.
 
-On one thread it is a list of calls. On several, every thread runs the same function, which goes
-through *stages*: kernels that are too small to cut run one after the other as a single piece, a
-larger one is a stage of its own, cut into pieces. See ``threads.py`` for who takes which.
+A segment is a table of numbers: which kernels, and where their arguments are found. Two functions
+that are the same for all plans go through such a table, ``serial`` and ``parallel``. (They were
+written out for each segment once, and LLVM spent half of its time on them where a plan has
+hundreds of kernels.)
+
+On several threads, every thread goes through the *stages*: kernels that are too small to cut run
+one after the other as a single piece, a larger one is a stage of its own, cut into pieces. See
+``threads.py`` for who takes which.
+
+A table's words, 64 bits each:
+
+serial      how many calls; the most arguments that one has; the calls
+parallel    how many stages; the most arguments; per stage: how many calls, how many pieces, how
+            many of them are each thread's own, the words of the calls, and the calls
+a call      the kernel's address; its pieces; where in the arena the memory begins that the pieces
+            share, where their own, and the bytes of one piece; how many arguments; per argument
+            its kind and number
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ctypes
+import functools
 from typing import Any, NamedTuple
 
-from cresset.compiler.threads import COUNTERS, FAILED, MOST_STAGES, STAGE, declarations, pause
+from cresset.compiler.threads import COUNTERS, FAILED, MOST_STAGES, STAGE, pause
 
 #: Where a NumPy array object keeps the address of its first element: right behind the header.
 _DATA = object.__basicsize__
+#: Words of a table before its calls, of a stage before its calls, and of a call before its
+#: arguments.
+_HEAD, _STAGE, _CALL = 2, 4, 6
 
 
 class Use(NamedTuple):
@@ -23,17 +41,19 @@ class Use(NamedTuple):
     number: int
 
 
+_KINDS = {"number": 0, "arena": 1, "object": 2}
+
+
 class Invocation(NamedTuple):
     """One kernel called by a segment."""
 
-    name: str
+    #: Its address.
+    kernel: int
     arguments: tuple[Use, ...]
     pieces: int
     #: Where its scratch memory begins in the arena, how much all pieces share, and how much each
     #: has for itself behind that.
     scratch: tuple[int, int, int]
-    #: It can reject values: then the segment ends early.
-    fails: bool
 
 
 def _stages(calls: list[Invocation]) -> list[list[Invocation]]:
@@ -47,159 +67,270 @@ def _stages(calls: list[Invocation]) -> list[list[Invocation]]:
     return stages
 
 
-def segment(name: str, calls: list[Invocation], threads: int) -> tuple[str, int]:
-    """The text of the function, and how many stages it has (0: it is for one thread)."""
+def segment(calls: list[Invocation], threads: int) -> tuple[Any, int]:
+    """The table, and how many stages it has (0: it is for one thread)."""
     stages = _stages(calls) if threads > 1 else []
+    most = max(len(call.arguments) for call in calls)
     if not any(stage[0].pieces > 1 for stage in stages) or len(stages) > MOST_STAGES:
-        return _serial(name, calls), 0
-    return _parallel(name, stages, threads), len(stages)
+        return _table([len(calls), most, *_all(calls)]), 0
+    words = [len(stages), most]
+    for stage in stages:
+        told, pieces = _all(stage), stage[0].pieces
+        words += [len(stage), pieces, max(1, pieces // threads), len(told), *told]
+    return _table(words), len(stages)
 
 
-def _head(name: str) -> str:
-    return f"define i32 @{name}(ptr %objects, ptr %numbers, ptr %arena, ptr %pool, i64 %me) {{"
+def _table(words: list[int]) -> Any:
+    return (ctypes.c_int64 * len(words))(*words)
 
 
-def _serial(name: str, calls: list[Invocation]) -> str:
-    lines = [_head(name)]
-    for n, call in enumerate(calls):
-        for piece in range(call.pieces):
-            label = f"{n}_{piece}"
-            lines += _call(label, call, str(piece) if call.pieces > 1 else None)
-            lines.append(f"  br i1 %f{label}, label %failed, label %after{label}")
-            lines.append(f"after{label}:")
-    return "\n".join([*lines, "  ret i32 0", "failed:", "  ret i32 1", "}"])
+def _all(calls: list[Invocation]) -> list[int]:
+    return [word for call in calls for word in _words(call)]
 
 
-def _parallel(name: str, stages: list[list[Invocation]], threads: int) -> str:
-    lines = [
-        _head(name),
-        f"  %failed = getelementptr i64, ptr %pool, i64 {FAILED}",
-        "  %caller = icmp eq i64 %me, 0",
-    ]
-    for s, stage in enumerate(stages):
-        lines += _alone(s, stage) if stage[0].pieces == 1 else _cut(s, stage[0], threads)
-        lines += [
-            f"  br label %wait{s}",
-            f"wait{s}:",
-            f"  %turn{s} = phi i32 [0, %finished{s}], [%turns{s}, %round{s}]",
-            f"  %have{s} = load atomic i64, ptr %done{s} acquire, align 8",
-            f"  %all{s} = icmp uge i64 %have{s}, {stage[0].pieces}",
-            f"  br i1 %all{s}, label %after{s}, label %paused{s}",
-            f"paused{s}:",
-            f"  {pause()}",
-            f"  %turns{s} = add i32 %turn{s}, 1",
-            f"  %long{s} = icmp ugt i32 %turns{s}, 2000",
-            f"  br i1 %long{s}, label %yield{s}, label %round{s}",
-            f"yield{s}:",
-            f"  %y{s} = call i32 @sched_yield()",
-            f"  br label %round{s}",
-            f"round{s}:",
-            f"  br label %wait{s}",
-            f"after{s}:",
-        ]
-        if any(call.fails for call in stage):
-            lines += [
-                f"  %bad{s} = load atomic i64, ptr %failed seq_cst, align 8",
-                f"  %stop{s} = icmp ne i64 %bad{s}, 0",
-                f"  br i1 %stop{s}, label %over, label %on{s}",
-                f"on{s}:",
-            ]
-    lines.append("  ret i32 0")
-    if any(call.fails for stage in stages for call in stage):
-        lines += ["over:", "  ret i32 1"]
-    return "\n".join([*lines, "}"])
-
-
-def _alone(s: int, stage: list[Invocation]) -> list[str]:
-    """A stage that the caller runs."""
-    lines = [
-        f"  %done{s} = getelementptr i64, ptr %pool, i64 {COUNTERS + STAGE * s}",
-        f"  br i1 %caller, label %run{s}, label %finished{s}",
-        f"run{s}:",
-    ]
-    for n, call in enumerate(stage):
-        lines += _guarded(f"{s}_{n}", call, None)
-    return [
-        *lines,
-        f"  store atomic i64 1, ptr %done{s} release, align 8",
-        f"  br label %finished{s}",
-        f"finished{s}:",
-    ]
-
-
-def _cut(s: int, call: Invocation, threads: int) -> list[str]:
-    """A stage that all threads run: each begins with its own pieces and goes on round."""
-    pieces = call.pieces
-    return [
-        f"  %done{s} = getelementptr i64, ptr %pool, i64 {COUNTERS + STAGE * s}",
-        f"  %own{s} = mul i64 %me, {max(1, pieces // threads)}",
-        f"  br label %begin{s}",
-        f"begin{s}:",
-        f"  br label %next{s}",
-        f"next{s}:",
-        f"  %j{s} = phi i64 [0, %begin{s}], [%further{s}, %more{s}]",
-        f"  %sum{s} = add i64 %own{s}, %j{s}",
-        f"  %i{s} = urem i64 %sum{s}, {pieces}",
-        f"  %n{s} = add i64 %i{s}, 1",
-        f"  %flag{s} = getelementptr i64, ptr %done{s}, i64 %n{s}",
-        f"  %seen{s} = load atomic i64, ptr %flag{s} monotonic, align 8",
-        f"  %free{s} = icmp eq i64 %seen{s}, 0",
-        f"  br i1 %free{s}, label %claim{s}, label %more{s}",
-        f"claim{s}:",
-        f"  %was{s} = atomicrmw xchg ptr %flag{s}, i64 1 acq_rel",
-        f"  %mine{s} = icmp eq i64 %was{s}, 0",
-        f"  br i1 %mine{s}, label %run{s}, label %more{s}",
-        f"run{s}:",
-        *_guarded(f"{s}", call, f"%i{s}"),
-        f"  %one{s} = atomicrmw add ptr %done{s}, i64 1 acq_rel",
-        f"  br label %more{s}",
-        f"more{s}:",
-        f"  %further{s} = add i64 %j{s}, 1",
-        f"  %left{s} = icmp ult i64 %further{s}, {pieces}",
-        f"  br i1 %left{s}, label %next{s}, label %finished{s}",
-        f"finished{s}:",
-    ]
-
-
-def _guarded(label: str, call: Invocation, piece: str | None) -> list[str]:
-    """The call; a failure is noted for all threads."""
-    lines = _call(label, call, piece)
-    if call.fails:
-        lines.append(f"  %z{label} = zext i1 %f{label} to i64")
-        lines.append(f"  %w{label} = atomicrmw or ptr %failed, i64 %z{label} seq_cst")
-    return lines
-
-
-def waits() -> Iterable[str]:
-    """Declarations that a segment for several threads needs."""
-    return (declarations(), "declare i32 @sched_yield()")
-
-
-def _call(label: str, call: Invocation, piece: str | None) -> list[str]:
-    """Lines that find the arguments and call the kernel; its result is ``%f{label}``."""
-    lines: list[str] = []
-    passed: list[Any] = []
-    for n, (kind, index) in enumerate(call.arguments):
-        register = f"%p{label}_{n}"
-        if kind == "number":
-            lines.append(f"  {register} = getelementptr double, ptr %numbers, i64 {index}")
-        elif kind == "arena":
-            lines.append(f"  {register} = getelementptr i8, ptr %arena, i64 {index}")
-        else:
-            lines.append(f"  {register}.s = getelementptr i64, ptr %objects, i64 {index}")
-            lines.append(f"  {register}.o = load ptr, ptr {register}.s")
-            lines.append(f"  {register}.d = getelementptr i8, ptr {register}.o, i64 {_DATA}")
-            lines.append(f"  {register} = load ptr, ptr {register}.d")
-        passed.append(f"ptr {register}")
+def _words(call: Invocation) -> list[int]:
     start, shared, size = call.scratch
-    lines.append(f"  %h{label} = getelementptr i8, ptr %arena, i64 {start}")
-    lines.append(f"  %t{label} = getelementptr i8, ptr %arena, i64 {start + shared}")
-    passed.append(f"ptr %h{label}")
-    if piece is None:
-        passed.append(f"ptr %t{label}")
-    else:
-        lines.append(f"  %u{label} = mul i64 {piece}, {size}")
-        lines.append(f"  %s{label} = getelementptr i8, ptr %t{label}, i64 %u{label}")
-        passed += [f"ptr %s{label}", f"i64 {piece}"]
-    lines.append(f"  %f{label} = call i1 @{call.name}({', '.join(passed)})")
-    return lines
+    words = [call.kernel, call.pieces, start, start + shared, size, len(call.arguments)]
+    for kind, number in call.arguments:
+        words += [_KINDS[kind], number]
+    return words
+
+
+# -- what goes through a table ---------------------------------------------------------------------
+
+_ARGUMENTS = "ptr %objects, ptr %numbers, ptr %arena"
+
+#: ``arguments`` puts those of a call into a list, behind them the memory that its pieces share, and
+#: returns where the next call is told; ``piece`` runs one piece of a call.
+_COMMON = f"""
+define internal ptr @arguments(ptr %call, {_ARGUMENTS}, ptr %list) noinline optsize {{
+  %at.count = getelementptr i64, ptr %call, i64 5
+  %count = load i64, ptr %at.count
+  %first = getelementptr i64, ptr %call, i64 {_CALL}
+  br label %next
+next:
+  %use = phi ptr [%first, %0], [%after, %found]
+  %n = phi i64 [0, %0], [%n1, %found]
+  %more = icmp ult i64 %n, %count
+  br i1 %more, label %find, label %done
+find:
+  %kind = load i64, ptr %use
+  %at.number = getelementptr i64, ptr %use, i64 1
+  %number = load i64, ptr %at.number
+  switch i64 %kind, label %object [i64 0, label %run i64 1, label %place]
+run:
+  %p.run = getelementptr double, ptr %numbers, i64 %number
+  br label %found
+place:
+  %p.place = getelementptr i8, ptr %arena, i64 %number
+  br label %found
+object:
+  %at.object = getelementptr ptr, ptr %objects, i64 %number
+  %array = load ptr, ptr %at.object
+  %at.data = getelementptr i8, ptr %array, i64 {_DATA}
+  %p.object = load ptr, ptr %at.data
+  br label %found
+found:
+  %p = phi ptr [%p.run, %run], [%p.place, %place], [%p.object, %object]
+  %at.p = getelementptr ptr, ptr %list, i64 %n
+  store ptr %p, ptr %at.p
+  %n1 = add i64 %n, 1
+  %after = getelementptr i64, ptr %use, i64 2
+  br label %next
+done:
+  %at.start = getelementptr i64, ptr %call, i64 2
+  %start = load i64, ptr %at.start
+  %shared = getelementptr i8, ptr %arena, i64 %start
+  %at.shared = getelementptr ptr, ptr %list, i64 %count
+  store ptr %shared, ptr %at.shared
+  ret ptr %use
+}}
+
+define internal i1 @piece(ptr %call, ptr %arena, ptr %list, i64 %piece) noinline optsize {{
+  %kernel = load ptr, ptr %call
+  %at.own = getelementptr i64, ptr %call, i64 3
+  %own = load i64, ptr %at.own
+  %at.size = getelementptr i64, ptr %call, i64 4
+  %size = load i64, ptr %at.size
+  %before = mul i64 %piece, %size
+  %offset = add i64 %own, %before
+  %scratch = getelementptr i8, ptr %arena, i64 %offset
+  %at.count = getelementptr i64, ptr %call, i64 5
+  %count = load i64, ptr %at.count
+  %last = add i64 %count, 1
+  %at.scratch = getelementptr ptr, ptr %list, i64 %last
+  store ptr %scratch, ptr %at.scratch
+  %failed = call i1 %kernel(ptr %list, i64 %piece)
+  ret i1 %failed
+}}
+"""
+
+_BEGIN = f"""
+  %count = load i64, ptr %table
+  %at.most = getelementptr i64, ptr %table, i64 1
+  %most = load i64, ptr %at.most
+  %room = add i64 %most, 2
+  %list = alloca ptr, i64 %room
+  %begin = getelementptr i64, ptr %table, i64 {_HEAD}
+  br label %next
+"""
+
+#: The calls of a table one after the other; 1 as soon as one fails.
+_SERIAL = f"""
+define i32 @serial(ptr %table, {_ARGUMENTS}, ptr %pool, i64 %me) optsize {{
+{_BEGIN}
+next:
+  %call = phi ptr [%begin, %0], [%after, %ran]
+  %n = phi i64 [0, %0], [%n1, %ran]
+  %more = icmp ult i64 %n, %count
+  br i1 %more, label %prepare, label %done
+prepare:
+  %after = call ptr @arguments(ptr %call, {_ARGUMENTS}, ptr %list)
+  %at.pieces = getelementptr i64, ptr %call, i64 1
+  %pieces = load i64, ptr %at.pieces
+  br label %run
+run:
+  %i = phi i64 [0, %prepare], [%i1, %good]
+  %failed = call i1 @piece(ptr %call, ptr %arena, ptr %list, i64 %i)
+  br i1 %failed, label %bad, label %good
+good:
+  %i1 = add i64 %i, 1
+  %again = icmp ult i64 %i1, %pieces
+  br i1 %again, label %run, label %ran
+ran:
+  %n1 = add i64 %n, 1
+  br label %next
+done:
+  ret i32 0
+bad:
+  ret i32 1
+}}
+"""
+
+
+def parallel() -> str:
+    """The text of ``parallel``, which each thread runs: ``me`` is 0 for the caller.
+
+    A failure is noted for all threads, and they leave together after its stage.
+    """
+    return f"""
+{_COMMON}
+declare i32 @sched_yield()
+
+define internal i32 @parallel(ptr %table, {_ARGUMENTS}, ptr %pool, i64 %me) optsize {{
+{_BEGIN}
+next:
+  %stage = phi ptr [%begin, %0], [%after, %on]
+  %s = phi i64 [0, %0], [%s1, %on]
+  %more = icmp ult i64 %s, %count
+  br i1 %more, label %look, label %over
+look:
+  %calls = load i64, ptr %stage
+  %at.pieces = getelementptr i64, ptr %stage, i64 1
+  %pieces = load i64, ptr %at.pieces
+  %at.words = getelementptr i64, ptr %stage, i64 3
+  %words = load i64, ptr %at.words
+  %first = getelementptr i64, ptr %stage, i64 {_STAGE}
+  %after = getelementptr i64, ptr %first, i64 %words
+  %before = mul i64 %s, {STAGE}
+  %counter = add i64 %before, {COUNTERS}
+  %done = getelementptr i64, ptr %pool, i64 %counter
+  %failed = getelementptr i64, ptr %pool, i64 {FAILED}
+  %whole = icmp eq i64 %pieces, 1
+  br i1 %whole, label %alone, label %cut
+
+alone:  ; the caller's
+  %caller = icmp eq i64 %me, 0
+  br i1 %caller, label %one, label %wait
+one:
+  %call = phi ptr [%first, %alone], [%following, %ran]
+  %c = phi i64 [0, %alone], [%c1, %ran]
+  %following = call ptr @arguments(ptr %call, {_ARGUMENTS}, ptr %list)
+  %f = call i1 @piece(ptr %call, ptr %arena, ptr %list, i64 0)
+  br i1 %f, label %note, label %ran
+note:
+  store atomic i64 1, ptr %failed seq_cst, align 8
+  br label %ran
+ran:
+  %c1 = add i64 %c, 1
+  %c.more = icmp ult i64 %c1, %calls
+  br i1 %c.more, label %one, label %tell
+tell:
+  store atomic i64 1, ptr %done release, align 8
+  br label %wait
+
+cut:  ; each thread begins with its own pieces and goes on round
+  %unused = call ptr @arguments(ptr %first, {_ARGUMENTS}, ptr %list)
+  %at.share = getelementptr i64, ptr %stage, i64 2
+  %share = load i64, ptr %at.share
+  %own = mul i64 %me, %share
+  br label %try
+try:
+  %j = phi i64 [0, %cut], [%j1, %tried]
+  %sum = add i64 %own, %j
+  %i = urem i64 %sum, %pieces
+  %i1 = add i64 %i, 1
+  %flag = getelementptr i64, ptr %done, i64 %i1
+  %seen = load atomic i64, ptr %flag monotonic, align 8
+  %free = icmp eq i64 %seen, 0
+  br i1 %free, label %claim, label %tried
+claim:
+  %was = atomicrmw xchg ptr %flag, i64 1 acq_rel
+  %mine = icmp eq i64 %was, 0
+  br i1 %mine, label %run, label %tried
+run:
+  %g = call i1 @piece(ptr %first, ptr %arena, ptr %list, i64 %i)
+  br i1 %g, label %mark, label %count.it
+mark:
+  store atomic i64 1, ptr %failed seq_cst, align 8
+  br label %count.it
+count.it:
+  %old = atomicrmw add ptr %done, i64 1 acq_rel
+  br label %tried
+tried:
+  %j1 = add i64 %j, 1
+  %left = icmp ult i64 %j1, %pieces
+  br i1 %left, label %try, label %wait
+
+wait:  ; for pieces that are still in hand
+  %turn = phi i32 [0, %alone], [0, %tell], [0, %tried], [%turn1, %round]
+  %have = load atomic i64, ptr %done acquire, align 8
+  %all = icmp uge i64 %have, %pieces
+  br i1 %all, label %checked, label %paused
+paused:
+  {pause()}
+  %turn1 = add i32 %turn, 1
+  %long = icmp ugt i32 %turn1, 2000
+  br i1 %long, label %yield, label %round
+yield:
+  %y = call i32 @sched_yield()
+  br label %round
+round:
+  br label %wait
+checked:
+  %bad = load atomic i64, ptr %failed seq_cst, align 8
+  %stop = icmp ne i64 %bad, 0
+  br i1 %stop, label %broken, label %on
+on:
+  %s1 = add i64 %s, 1
+  br label %next
+over:
+  ret i32 0
+broken:
+  ret i32 1
+}}
+"""
+
+
+@functools.cache
+def _module() -> Any:
+    from cresset.compiler.host import Module
+
+    return Module(_COMMON + _SERIAL)
+
+
+@functools.cache
+def serial() -> Any:
+    """What goes through a table on one thread: a function of the table's address, the objects, the
+    numbers, the arena, and two things that it does not need."""
+    return _module().function("serial", *[ctypes.c_void_p] * 5, ctypes.c_int64)

@@ -1,6 +1,6 @@
 """The thread pool: workers that wait in native code and take pieces of a running plan.
 
-A plan's segment is one function that every thread runs. Where a kernel can be cut, each thread
+Every thread goes through a plan's segment (``segments.py``). Where a kernel can be cut, each thread
 claims pieces of it, first those that are always its own (their data lies in its cache), then what
 others have not begun, and waits for the pieces that are still in hand; the next kernel begins. So
 the caller never waits for a worker that has not come yet, a late worker skips what is done, and
@@ -107,7 +107,8 @@ others:
   call void @wake(ptr %pool)
   br label %go
 go:
-  %result = call i32 %segment(ptr %objects, ptr %numbers, ptr %arena, ptr %pool, i64 0)
+  %result = call i32 @parallel(ptr %segment, ptr %objects, ptr %numbers, ptr %arena,
+                            ptr %pool, i64 0)
   %old = atomicrmw sub ptr %gate, i64 {_OPEN} seq_cst
   br label %leave
 leave:
@@ -176,7 +177,8 @@ inside:
   %numbers = load ptr, ptr %job2
   %arena = load ptr, ptr %job3
   %me = add i64 %number, 1
-  %result = call i32 %segment(ptr %objects, ptr %numbers, ptr %arena, ptr %pool, i64 %me)
+  %result = call i32 @parallel(ptr %segment, ptr %objects, ptr %numbers, ptr %arena,
+                            ptr %pool, i64 %me)
   %left = atomicrmw sub ptr %gate, i64 1 seq_cst
   br label %later
 late:
@@ -229,12 +231,13 @@ class Pool:
         self._words[LIMIT] = threads - 1
 
     def _prepare(self) -> None:
+        from cresset.compiler import segments
         from cresset.compiler.host import Module
 
         self._memory = np.zeros((COUNTERS + STAGE * MOST_STAGES) * 8 + 128, np.uint8)
         self.address = -(-self._memory.ctypes.data // 128) * 128
         self._words = (ctypes.c_int64 * COUNTERS).from_address(self.address)
-        self._module = Module(_source())
+        self._module = Module(_source() + segments.parallel())
         pointer = ctypes.c_void_p
         self._run = self._module.function("run", *[pointer] * 5, ctypes.c_int64)
         self._wake = self._module.function("wake", pointer)

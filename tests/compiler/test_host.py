@@ -1,0 +1,36 @@
+"""What LLVM makes of a text."""
+
+from __future__ import annotations
+
+import pytest
+
+from cresset.compiler import host
+from cresset.compiler.code import Code
+from cresset.core.modes import PROCESS
+
+pytestmark = pytest.mark.skipif(not PROCESS.compile, reason="nothing is compiled in this mode")
+
+
+def _running_product(kind: str) -> str:
+    """A loop that multiplies 64 values one after the other."""
+    code = Code()
+    one = "1.0" if kind == "float" else code.splat("float", 4, "1.0")
+    total = code.slot(kind, one)
+    with code.loop(64, 1 if kind == "float" else 4) as i:
+        value = code.load(kind, "%a0", i, align=4)
+        code.set(kind, total, code.let(f"fmul {kind} {code.get(kind, total)}, {value}"))
+    code.store(kind, code.get(kind, total), "%o0", align=4)
+    text = code.function("product", ["ptr %a0", "ptr %o0"]).replace("internal ", "")
+    return text + "\nattributes #0 = { nounwind }\n"
+
+
+@pytest.mark.parametrize(("kind", "unrolled"), [("float", True), ("<4 x float>", False)])
+def test_loops_over_single_elements_are_unrolled_and_those_over_vectors_are_left(kind, unrolled):
+    products = host.assembly(_running_product(kind)).count("mul" if not host.is_arm() else "fmul")
+    assert products >= 4 if unrolled else products == 1
+
+
+def test_texts_given_together_are_one_module():
+    texts = [f"define i32 @f{n}() {{\n  ret i32 {n}\n}}\n" for n in range(3)]
+    module = host.Module(*texts)
+    assert [module.function(f"f{n}")() for n in range(3)] == [0, 1, 2]
