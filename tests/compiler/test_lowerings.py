@@ -276,22 +276,6 @@ def test_recurrent_cells_and_their_gradients(kind, size, batch):
     assert not [name for name in fallbacks(seen) if name.endswith("_cell")]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("size", [1, 10, 16, 37])
-def test_softmax_along_rows(size, dtype):
-    def program():
-        x = torch.randn(5, size, dtype=dtype) * 8
-        x[1, 0], x[2, 0], x[3, :] = float("nan"), float("inf"), float("-inf")
-        x[4, 0] = float("-inf")
-        y = torch.randn(3, size, dtype=dtype, requires_grad=True)
-        (F.log_softmax(y, 1) * torch.randn(3, size, dtype=dtype)).sum().backward()
-        return [F.softmax(x, -1).tolist(), F.log_softmax(x, 1).tolist(), y.grad.tolist()]
-
-    seen = run_both(program)
-    assert_close(seen, *([2e-6] * 2 if dtype is torch.float32 else [1e-14] * 2))
-    assert not [name for name in fallbacks(seen) if "softmax" in name]
-
-
 @pytest.mark.parametrize("padding", [None, 2])
 @pytest.mark.parametrize("kind", [torch.int64, torch.int32])
 def test_embedding_and_its_gradient(padding, kind):

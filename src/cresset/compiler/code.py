@@ -7,7 +7,7 @@ order of magnitude faster than building IR objects, and it can be read as it sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 #: LLVM types by dtype name; bool and uint8 share i8, as in memory.
@@ -239,6 +239,11 @@ class Code:
         self.declare(f"{kind} @llvm.fma.{suffix}({kind}, {kind}, {kind})")
         return self.let(f"call {kind} @llvm.fma.{suffix}({kind} {a}, {kind} {b}, {kind} {c})")
 
+    def prefetch(self, pointer: str, write: bool = False) -> None:
+        """Have the cache line brought near, to be read or written soon; any address will do."""
+        self.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {int(write)}, i32 2, i32 1)")
+
     def masked_load(self, kind: str, lanes: int, used: int, pointer: str) -> str:
         """The first ``used`` lanes from memory, zero in the others."""
         vector = f"<{lanes} x {kind}>"
@@ -379,9 +384,16 @@ class Code:
         ]
 
     def sum_vectors(self, kind: str, lanes: int, vectors: list[str]) -> list[str]:
-        """The sum of the lanes of each vector, side by side in vectors.
+        """The sum of the lanes of each vector, side by side in vectors."""
+        add = f"fadd <{lanes} x {kind}>"
+        return self.fold_vectors(kind, lanes, vectors, lambda a, b: self.let(f"{add} {a}, {b}"))
 
-        Halves of two vectors are added at a time, so that many sums share the shuffles.
+    def fold_vectors(
+        self, kind: str, lanes: int, vectors: list[str], join: Callable[[str, str], str]
+    ) -> list[str]:
+        """The lanes of each vector joined to one value, these side by side in vectors.
+
+        Halves of two vectors are joined at a time, so that many results share the shuffles.
         """
         width = lanes  # of the group of lanes that belongs to one sum
         row = list(vectors)
@@ -405,7 +417,7 @@ class Code:
                     )
                     for picks in (firsts, seconds)
                 )
-                row.append(self.let(f"fadd <{lanes} x {kind}> {x}, {y}"))
+                row.append(join(x, y))
             width = half
         return row
 

@@ -2,21 +2,31 @@
 
 A row is read in vectors; the last one may be short, and is then filled up with what changes
 nothing. Each row is gone through three times while it lies in the nearest cache.
+
+Short rows go through in blocks of as many as a vector has lanes: to join the lanes of one vector to
+the row's maximum, or sum, takes longer than to read the row, and joins of many share their work.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 
 from cresset.compiler.code import TYPES, Code, mask
 from cresset.compiler.step import Array, Lowering
 from cresset.compiler.vectormath.exponential import exp
-from cresset.compiler.vectormath.lanes import Lanes
+from cresset.compiler.vectormath.lanes import Lanes, select
 from cresset.compiler.vectormath.logarithm import log
 from cresset.core.call import Call
 
 #: Minus infinity, as LLVM writes it.
 LOWEST = "0xFFF0000000000000"
+#: Vectors up to which a row is short, and whole vectors that are gone through without a loop.
+_SHORT, _UNROLLED = 256, 4
+#: Vectors whose exponentials are computed together, as the operations of one wait for one another.
+_TOGETHER = 4
+#: Bytes from which an array is not near when its kernel begins.
+_FAR = 1 << 20
 
 
 class Rows:
@@ -28,10 +38,13 @@ class Rows:
         self.vector = f"<{lanes} x {kind}>"
 
     def spans(self, first: int = 0) -> Iterator[tuple[str, int]]:
-        """(first element, lanes used) from an element on, each emitted once: whole vectors in a
-        loop, then the rest."""
+        """(first element, lanes used) from an element on: whole vectors, in a loop where they are
+        many, then the rest."""
         whole = (self.size - first) // self.lanes * self.lanes
-        if whole:
+        if whole <= _UNROLLED * self.lanes:
+            for i in range(first, first + whole, self.lanes):
+                yield str(i), self.lanes
+        else:
             with self.c.loop(whole, self.lanes) as i:
                 yield self.c.plus(i, first), self.lanes
         if first + whole < self.size:
@@ -52,11 +65,12 @@ class Rows:
         c = self.c
         c.masked_store(self.kind, self.lanes, used, value.register, c.at(self.kind, line, i))
 
-    def fold(
-        self, start: str, step: Callable[[str, int, Lanes], Lanes], name: str, ways: int = 1
-    ) -> str:
+    def partial(
+        self, start: str, step: Callable[[str, int, Lanes], Lanes],
+        join: Callable[[Lanes, Lanes], Lanes], ways: int = 1,
+    ) -> Lanes:  # fmt: skip
         """Go over a row with vectors of partial results, ``ways`` of them so that a short step does
-        not wait for the one before; then join them and their lanes."""
+        not wait for the one before; joined to one vector."""
         c = self.c
         ways = ways if self.size >= 2 * ways * self.lanes else 1
         stride = ways * self.lanes
@@ -77,7 +91,21 @@ class Rows:
             Lanes(c, self.kind, self.lanes, c.get(self.vector, place)) for place in places
         ]
         for other in others:
-            total = total + other if name == "fadd" else total.intrinsic(name[1:], other)
+            total = join(total, other)
+        return total
+
+    def fold(
+        self, start: str, step: Callable[[str, int, Lanes], Lanes], name: str, ways: int = 1
+    ) -> str:
+        """``partial`` with the lanes joined too, by ``fadd``, ``fmaximum`` or ``fmax``, which knows
+        no NaN."""
+        c = self.c
+
+        def join(a: Lanes, b: Lanes) -> Lanes:
+            return a + b if name == "fadd" else a.intrinsic(name[1:], b)
+
+        join = {"fmax": above}.get(name, join)
+        total = self.partial(start, step, join, ways)
         if name == "fadd":
             return c.reduce_add(self.kind, self.lanes, total.register)
         suffix = f"v{self.lanes}{'f32' if self.kind == 'float' else 'f64'}"
@@ -88,6 +116,11 @@ class Rows:
 
     def all(self, scalar: str) -> Lanes:
         return Lanes(self.c, self.kind, self.lanes, self.c.splat(self.kind, self.lanes, scalar))
+
+
+def above(a: Lanes, b: Lanes) -> Lanes:
+    """The larger one in one instruction; ``b`` where one of them is NaN."""
+    return select(a > b, a, b)
 
 
 def _along_rows(call: Call, *arrays: Array) -> bool:
@@ -133,35 +166,120 @@ def _softmax(
     count = x.spec.numel // size
     kind = TYPES[x.spec.dtype.name]
 
+    wide = vector_lanes(x, lanes)
+    short = size <= _SHORT * wide and count > 1
+
     def emit(c: Code) -> None:
-        rows = Rows(c, kind, size, vector_lanes(x, lanes))
+        if short:
+            _short_rows(c, Rows(c, kind, size, wide), x, out, logarithm)
+            return
+        rows = _together(c, kind, size, wide)
         with c.share(count) as row:
             source, target = (_line(c, kind, a, row, size) for a in (x, out))
-            top = rows.fold(
-                LOWEST,
-                lambda i, used, have: have.intrinsic(
-                    "maximum", rows.load(source, i, used, LOWEST)
-                ),
-                "fmaximum", ways=4,
-            )  # fmt: skip
+            top = rows.fold(LOWEST, lambda i, used, have: _higher(rows, source, i, used, have),
+                            "fmax", ways=4)  # fmt: skip
             highest = rows.all(top)
+            total = rows.fold(
+                "0.0",
+                lambda i, used, have: _grown(
+                    rows, source, None if logarithm else target, highest, i, used, have
+                ),
+                "fadd",
+            )
+            one = Lanes(c, kind, 0, total)
+            change = rows.all((log(one) if logarithm else 1.0 / one).register)
+            _finish(rows, source, target, highest, change, logarithm)
+
+    pieces = -(-count // wide) if short else count
+    return Lowering(emit, pieces=pieces, flops=40 * x.spec.numel)
+
+
+def _together(c: Code, kind: str, size: int, lanes: int) -> Rows:
+    """Rows in vectors of several registers, if they are long enough for that."""
+    return Rows(c, kind, size, lanes * (_TOGETHER if size >= 2 * _TOGETHER * lanes else 1))
+
+
+def _higher(rows: Rows, source: str, i: str, used: int, have: Lanes) -> Lanes:
+    """NaN is passed over here: it is met again among the exponentials."""
+    return above(rows.load(source, i, used, LOWEST), have)
+
+
+def _grown(
+    rows: Rows, source: str, target: str | None, highest: Lanes, i: str, used: int, have: Lanes
+) -> Lanes:
+    """The sum of exponentials, with those of one vector more; they are kept in ``target``."""
+    grown = exp(rows.load(source, i, used, LOWEST) - highest)
+    if target is not None:
+        rows.store(grown, target, i, used)
+    return have + grown
+
+
+def _finish(
+    rows: Rows, source: str, target: str, highest: Lanes, change: Lanes, logarithm: bool
+) -> None:
+    for i, used in rows.spans():
+        if logarithm:
+            value = rows.load(source, i, used) - highest - change
+        else:
+            value = rows.load(target, i, used) * change
+        rows.store(value, target, i, used)
+
+
+def _short_rows(c: Code, rows: Rows, x: Array, out: Array, logarithm: bool) -> None:
+    kind, lanes, vector = rows.kind, rows.lanes, rows.vector
+    count, far = x.spec.numel // rows.size, x.spec.nbytes >= _FAR
+    many = _together(c, kind, rows.size, lanes)
+    block = min(lanes, count)
+    # A vector of partial results for each row of the block; results, one for each.
+    partial, tops, changes = c.slot(f"[{block} x {vector}]"), c.slot(vector), c.slot(vector)
+
+    def keep(r: str, value: Lanes) -> None:
+        c.store(vector, value.register, partial, c.times(r, lanes))
+
+    def joined(join: Callable[[Lanes, Lanes], Lanes]) -> Lanes:
+        def lanes_of(register: str) -> Lanes:
+            return Lanes(c, kind, lanes, register)
+
+        parts = [c.load(vector, partial, n * lanes) for n in range(block)]
+        (found,) = c.fold_vectors(
+            kind, lanes, parts, lambda a, b: join(lanes_of(a), lanes_of(b)).register
+        )
+        return lanes_of(found)
+
+    with c.share(-(-count // lanes)) as number:
+        first, here = c.times(number, lanes), str(count)
+        if count > lanes:
+            here = c.let(f"sub i64 {count}, {first}")
+            full = c.let(f"icmp ugt i64 {here}, {lanes}")
+            here = c.let(f"select i1 {full}, i64 {lanes}, i64 {here}")
+
+        def places(r: str) -> tuple[str, str]:
+            row = c.plus(first, r)
+            return _line(c, kind, x, row, rows.size), _line(c, kind, out, row, rows.size)
+
+        with c.loop(here) as r:
+            source, _ = places(r)
+            keep(r, rows.partial(
+                LOWEST, lambda i, used, have: _higher(rows, source, i, used, have), above, ways=4
+            ))  # fmt: skip
+        c.store(vector, joined(above).register, tops)
+        with c.loop(here) as r:
+            source, target = places(r)
+            highest = many.all(c.load(kind, tops, r))
 
             def grow(i: str, used: int, have: Lanes) -> Lanes:
-                shifted = rows.load(source, i, used, LOWEST) - highest
-                grown = exp(shifted)
-                rows.store(shifted if logarithm else grown, target, i, used)
-                return have + grown
+                for j in range(0, used if far else 0, lanes):  # the same place of the next block
+                    ahead = c.plus(i, j + lanes * rows.size)
+                    c.prefetch(c.at(kind, source, ahead))
+                    c.prefetch(c.at(kind, target, ahead), write=True)
+                return _grown(many, source, None if logarithm else target, highest, i, used, have)
 
-            total = rows.fold("0.0", grow, "fadd")
-            if logarithm:
-                change = rows.all(log(Lanes(c, kind, 0, total)).register)
-            else:
-                change = rows.all(c.let(f"fdiv {kind} 1.0, {total}"))
-            for i, used in rows.spans():
-                value = rows.load(target, i, used)
-                rows.store(value - change if logarithm else value * change, target, i, used)
-
-    return Lowering(emit, pieces=count, flops=40 * x.spec.numel)
+            keep(r, many.partial("0.0", grow, operator.add).folded(lanes, operator.add))
+        total = joined(operator.add)
+        c.store(vector, (log(total) if logarithm else 1.0 / total).register, changes)
+        with c.loop(here) as r:
+            highest, change = (rows.all(c.load(kind, place, r)) for place in (tops, changes))
+            _finish(rows, *places(r), highest, change, logarithm)
 
 
 def lower_log_softmax_backward(

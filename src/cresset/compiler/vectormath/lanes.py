@@ -8,6 +8,7 @@ functions depend on that. Python numbers become constants of the other operand's
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Union
 
 from cresset.compiler.code import Code, mangle
@@ -185,6 +186,16 @@ class Lanes:
     def number(self) -> Lanes:
         """A whole number as a float of its width."""
         return self._convert("sitofp", "float" if self.element == "i32" else "double")
+
+    def folded(self, lanes: int, join: Callable[[Lanes, Lanes], Lanes]) -> Lanes:
+        """As many lanes as given, each what ``join`` makes of those at its distances."""
+        total: Lanes | None = None
+        for start in range(0, self.count, lanes):
+            register = self.code.piece(self.element, self.register, self.count, start, lanes)
+            part = Lanes(self.code, self.element, lanes, register, self.short)
+            total = part if total is None else join(total, part)
+        assert total is not None
+        return total
 
     # -- functions of the processor ----------------------------------------------------------------
 
