@@ -306,8 +306,15 @@ def lower_weight(
     groups = geometry.groups
     ph, pw = geometry.padding
     sizes = _sizes(x, outs[0], geometry, (oh, ow))
+    parts = _parts(geometry, o // groups * kernel[0] * kernel[1])
+    shape = Shape(
+        n, ch // groups, h + 2 * ph, _up(w + 2 * pw, parts), o // groups, kernel,
+        geometry.dilation, geometry.stride, oh, ow, groups, parts > 1,
+    )  # fmt: skip
     cost = {
-        "rows": convolution_rows.cycles(sizes.flops(), ow, 1.0, max(sizes.stride) > 1, lanes),
+        "rows": convolution_rows.cycles(
+            sizes.flops(), ow, convolution_rows.weight_share(shape), max(sizes.stride) > 1, lanes
+        ),
         "batches": batches.weight_cycles(sizes, lanes),
         "outputs": convolution_outputs.weight_cycles(sizes, lanes),
     }
@@ -318,11 +325,6 @@ def lower_weight(
         return family.lower_weight(sizes, operands, outs[0], lanes)
     if kernel[1] > 12:
         return None
-    parts = _parts(geometry, o // groups * kernel[0] * kernel[1])
-    shape = Shape(
-        n, ch // groups, h + 2 * ph, _up(w + 2 * pw, parts), o // groups, kernel,
-        geometry.dilation, geometry.stride, oh, ow, groups, parts > 1,
-    )  # fmt: skip
     padded = n * ch * shape.h * shape.w * 4 if ph or pw or parts > 1 else 0
 
     def pad(c: Code) -> None:

@@ -9,7 +9,9 @@ spread over a vector; taps that fall outside of the image are left out.
 - Gradient of the input: both factors have the output channels in their lanes, and the lanes are
   added up at the end. No products are made with the zeros around the gradient or between its
   pixels.
-- Gradient of the weights: the sums of some taps are in registers while pixels go by.
+- Gradient of the weights: the sums of some taps are in registers while pixels go by. Where all of
+  them are, a row of the gradient is turned in registers just before its products, which hides most
+  of the shuffles; otherwise some rows are turned at a time and gone through several times.
 
 Turning costs shuffles per pixel, adding up lanes some per pixel of the input: what estimates the
 cycles counts them.
@@ -33,6 +35,8 @@ from cresset.compiler.step import Array, Lowering
 _NEAREST = 16 << 10
 #: Into how many parts the images are split whose gradients of the weights are summed apart.
 _GROUPS = 8
+#: Floats of a line of the cache.
+_LINE = 16
 #: Floats of weights whose gradient is summed apart.
 _LARGEST = 256 << 10
 #: Measured: the share of the peak that the products reach, and cycles: per shuffle of a square that
@@ -395,6 +399,17 @@ def input_cycles(s: Sizes, lanes: int) -> float:
 # -- the gradient of the weights -------------------------------------------------------------------
 
 
+#: A tap among those whose sums are in registers: input, kernel row, and column.
+_Tap = tuple[int, int, int]
+
+
+class _Sum(NamedTuple):
+    """A tap's sums: where they are in memory, and in which registers."""
+
+    place: str
+    slots: list[str]
+
+
 class _Weights(NamedTuple):
     s: Sizes
     lanes: int
@@ -418,7 +433,7 @@ class _Weights(NamedTuple):
         def cost(block: tuple[int, int]) -> tuple[float, int]:
             products = block[0] * block[1] * s.kernel[1]
             loads = 1 + block[0] * block[1] * min(s.stride[1], s.kernel[1])
-            return max(products, loads, 8) / products, -products
+            return max(products, loads) / products, -products
 
         sizes = [
             (b, k) for b in range(1, s.inputs + 1) for k in range(1, s.kernel[0] + 1)
@@ -426,6 +441,14 @@ class _Weights(NamedTuple):
             and b * k * s.kernel[1] <= sum_registers()
         ]  # fmt: skip
         return min(sizes or [(1, 1)], key=cost)
+
+    def once(self) -> bool:
+        """Whether the sums of all taps are in registers, so that each pixel is needed once."""
+        return self.block() == (self.s.inputs, self.s.kernel[0])
+
+    def sets(self) -> int:
+        """Registers per tap: few sums would wait for themselves."""
+        return -(-8 // (math.prod(self.block()) * self.s.kernel[1]))
 
     def emit(self, c: Code, g: str, x: str, zeros: str, chunk: str, sums: str) -> None:
         """Add the products of some rows of some images."""
@@ -438,66 +461,122 @@ class _Weights(NamedTuple):
         for blocks in _blocks(s.outputs, lanes):
             with c.loop(blocks.number) as i:
                 block = c.plus(i, blocks.first)
-                with c.loop(images) as m:
-                    first = c.plus(c.times(c.plus(n, m), s.outputs), c.times(block, lanes))
-                    place = c.plus(c.times(first, plane), c.times(top, s.out[1]))
-                    source, size = c.at("float", g, place), rows * s.out[1]
-                    target = c.at("float", "%scratch", c.times(m, size * lanes))
-                    turn(c, source, (blocks.used, plane, size), target, lanes)
                 panel = c.at("float", sums, c.times(block, _panel(s) * lanes))
+                first = c.plus(c.times(n, s.outputs), c.times(block, lanes))
+                place = c.plus(c.times(first, plane), c.times(top, s.out[1]))
+                source, size = c.at("float", g, place), rows * s.out[1]
+                if not self.once():
+                    with c.loop(images) as m:
+                        near = c.at("float", source, c.times(m, s.outputs * plane))
+                        target = c.at("float", "%scratch", c.times(m, size * lanes))
+                        turn(c, near, (blocks.used, plane, size), target, lanes)
                 with c.loop(s.inputs, some) as channel, c.loop(s.kernel[0], kernel_rows) as ky:
-                    self._taps(c, image, zeros, top, panel, channel, ky)
+                    totals = self._places(c, panel, channel, ky)
+                    with c.loop(images) as m, c.loop(rows) as y:
+                        plane_ = c.plus(c.times(m, s.inputs), channel)
+                        lines = self._lines(c, image, zeros, plane_, c.plus(top, y), ky)
+                        self._row(c, source, blocks.used, lines, m, y, totals)
+                    self._put(c, totals)
 
-    def _taps(
-        self, c: Code, image: str, zeros: str, top: str, panel: str, channel: str, ky: str
-    ) -> None:
-        s, lanes = self.s, self.lanes
-        vector, (some, kernel_rows) = f"<{lanes} x float>", self.block()
-        places = {}
+    def _places(self, c: Code, panel: str, channel: str, ky: str) -> dict[_Tap, _Sum]:
+        """Where a block's sums are in memory, and registers that begin with them."""
+        s, lanes, (some, kernel_rows) = self.s, self.lanes, self.block()
+        vector, found = f"<{lanes} x float>", {}
         for b in range(some):
             for k in range(kernel_rows):
                 line = c.plus(c.times(c.plus(channel, b), s.kernel[0]), ky, k)
-                line = c.times(line, s.kernel[1])
                 for kx in range(s.kernel[1]):
-                    places[b, k, kx] = c.at("float", panel, c.times(c.plus(line, kx), lanes))
-        totals = {
-            key: c.slot(vector, c.load(vector, place, align=4)) for key, place in places.items()
-        }
+                    tap = c.plus(c.times(line, s.kernel[1]), kx)
+                    place = c.at("float", panel, c.times(tap, lanes))
+                    slots = [c.slot(vector, c.load(vector, place, align=4))]
+                    slots += [c.slot(vector, "zeroinitializer") for _ in range(1, self.sets())]
+                    found[b, k, kx] = _Sum(place, slots)
+        return found
+
+    def _put(self, c: Code, totals: dict[_Tap, _Sum]) -> None:
+        vector = f"<{self.lanes} x float>"
+        for place, slots in totals.values():
+            value = c.get(vector, slots[0])
+            for slot in slots[1:]:
+                value = c.let(f"fadd {vector} {value}, {c.get(vector, slot)}")
+            c.store(vector, value, place, align=4)
+
+    def _lines(
+        self, c: Code, image: str, zeros: str, plane: str, y: str, ky: str
+    ) -> list[tuple[str, str]]:
+        """The rows of the image that a row of gradients meets, and how far apart channels are."""
+        s = self.s
+        lines = []
+        for k in range(self.block()[1]):
+            row = c.plus(
+                c.times(y, s.stride[0]), c.times(c.plus(ky, k), s.dilation[0]), -s.padding[0]
+            )
+            place = c.times(c.plus(c.times(plane, s.height), row), s.width)
+            line, step = c.at("float", image, place), str(s.height * s.width)
+            if s.padding[0]:
+                valid = c.let(f"icmp ult i64 {row}, {s.height}")
+                line = c.let(f"select i1 {valid}, ptr {line}, ptr {zeros}")
+                step = c.let(f"select i1 {valid}, i64 {step}, i64 0")
+            lines.append((line, step))
+        return lines
+
+    def _row(
+        self, c: Code, source: str, used: int, lines: list[tuple[str, str]], m: str, y: str,
+        totals: dict[_Tap, _Sum],
+    ) -> None:  # fmt: skip
+        """The products of row ``y`` of the ``m``-th image's gradients."""
+        s, lanes = self.s, self.lanes
+        vector, sets = f"<{lanes} x float>", self.sets()
+        most = max(4, sum_registers() * 4 // 3 - 2 - len(totals) * sets)
         right = Taps(s.kernel[1], 0, 1, -s.padding[1], s.dilation[1])
-        most = max(4, sum_registers() * 4 // 3 - 2 - len(totals))
-        parts = tiles(Pass((right, right), s.out, (0, 0)), s.stride[1], s.width, most)
-        images, rows = self.rows()
-        with c.loop(images) as m, c.loop(rows) as y:
-            plane = c.plus(c.times(m, s.inputs), channel)
-            lines = []
-            for k in range(kernel_rows):
-                row = c.plus(
-                    c.times(c.plus(top, y), s.stride[0]),
-                    c.times(c.plus(ky, k), s.dilation[0]), -s.padding[0],
-                )  # fmt: skip
-                place = c.times(c.plus(c.times(plane, s.height), row), s.width)
-                line, step = c.at("float", image, place), str(s.height * s.width)
-                if s.padding[0]:
-                    valid = c.let(f"icmp ult i64 {row}, {s.height}")
-                    line = c.let(f"select i1 {valid}, ptr {line}, ptr {zeros}")
-                    step = c.let(f"select i1 {valid}, i64 {step}, i64 0")
-                lines.append((line, step))
-            for tile, column in runs(c, parts):
-                pixel = c.plus(c.times(c.plus(c.times(m, rows), y), s.out[1]), column)
-                near = c.at("float", "%scratch", c.times(pixel, lanes))
-                given = [c.load(vector, near, i * lanes, align=4) for i in range(tile.columns)]
-                left = c.times(column, s.stride[1])
-                for k, (line, step) in enumerate(lines):
-                    for b in range(some):
-                        far = c.at("float", line, c.plus(left, c.let(f"mul i64 {step}, {b}")))
-                        for at, users in _columns(s, tile.used).items():
-                            value = c.splat("float", lanes, c.load("float", far, at))
-                            for i, kx in users:
-                                total = c.get(vector, totals[b, k, kx])
-                                total = c.fma(vector, given[i], value, total)
-                                c.set(vector, totals[b, k, kx], total)
-        for key, place in places.items():
-            c.store(vector, c.get(vector, totals[key]), place, align=4)
+        parts = tiles(
+            Pass((right, right), s.out, (0, 0)), s.stride[1], s.width,
+            lanes if self.once() else most,
+        )  # fmt: skip
+        if self.once():
+            self._prefetch(c, source, m, y)
+        for tile, column in runs(c, parts):
+            given = self._given(c, source, used, m, y, column, tile.columns)
+            left = c.times(column, s.stride[1])
+            for k, (line, step) in enumerate(lines):
+                for b in range(self.block()[0]):
+                    far = c.at("float", line, c.plus(left, c.let(f"mul i64 {step}, {b}")))
+                    for at, users in _columns(s, tile.used).items():
+                        value = c.splat("float", lanes, c.load("float", far, at))
+                        for i, kx in users:
+                            slot = totals[b, k, kx].slots[i % sets]
+                            total = c.fma(vector, given[i], value, c.get(vector, slot))
+                            c.set(vector, slot, total)
+
+    def _given(
+        self, c: Code, source: str, used: int, m: str, y: str, column: str, count: int
+    ) -> list[str]:
+        """Some pixels of the gradient, a vector each."""
+        s, lanes = self.s, self.lanes
+        plane = s.out[0] * s.out[1]
+        if not self.once():
+            pixel = c.plus(c.times(c.plus(c.times(m, self.rows()[1]), y), s.out[1]), column)
+            near = c.at("float", "%scratch", c.times(pixel, lanes))
+            return [c.load(f"<{lanes} x float>", near, i * lanes, align=4) for i in range(count)]
+        place = c.plus(c.times(m, s.outputs * plane), c.times(y, s.out[1]), column)
+        near = c.at("float", source, place)
+        rows = [
+            c.masked_load("float", lanes, count, c.at("float", near, a * plane))
+            for a in range(used)
+        ]
+        rows += ["zeroinitializer"] * (lanes - used)
+        return c.transpose("float", lanes, rows)[:count]
+
+    def _prefetch(self, c: Code, source: str, m: str, y: str) -> None:
+        """Call the next image's gradients into the cache, a row's share: as many as a row has.
+        Read from that many planes at a time, they would come late (measured: a tenth)."""
+        s = self.s
+        c.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        share = s.outputs * s.out[1]
+        start = c.plus(c.times(c.plus(m, 1), share * s.out[0]), c.times(y, share))
+        for line in range(0, share, _LINE):
+            place = c.at("float", source, c.plus(start, line))
+            c.do(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
 
 
 def lower_weight(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
@@ -507,7 +586,7 @@ def lower_weight(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Low
     size = _count(s, lanes) * _panel(s) * lanes
     chunks = kernel.chunks()
     groups = min(chunks, _GROUPS)
-    turned = math.prod(kernel.rows()) * s.out[1] * lanes
+    turned = 0 if kernel.once() else math.prod(kernel.rows()) * s.out[1] * lanes
 
     def sums(c: Code) -> None:
         zeros = "%shared"
@@ -553,7 +632,7 @@ def weight_cycles(s: Sizes, lanes: int) -> float:
     pixels = s.n * s.out[0] * s.out[1]
     sums = some * rows * s.kernel[1]
     loads = 1 + some * rows * min(s.stride[1], s.kernel[1])
-    once = _products(sums, sums, loads) * _panel(s) / sums
-    turned = _TURNED_IN * _square(lanes) / lanes
+    once = _products(sums, sums * kernel.sets(), loads) * _panel(s) / sums
+    turned = (_TURNED_OUT if kernel.once() else _TURNED_IN) * _square(lanes) / lanes
     spilt = kernel.chunks() * count * _panel(s) * 2 * _SPILT
     return pixels * count * (once + turned) + spilt

@@ -226,6 +226,13 @@ def divisor(n: int, most: int) -> int:
     return max(d for d in range(1, max(1, min(n, most)) + 1) if n % d == 0)
 
 
+def weight_share(s: Shape) -> float:
+    """The share of the peak that loads leave to the gradient of the weights: nearly all straddle
+    two cache lines, and a kernel row of one tap needs as many as it has products."""
+    block, width = weight_block(s), s.kernel[1]
+    return min(1.0, block * width / (2 * (block + width)))
+
+
 def weight_sums(c: Code, s: Shape, g: str, x: str, target: str, lanes: int) -> None:
     """target[o, c, ky, kx] = sum over images and places of g[n, o] * x[n, c] shifted by the tap."""
     (kh, kw), (dh, _) = s.kernel, s.dilation
