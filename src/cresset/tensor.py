@@ -208,14 +208,17 @@ class Tensor:
     @property
     def is_leaf(self) -> bool:
         """Made by the user, not by an op that is on the tape."""
-        return self.grad_fn is None
+        if self._base is not None and self._base_generation != self._base._generation:
+            self._regenerate_history()
+        return self._grad_fn is None
 
     @property
     def grad_fn(self) -> Any:
         """The tape node that made this tensor, or None."""
         if self._base is not None and self._base_generation != self._base._generation:
             self._regenerate_history()
-        return self._grad_fn
+        node = self._grad_fn
+        return None if node is None else node.open()
 
     def _regenerate_history(self) -> None:
         raise NotImplementedError  # attached by ops/inplace.py
@@ -524,7 +527,7 @@ def is_at_hand(tensor: Any) -> bool:
     """
     return (
         type(tensor) is Tensor
-        and tensor._storage.epoch == -1
+        and tensor._storage.epoch < 0
         and tensor._spec.device is CPU
         and not tensor._requires_grad
         and not tensor._inference

@@ -91,8 +91,8 @@ def run(
         THREAD.grad = previous
 
 
-def reachable(starts: list) -> list[Node]:
-    """Nodes to visit, youngest first."""
+def reachable(starts: list, opened: bool = True) -> list[Node]:
+    """Nodes to visit, youngest first; stretches among them stay shut unless ``opened``."""
     seen: set[int] = set()
     stack = [s for s in starts if isinstance(s, Node)]
     nodes: list[Node] = []
@@ -101,6 +101,8 @@ def reachable(starts: list) -> list[Node]:
         if id(node) in seen:
             continue
         seen.add(id(node))
+        if opened:
+            node.open()
         nodes.append(node)
         for edge in node.edges:
             if edge is not None and isinstance(edge[0], Node):
@@ -120,7 +122,7 @@ def _edges_to_leaves(nodes: list[Node]) -> dict[int, int]:
     return count
 
 
-def _youngest_first(node: Node) -> int:
+def _youngest_first(node: Node) -> float:
     return -node.sequence
 
 

@@ -29,6 +29,7 @@ from cresset.core.tape import Node, node_class
 from cresset.core.trace import trace
 from cresset.ops.inplace import contiguous
 from cresset.ops.registry import dense_copy, outside
+from cresset.ops.stretch import StretchNode
 from cresset.tensor import Tensor, wrap
 
 #: Longer tapes are not traced: the walk is paid in vain where structure never repeats.
@@ -203,6 +204,8 @@ def _follow(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | tuple[None, None]:
             if spec is not expected:
                 return None, None
             storages.append(storage)
+        if node.__class__ is StretchNode:
+            storages.extend(node.inner)
     if len({id(leaf) for leaf in leaves}) != len(leaves):
         return None, None
     return tape, known
@@ -210,7 +213,7 @@ def _follow(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | tuple[None, None]:
 
 def _look_up(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | tuple[None, None]:
     """The tape with the pass for its structure, traced when it is seen for the second time."""
-    nodes = engine.reachable([root.edge[0] for root in roots])
+    nodes = engine.reachable([root.edge[0] for root in roots], opened=False)
     if not 0 < len(nodes) <= _MOST_NODES:
         return None, None
     tape = _describe(nodes, roots)
@@ -271,6 +274,8 @@ def _describe(nodes: list[Node], roots: Sequence[Root]) -> _Tape | None:
         call = node.call
         if node.watch is not None or call.op.family == "user" or node.outputs > _MOST_OUTPUTS:
             return None
+        if node.released and node.__class__ is StretchNode:
+            return None  # the engine finds which of the nodes inside minds
         put(call)
         for edge in node.edges:
             if edge is None:
@@ -297,6 +302,8 @@ def _describe(nodes: list[Node], roots: Sequence[Root]) -> _Tape | None:
                 spec, storage = tensor._spec, tensor._storage
                 own = tensor._own_version
                 if (storage.version if own is None else own[0]) != version:
+                    if node.__class__ is StretchNode:
+                        return None
                     node.unpack()  # raises
                 if spec.offset or storage.exported:
                     tape.add(tensor)
@@ -306,6 +313,9 @@ def _describe(nodes: list[Node], roots: Sequence[Root]) -> _Tape | None:
                     storages.append(storage)
         if node.released:
             node.unpack()  # raises
+        if node.__class__ is StretchNode:
+            specs.extend(call.outs[1:])
+            storages.extend(node.inner)
     return tape
 
 
@@ -365,6 +375,9 @@ def _visits(tape: _Tape) -> tuple[_Visit, ...]:
             if value is not None:
                 next(given)
         specs = tuple([None if t is None else next(given) for t in node.saved])
+        if isinstance(node, StretchNode):
+            for _ in node.inner:
+                next(given)
         visits.append(_Visit(type(node), node.call, tuple(edges), specs))
     return tuple(visits)
 
@@ -405,4 +418,6 @@ def _copy_tape(
         copy.numbers = tuple(None if value is None else next(given) for value in node.numbers)
         copy.saved = tuple(None if t is None else next(given) for t in node.saved)
         copy.versions = tuple(0 if t is None else t._version for t in copy.saved)
+        if isinstance(node, StretchNode):
+            copy.inner = tuple(next(given)._storage for _ in node.inner)
     return nodes, [Root(place(r.edge), r.spec, r.gradient) for r in copies]

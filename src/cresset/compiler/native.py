@@ -83,7 +83,7 @@ class NativePlan(Plan):
         self.program, self.reference = program, reference
         self._apart: Any = None
 
-    def run(self, values: list[Any], lines: dict[int, str]) -> BaseException | None:
+    def run(self, values: list[Any], lines: dict[int, tuple[str, int]]) -> BaseException | None:
         LAST.plan = self
         built = self.built
         if built.threads > 1:

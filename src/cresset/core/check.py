@@ -17,7 +17,7 @@ from cresset.core.plan import Plan, run_step
 
 
 def run_checked(
-    plan: Plan, values: list[Any], lines: dict[int, str], live: tuple[int, ...],
+    plan: Plan, values: list[Any], lines: dict[int, tuple[str, int]], live: tuple[int, ...],
     dead_inputs: tuple[int, ...],
 ) -> BaseException | None:  # fmt: skip
     """Run ``plan`` on ``values`` as ``plan.run`` does; RuntimeError if the plain run differs."""

@@ -36,6 +36,8 @@ from cresset.core.storage import Storage
 
 MOST_NODES = 2_000
 MOST_BYTES = 256 << 20
+#: The epoch of concrete storages while somebody wants to know whether their values are looked at.
+WATCHED = -2
 #: Elements from which on an operand is looked at when it may be the graph alone that holds it.
 _LARGE = 1 << 14
 
@@ -50,7 +52,8 @@ class Graph:
     """The nodes recorded since the last flush."""
 
     __slots__ = ("epoch", "calls", "operands", "owners", "inputs", "slots", "nbytes", "large",
-                 "orphaned", "lines", "threads", "tracing", "urgent")  # fmt: skip
+                 "orphaned", "lines", "threads", "tracing", "urgent", "renamed",
+                 "inner")  # fmt: skip
     _epochs = 0
 
     def __init__(self, tracing: bool = False) -> None:
@@ -68,12 +71,17 @@ class Graph:
         self.nbytes = 0
         #: Bytes of large operands since they were last looked at; of those only the graph holds.
         self.large = self.orphaned = 0
-        self.lines: dict[int, str] = {}
+        #: (file, line) of the user's call, of nodes that may refuse their values.
+        self.lines: dict[int, tuple[str, int]] = {}
         #: Which thread recorded a node that may refuse its values.
         self.threads: dict[int, int] = {}
         self.tracing = tracing
         #: ``torch.compile`` had a hand in it: the plan is compiled at first sight.
         self.urgent = False
+        #: A storage took over another's slot, so ``owners`` are not in slot order.
+        self.renamed = False
+        #: Calls inside nodes that stand for several, as far as they count towards the cap.
+        self.inner = 0
 
     def count_orphans(self) -> None:
         """Operands whose tensors have died, as batches do, count towards the cap on bytes."""
@@ -101,7 +109,8 @@ class _Recorder:
     """Holds the current graph (one per process, so threads see one program order)."""
 
     __slots__ = (
-        "graph", "cache", "flushes", "running", "compiler", "urgent", "failures", "history",
+        "graph", "cache", "flushes", "looks", "running", "compiler", "urgent", "failures",
+        "history",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -110,6 +119,8 @@ class _Recorder:
         self.graph = Graph()
         self.cache = PlanCache()
         self.flushes = 0
+        #: How often the value of a watched storage was looked at.
+        self.looks = 0
         self.running = False
         #: By thread: an error of an op that it recorded and another thread's flush ran.
         self.failures: dict[int, BaseException] = {}
@@ -222,6 +233,7 @@ def rebind(storage: Storage, fresh: Storage) -> None:
                 write_through(storage, fresh.buffer)
                 return
             graph.owners.append((fresh.slot, ref(storage)))
+            graph.renamed = True
             storage.epoch, storage.slot, storage.error = fresh.epoch, fresh.slot, None
         elif storage.home or storage.exported:
             if storage.epoch == graph.epoch:
@@ -243,6 +255,8 @@ def materialize(storage: Storage) -> Any:
     """The storage's buffer, after running whatever it waits for."""
     if storage.epoch != -1:
         with LOCK:
+            if storage.epoch == WATCHED:
+                RECORDER.looks += 1
             if storage.epoch == RECORDER.graph.epoch and RECORDER.graph.calls:
                 flush("a value is looked at")
             if storage.buffer is None and storage.error is None:
@@ -320,13 +334,12 @@ def _give_up(graph: Graph) -> None:
 
 def _flush(graph: Graph, reason: str) -> None:
     epoch = graph.epoch
-    bound: list[tuple[int, Storage]] = []
-    live: list[int] = []
-    for slot, owner in graph.owners:
-        storage = owner()
-        if storage is not None and storage.slot == slot and storage.epoch == epoch:
-            bound.append((slot, storage))
-            live.append(slot)
+    bound = [
+        (slot, storage)
+        for slot, owner in graph.owners
+        if (storage := owner()) is not None and storage.slot == slot and storage.epoch == epoch
+    ]
+    live = tuple([slot for slot, _ in bound])
     dead_inputs = []
     for slot, _, owner in graph.inputs:
         if owner is not None:
@@ -335,11 +348,11 @@ def _flush(graph: Graph, reason: str) -> None:
                 # Nobody can read this version any more (unless its memory is given out).
                 if storage is None or not (storage.home or storage.exported):
                     dead_inputs.append(slot)
-    program = Program(tuple(graph.calls), tuple(graph.operands), tuple(live), tuple(dead_inputs))
+    program = Program(tuple(graph.calls), tuple(graph.operands), live, tuple(dead_inputs))
     plan = RECORDER.cache.get(program)
     if PROCESS.debug:
-        print(f"[cresset] flush of {len(graph.calls)} ops: {reason} ({_user_line()})",
-              file=sys.stderr)  # fmt: skip
+        where = "{}:{}".format(*_user_line())
+        print(f"[cresset] flush of {len(graph.calls)} ops: {reason} ({where})", file=sys.stderr)
     if plan is None:
         plan = reference_plan(program, graph.slots)
         RECORDER.cache.put(program, plan)
@@ -377,7 +390,8 @@ def _run(graph: Graph, plan: Plan, program: Program, bound: list[tuple[int, Stor
     else:
         failure = plan.run(values, graph.lines)
     older = {} if failure is None or given is None else _older(graph, plan, program, values, given)
-    bound.sort(key=_slot_first)
+    if graph.renamed:
+        bound.sort(key=_slot_first)
     last = -1
     for slot, storage in bound:
         value = values[slot]
@@ -470,13 +484,20 @@ def _older(
     }
 
 
-def _user_line() -> str:
+#: By a module's name: whether it belongs to this package.
+_ours: dict[Any, bool] = {}
+
+
+def _user_line() -> tuple[str, int]:
     """File and line of the nearest frame outside this package."""
-    frame = sys._getframe(1)
-    package = __name__.split(".")[0] + "."
+    frame: Any = sys._getframe(1)
     while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if not (name + ".").startswith(package) or name == "__main__":
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
-    return "?"
+        name = frame.f_globals.get("__name__")
+        ours = _ours.get(name)
+        if ours is None:
+            package = __name__.split(".")[0] + "."
+            ours = _ours[name] = name != "__main__" and f"{name}.".startswith(package)
+        if not ours:
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return "?", 0

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class _Process:
@@ -67,7 +69,19 @@ class _Thread(threading.local):
     inference = False
     #: (pack, unpack) for tensors that nodes save; the innermost of ``saved_tensors_hooks``.
     saved_hooks: tuple | None = None
+    #: Everything is recorded op by op: a stretch is being looked at (``ops/stretch.py``).
+    plain = False
 
 
 PROCESS = _Process()
 THREAD = _Thread()
+
+
+@contextmanager
+def op_by_op() -> Iterator[None]:
+    """Inside it, what is recorded is recorded op by op: nothing is taken together."""
+    before, THREAD.plain = THREAD.plain, True
+    try:
+        yield
+    finally:
+        THREAD.plain = before

@@ -82,7 +82,7 @@ class Plan:
         self.heavy = _work(steps) >= HEAVY
         self.compile_at = EARLY if self.heavy else LATE
 
-    def run(self, values: list[Any], lines: dict[int, str]) -> BaseException | None:
+    def run(self, values: list[Any], lines: dict[int, tuple[str, int]]) -> BaseException | None:
         """Fill ``values`` in place. Returns the first error; failed values hold their exception."""
         for slot, value in self.constants:
             values[slot] = value
@@ -99,7 +99,7 @@ class Plan:
         return None
 
     def _finish(
-        self, at: int, stop: BaseException, values: list[Any], lines: dict[int, str]
+        self, at: int, stop: BaseException, values: list[Any], lines: dict[int, tuple[str, int]]
     ) -> BaseException:
         """Run what is left after Ctrl-C, so that what was recorded has happened in full.
 
@@ -121,12 +121,12 @@ class Plan:
         """Compare each step with its reference kernel: nothing to do on the first tier."""
 
     def _poison(
-        self, failed: Step, error: Exception, values: list[Any], lines: dict[int, str]
+        self, failed: Step, error: Exception, values: list[Any], lines: dict[int, tuple[str, int]]
     ) -> BaseException:
         """Finish the steps that do not depend on the failed one; mark those that do."""
         line = lines.get(failed.node)
         if hasattr(error, "add_note"):
-            where = f" recorded at {line}" if line else ""
+            where = f" recorded at {line[0]}:{line[1]}" if line else ""
             error.add_note(f"raised by '{failed.call.op.name}'{where}")
         for slot, _ in failed.outs:
             values[slot] = error

@@ -18,7 +18,8 @@ from weakref import ref
 from cresset.core.call import Call, Op
 from cresset.core.modes import PROCESS, THREAD
 
-_sequence = itertools.count().__next__
+#: The number of the next node.
+next_sequence = itertools.count().__next__
 
 
 class Node:
@@ -26,7 +27,7 @@ class Node:
 
     __slots__ = (
         "op", "call", "edges", "saved", "versions", "numbers", "sequence", "released", "outputs",
-        "watch", "__weakref__",
+        "watch", "inner", "__weakref__",
     )  # fmt: skip
     op: Op
     call: Call
@@ -35,12 +36,19 @@ class Node:
     versions: tuple
     #: Python numbers among the operands, by position (None elsewhere).
     numbers: tuple
-    sequence: int
+    #: Grows with time; between two whole numbers inside an opened stretch.
+    sequence: float
     released: bool
     #: How many outputs there are.
     outputs: int
     #: Hooks and notes, where somebody left any.
     watch: Watch | None
+    #: Of a ``StretchNode`` alone: storages of what it saved and nobody else has.
+    inner: tuple
+
+    def open(self) -> Node:
+        """The node itself; a stretch becomes the last of the nodes that it stands for."""
+        return self
 
     def name(self) -> str:
         """The name PyTorch gives this kind of node."""
@@ -60,7 +68,7 @@ class Node:
             if edge is None:
                 result.append((None, 0))
             elif isinstance(edge[0], Node):
-                result.append(edge)
+                result.append((edge[0].open(), edge[1]))
             else:
                 result.append((accumulate_node(edge[0]), 0))
         return tuple(entry for i, entry in enumerate(result) if self._shows(i))
@@ -335,7 +343,7 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
             versions.append(kept._storage.version if own is None else own[0])
     node.saved = tuple(saved)
     node.versions = tuple(versions)
-    node.sequence = _sequence()
+    node.sequence = next_sequence()
     node.released = False
     node.outputs = len(outs)
     node.watch = None

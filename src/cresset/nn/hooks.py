@@ -19,6 +19,8 @@ from typing import Any
 from cresset.autograd import Function
 from cresset.core.modes import THREAD
 from cresset.core.tape import RemovableHandle
+from cresset.nn.forwards import Untried
+from cresset.nn.tables import CHANGES
 from cresset.tensor import Tensor
 
 
@@ -146,6 +148,8 @@ class HookedCall:
     """The part of ``Module`` that calls ``forward``, with hooks where there are any."""
 
     _hooked: bool = False
+    #: The forward passes seen (``forwards.py``); None if they are not worth it.
+    _forwards: Any = Untried()
     _is_full_backward_hook: bool | None
     _backward_pre_hooks: OrderedDict
     _backward_hooks: OrderedDict
@@ -159,7 +163,10 @@ class HookedCall:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._hooked or _EVER_GLOBAL:
             return self._call_impl(*args, **kwargs)
-        return self.forward(*args, **kwargs)
+        forwards = self._forwards
+        if forwards is None:
+            return self.forward(*args, **kwargs)
+        return forwards(self, args, kwargs)
 
     # -- registering ----------------------------------------------------------------------------
 
@@ -167,6 +174,7 @@ class HookedCall:
         self, hooks: dict, hook: Any, flags: tuple[dict, ...] = (), prepend: bool = False
     ) -> RemovableHandle:
         self.__dict__["_hooked"] = True
+        CHANGES.count += 1
         return HookHandle(hooks, hook, flags, prepend)
 
     def register_forward_pre_hook(

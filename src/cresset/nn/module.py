@@ -34,7 +34,7 @@ from cresset.nn.hooks import (  # noqa: F401  (PyTorch has the registering funct
 )
 from cresset.nn.parameter import Buffer, Parameter, typename
 from cresset.nn.state_dict import StateDict
-from cresset.nn.tables import Table
+from cresset.nn.tables import CHANGES, Table
 from cresset.ops.creation import empty_like
 from cresset.tensor import Tensor
 from cresset.tensor import memory_format as MemoryFormat
@@ -108,6 +108,7 @@ class Module(HookedCall, StateDict):
 
     def __setattr__(self, name: str, value: Any) -> None:
         fields = self.__dict__
+        CHANGES.count += 1
         parameters = fields.get("_parameters")
         if parameters is None:
             self._set_before_init(name, value)
@@ -169,6 +170,7 @@ class Module(HookedCall, StateDict):
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
+        CHANGES.count += 1
         for table in _TABLES:
             if name in self.__dict__[table]:
                 del self.__dict__[table][name]
@@ -185,6 +187,7 @@ class Module(HookedCall, StateDict):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
+        state.pop("_forwards", None)
         for table in _TABLES:
             entries = state.get(table)
             if isinstance(entries, Table):

@@ -20,6 +20,18 @@ from weakref import ref
 _NOTHING = object()
 
 
+class _Changes:
+    """Counts writes to the attributes of modules: while it stands still, all are as they were."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 1
+
+
+CHANGES = _Changes()
+
+
 def _nobody() -> None:
     """The owner of a table that was replaced."""
 
@@ -37,11 +49,13 @@ class Table(dict):
 
     def __setitem__(self, name: str, value: Any) -> None:
         dict.__setitem__(self, name, value)
+        CHANGES.count += 1
         owner = self._owner()
         if owner is not None and not hasattr(type(owner), name):
             owner.__dict__[name] = value
 
     def _forget(self, name: str, value: Any) -> None:
+        CHANGES.count += 1
         owner = self._owner()
         if owner is not None and owner.__dict__.get(name, _NOTHING) is value:
             del owner.__dict__[name]

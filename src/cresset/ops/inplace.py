@@ -12,7 +12,6 @@ When ``x`` is a view, its base was made by CopySlices, and every view of that ba
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any
 
 from cresset.core import graph
@@ -20,7 +19,7 @@ from cresset.core.call import CALLS, Call, Result, intern
 from cresset.core.modes import THREAD
 from cresset.core.spec import Spec, dense
 from cresset.core.tape import Node, edge_of, new_node
-from cresset.ops.registry import COPY, Op, Tensor, apply, backend, number_spec
+from cresset.ops.registry import COPY, Op, Tensor, apply, backend
 from cresset.tensor import view_of, wrap
 
 
@@ -359,43 +358,6 @@ def write(x: Tensor, result: Tensor) -> None:
         changed = graph_write(flat, result, spec)
         graph.rebind(storage, changed._storage)
     x._bump_version()
-
-
-_SPEC, _STORAGE = attrgetter("_spec"), attrgetter("_storage")
-_OFFSET, _NUMEL, _DTYPE = attrgetter("offset"), attrgetter("numel"), attrgetter("dtype")
-_EXPORTED, _SIZE = attrgetter("exported"), attrgetter("size")
-
-
-def update(
-    op: Op, operands: list[Tensor], numbers: tuple, params: tuple, targets: tuple[int, ...]
-) -> None:
-    """Record an op without derivative whose output i is written to operand ``targets[i]``.
-
-    An optimiser's step has dozens of operands, so they are looked at all at once.
-    """
-    specs = list(map(_SPEC, operands))
-    call = CALLS.get((op, params, (*specs, *map(number_spec, numbers))))
-    if call is not None:
-        storages = list(map(_STORAGE, operands))
-        into = [storages[i] for i in targets]
-        if (
-            tuple([specs[i] for i in targets]) == call.outs
-            and not any(map(_OFFSET, specs))
-            and not any(map(_EXPORTED, storages))
-            and list(map(_NUMEL, call.outs)) == list(map(_SIZE, into))
-            and list(map(_DTYPE, call.outs)) == list(map(_DTYPE, into))
-        ):
-            graph.record(call, [*storages, *numbers], into)
-            for i in targets:
-                own = operands[i]._own_version
-                if own is None:
-                    storages[i].version += 1
-                else:
-                    own[0] += 1
-            return
-    results = apply(op, (*operands, *numbers), params)
-    for i, result in zip(targets, results, strict=True):
-        write(operands[i], result)
 
 
 def graph_write(flat: Tensor, result: Tensor, spec: Spec) -> Tensor:

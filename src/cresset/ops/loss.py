@@ -25,6 +25,7 @@ from cresset.ops.pointwise import add, div, mul, neg, pow, sub
 from cresset.ops.reduce import mean
 from cresset.ops.reduce import sum as sum_
 from cresset.ops.registry import Op, Result, Tensor, apply, broadcast_shapes
+from cresset.ops.replayed import replayed
 from cresset.ops.view import expand, reshape
 
 
@@ -365,10 +366,20 @@ def cross_entropy(
                 f"classes or no classes but got weight tensor of shape: {list(weight.shape)}"
             )
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
-    logp = log_softmax(input, axis)
-    if label_smoothing == 0.0:
-        return _nll(logp, target, weight, ignore_index, reduction)
-    return _smoothed(logp, target, weight, ignore_index, reduction, label_smoothing, axis)
+    params = (axis, ignore_index, reduction, label_smoothing)
+    if weight is None:
+        return replayed(_class_cross_entropy, (input, target), params)
+    return _class_cross_entropy(input, target, *params, weight)
+
+
+def _class_cross_entropy(
+    x: Tensor, target: Tensor, axis: int, ignore: int, reduction: str, smoothing: float,
+    weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    logp = log_softmax(x, axis)
+    if smoothing == 0.0:
+        return _nll(logp, target, weight, ignore, reduction)
+    return _smoothed(logp, target, weight, ignore, reduction, smoothing, axis)
 
 
 def _soft_cross_entropy(

@@ -51,7 +51,6 @@ class CountedOptimizer(Optimizer):
             numbers = self._turn(state, group, _advance(state["step"]))
             key = (p._spec.dtype, p._spec.device, numbers)
             batch = batches.setdefault(key, Batch())
-            batch.parameters.append(p)
-            batch.operands.extend([p, g, *[state[name] for name in names]])
+            batch.add(p, g, state, [state[name] for name in names])
         for (_, _, numbers), batch in batches.items():
-            self._record(batch, numbers, self._static(group), len(names))
+            batch.record(self._op(), numbers, self._static(group), len(names))

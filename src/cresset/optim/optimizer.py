@@ -29,8 +29,9 @@ from cresset.core.tape import RemovableHandle
 from cresset.dtypes import float32
 from cresset.nn.parameter import typename
 from cresset.ops.creation import tensor, zeros_like
-from cresset.ops.inplace import update, write
+from cresset.ops.inplace import write
 from cresset.ops.registry import apply
+from cresset.optim.batch import Batch
 from cresset.tensor import Tensor
 
 
@@ -42,23 +43,6 @@ class _Required:
 required = _Required()
 
 
-class Batch:
-    """Parameters that one node updates, and its operands: each parameter, gradient and state."""
-
-    __slots__ = ("parameters", "operands")
-
-    def __init__(self) -> None:
-        self.parameters: list[Tensor] = []
-        self.operands: list[Tensor] = []
-
-
-@functools.lru_cache(256)
-def _targets(rows: int, state: int) -> tuple[int, ...]:
-    """Where the operands that a step writes stand: all but the gradients."""
-    width = 2 + state
-    return tuple([i * width + j for i in range(rows) for j in range(width) if j != 1])
-
-
 class Optimizer:
     """Base of all optimisers: ``Optimizer(params, defaults)``.
 
@@ -68,6 +52,8 @@ class Optimizer:
 
     #: Whether ``_update`` needs the number of steps a parameter has taken.
     counts_steps: ClassVar[bool] = False
+    #: By the identity of a group: what one node of its last step updated.
+    _batches: dict[int, Batch]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -78,6 +64,7 @@ class Optimizer:
         self.defaults = defaults
         self.state: defaultdict[Tensor, Any] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
+        self._batches = {}
         self._optimizer_step_pre_hooks: dict = OrderedDict()
         self._optimizer_step_post_hooks: dict = OrderedDict()
         self._optimizer_state_dict_pre_hooks: dict = OrderedDict()
@@ -184,11 +171,16 @@ class Optimizer:
         """One node per (dtype, device, step count) found in the group; nearly always one."""
         names = self._state_names(group)
         counts = self.counts_steps
+        last_batch = self._batches.get(id(group))
+        if last_batch is not None and last_batch.renew(group["params"], self.state, names):
+            last_batch.record(self._op(), self._numbers(group, 0), self._static(group), len(names))
+            return
         batches: dict[Any, Batch] = {}
         states = self.state
         count = 0
         held: list[Any] = []
         there = fresh = (False,) * len(names)
+        state: dict[str, Any] = {}
         last: Any = None
         batch: Any = None
         for p in group["params"]:
@@ -196,7 +188,7 @@ class Optimizer:
             if g is None:
                 continue
             if names or counts:
-                state: dict[str, Any] = states[p]
+                state = states[p]
                 if not state:
                     if counts:
                         state["step"] = tensor(0.0, dtype=float32)
@@ -215,25 +207,18 @@ class Optimizer:
             if key != last:
                 batch = batches.setdefault(key, Batch())
                 last = key
-            batch.parameters.append(p)
-            batch.operands.append(p)
-            batch.operands.append(g)
-            batch.operands.extend(held)
+            batch.add(p, g, state, held)
+        if len(batches) == 1 and not counts and fresh is there:
+            self._batches[id(group)] = batch
         for (_, _, count, fresh), batch in batches.items():
             numbers = self._numbers(group, count)
             if fresh is there:
-                self._record(batch, numbers, self._static(group), len(names))
+                batch.record(self._op(), numbers, self._static(group), len(names))
             else:
                 params = (len(batch.parameters), fresh, self._static(group))
                 self._keep(
                     batch, names, fresh, apply(self._op(), (*batch.operands, *numbers), params)
                 )
-
-    def _record(self, batch: Batch, numbers: tuple, static: tuple, state: int) -> None:
-        """One node that updates all parameters of a batch and their state, which is there."""
-        rows = len(batch.parameters)
-        params = (rows, (False,) * state, static)
-        update(self._op(), batch.operands, numbers, params, _targets(rows, state))
 
     def _keep(self, batch: Batch, names: tuple[str, ...], fresh: tuple, results: tuple) -> None:
         """Write what a step made where it belongs, and keep the state that it made first."""
@@ -372,6 +357,7 @@ class Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._batches = {}
         for name in (
             "step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre",
             "load_state_dict_post",

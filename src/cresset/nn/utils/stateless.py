@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from cresset.core.modes import op_by_op
 from cresset.nn.module import Module
 from cresset.tensor import Tensor
 
@@ -110,5 +111,5 @@ def functional_call(
         stacklevel=2,
     )
     given = () if args is None else args if isinstance(args, tuple) else (args,)
-    with _swapped(module, parameters_and_buffers, tie_weights, strict):
+    with _swapped(module, parameters_and_buffers, tie_weights, strict), op_by_op():
         return module(*given, **(kwargs or {}))

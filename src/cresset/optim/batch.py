@@ -1,0 +1,118 @@
+"""``Batch``: the parameters that one node of a step updates.
+
+A step of a small network costs what Python does per parameter, so a batch is kept from step to
+step: the next one only looks whether all tensors are the ones it knows, and takes the new
+gradients.
+"""
+
+from __future__ import annotations
+
+import functools
+from itertools import repeat
+from operator import attrgetter, is_
+from typing import Any
+
+from cresset.core import graph
+from cresset.core.call import CALLS, Call, Op
+from cresset.core.spec import Spec, number_spec
+from cresset.ops.inplace import write
+from cresset.ops.registry import apply
+from cresset.tensor import Tensor
+
+_SPEC, _STORAGE, _GRAD = attrgetter("_spec"), attrgetter("_storage"), attrgetter("_grad")
+_OFFSET, _NUMEL, _DTYPE = attrgetter("offset"), attrgetter("numel"), attrgetter("dtype")
+_EXPORTED, _SIZE = attrgetter("exported"), attrgetter("size")
+
+
+class Batch:
+    """Parameters, and the operands of their update: each parameter, its gradient, its state."""
+
+    __slots__ = ("parameters", "operands", "states", "held", "_call", "_params", "_specs", "_sizes")
+
+    def __init__(self) -> None:
+        self.parameters: list[Tensor] = []
+        self.operands: list[Tensor] = []
+        #: Per parameter its state, and all state tensors of all parameters.
+        self.states: list[dict[str, Any]] = []
+        self.held: list[Tensor] = []
+        # The node recorded last: its Call, static arguments, operands' specs, storages' sizes.
+        self._call: Call | None = None
+        self._params: tuple = ()
+        self._specs: list[Spec] = []
+        self._sizes: list[int] = []
+
+    def add(self, p: Tensor, g: Tensor, state: dict[str, Any], held: list[Tensor]) -> None:
+        """One more parameter."""
+        self.parameters.append(p)
+        self.operands.append(p)
+        self.operands.append(g)
+        self.operands.extend(held)
+        self.states.append(state)
+        self.held.extend(held)
+
+    def renew(self, params: list[Tensor], states: dict[Any, Any], names: tuple[str, ...]) -> bool:
+        """Take the gradients of another step, if these are the same tensors as before."""
+        mine = self.parameters
+        if len(params) != len(mine) or not all(map(is_, params, mine)):
+            return False
+        gradients = list(map(_GRAD, params))
+        if any(map(is_, gradients, repeat(None))):
+            return False
+        if names:
+            if not all(map(is_, map(states.get, params), self.states)):
+                return False
+            held = [state.get(name) for state in self.states for name in names]
+            if len(held) != len(self.held) or not all(map(is_, held, self.held)):
+                return False
+        self.operands[1 :: 2 + len(names)] = gradients
+        return True
+
+    def record(self, op: Op, numbers: tuple, static: tuple, state: int) -> None:
+        """One node that updates all parameters and their state, which is there."""
+        operands, rows = self.operands, len(self.parameters)
+        params = (rows, (False,) * state, static)
+        targets = _targets(rows, state)
+        specs = list(map(_SPEC, operands))
+        storages = list(map(_STORAGE, operands))
+        sizes = list(map(_SIZE, storages))
+        kinds = list(map(number_spec, numbers))
+        specs.extend(kinds)
+        if specs != self._specs or sizes != self._sizes or params != self._params:
+            self._call = _fitting(op, specs, storages, params, targets)
+            self._specs, self._sizes, self._params = specs, sizes, params
+        if self._call is None or any(map(_EXPORTED, storages)):
+            results = apply(op, (*operands, *numbers), params)
+            self._specs = []  # there is a Call now
+            for i, result in zip(targets, results, strict=True):
+                write(operands[i], result)
+            return
+        graph.record(self._call, [*storages, *numbers], [storages[i] for i in targets])
+        for i in targets:
+            own = operands[i]._own_version
+            if own is None:
+                storages[i].version += 1
+            else:
+                own[0] += 1
+
+
+def _fitting(
+    op: Op, specs: list[Spec], storages: list[Any], params: tuple, targets: tuple[int, ...]
+) -> Call | None:
+    """The Call whose outputs can become the targets' values as they are, if it is known."""
+    call = CALLS.get((op, params, tuple(specs)))
+    if call is None or any(map(_OFFSET, specs[: len(storages)])):
+        return None
+    into = [storages[i] for i in targets]
+    fits = (
+        tuple([specs[i] for i in targets]) == call.outs
+        and list(map(_NUMEL, call.outs)) == list(map(_SIZE, into))
+        and list(map(_DTYPE, call.outs)) == list(map(_DTYPE, into))
+    )
+    return call if fits else None
+
+
+@functools.lru_cache(256)
+def _targets(rows: int, state: int) -> tuple[int, ...]:
+    """Where the operands that a step writes stand: all but the gradients."""
+    width = 2 + state
+    return tuple([i * width + j for i in range(rows) for j in range(width) if j != 1])
