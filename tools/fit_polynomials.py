@@ -111,6 +111,54 @@ def _erfc(t: mp.mpf) -> mp.mpf:
     return mp.exp(a * a) * mp.erfc(a) * (a + TAIL)
 
 
+def _erfinv(w: mp.mpf) -> mp.mpf:
+    x = mp.sqrt(-mp.expm1(-w))
+    return mp.erfinv(x) / x
+
+
+def _erfinv_root(s: mp.mpf) -> mp.mpf:
+    return _erfinv(s * s)
+
+
+def _lgamma(u: mp.mpf) -> mp.mpf:
+    if abs(u) < 1e-20 or abs(u + 1) < 1e-20:  # the zeros
+        return 1 - mp.euler if abs(u) < 1e-20 else mp.euler
+    return mp.loggamma(u + 2) / (u * (u + 1))
+
+
+def _stirling(z: mp.mpf) -> mp.mpf:
+    x = 1 / mp.sqrt(z)
+    return (mp.loggamma(x) - (x - mp.mpf("0.5")) * mp.log(x) + x - mp.log(2 * mp.pi) / 2) * x
+
+
+_ROOT = mp.findroot(mp.digamma, 1.4616)
+
+
+def _digamma(u: mp.mpf) -> mp.mpf:
+    x = u + mp.mpf("1.5")
+    return mp.digamma(x) / (x - _ROOT)
+
+
+def _digamma_far(z: mp.mpf) -> mp.mpf:
+    x = 1 / mp.sqrt(z)
+    return (mp.log(x) - 1 / (2 * x) - mp.digamma(x)) * x * x
+
+
+def _bessel(order: int, far: bool) -> Function:
+    def near(z: mp.mpf) -> mp.mpf:
+        x = 2 * mp.sqrt(z)
+        return mp.besseli(order, x) / x**order
+
+    def beyond(t: mp.mpf) -> mp.mpf:
+        return mp.besseli(order, 1 / t) * mp.exp(-1 / t) / mp.sqrt(t)
+
+    return beyond if far else near
+
+
+def _relative(f: Function) -> Function:
+    return lambda x: 1 / f(x)
+
+
 _HALF_LN2 = 0.3466
 _Z_LOG = float((mp.sqrt(2) - 1) ** 2 / (mp.sqrt(2) + 1) ** 2) * 1.0001
 _Z_TRIG = float(mp.pi / 4) ** 2 * 1.0001
@@ -143,6 +191,28 @@ TABLE: list[tuple] = [
      lambda t: 1 / _erfc(t), {"short": 13}),
     ("NORMAL_TAIL", "log2(Φ(-a)), a to 5.7", lambda a: mp.log(mp.ncdf(-a), 2), (0.0, 5.7),
      lambda a: mp.ncdf(-a) + 1e-4, {"float": 9}),
+    ("ERFINV", "erfinv(x) / x over w = -log(1 - x**2), w to 5", _erfinv, (_TINY, 5.0),
+     _relative(_erfinv), {"short": 11}),
+    ("ERFINV_FAR", "the same over sqrt(w), w from 5 to 16", _erfinv_root, (2.236, 4.0),
+     _relative(_erfinv_root), {"short": 10}),
+    ("ERFINV_START", "the same, w to 37", _erfinv_root, (2.236, 6.1), _relative(_erfinv_root),
+     {"double": 12}),
+    ("LGAMMA", "lgamma(x) / ((x - 1) (x - 2)) over x - 2, x from 1 to 3", _lgamma, (-1.0, 1.0),
+     _relative(_lgamma), {"short": 15}),
+    ("STIRLING", "x times what Stirling's formula leaves of lgamma(x), over 1 / x**2, x from 8",
+     _stirling, (1e-12, 1 / 64), lambda z: mp.sqrt(z) / 8, {"short": 3}),
+    ("DIGAMMA", "digamma(x) / (x - its root) over x - 1.5, x from 1 to 2", _digamma, (-0.5, 0.5),
+     _relative(_digamma), {"short": 12}),
+    ("DIGAMMA_FAR", "x**2 (log(x) - 1 / (2 x) - digamma(x)) over 1 / x**2, x from 6",
+     _digamma_far, (1e-10, 1 / 36), lambda z: z, {"short": 3}),
+    *(
+        row for n in (0, 1) for row in (
+            (f"I{n}", f"I{n}(x)" + " / x" * n + " over z = x**2 / 4, x to 8", _bessel(n, False),
+             (_TINY, 16.0), _relative(_bessel(n, False)), {"short": 10}),
+            (f"I{n}_FAR", f"exp(-x) sqrt(x) I{n}(x) over 1 / x, x from 8", _bessel(n, True),
+             (1e-4, 0.125), _relative(_bessel(n, True)), {"short": 6}),
+        )
+    ),
 ]  # fmt: skip
 
 

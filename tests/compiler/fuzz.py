@@ -35,6 +35,8 @@ UNARY: list[Callable[[Any], Any]] = [
     lambda x: x.clone(),
     F.elu, F.softplus, F.hardswish, F.logsigmoid, F.hardshrink, torch.sign,
     lambda x: x.clamp(-0.5, 0.75), torch.nan_to_num,
+    torch.asinh, torch.sinc, lambda x: torch.erfinv(x.tanh() * 0.9), torch.special.i0e,
+    lambda x: (x.abs() + 0.5).lgamma(), lambda x: torch.logit(x.sigmoid(), 0.1),
     lambda x: torch.remainder(x * 4 + 0.0137, 1e4), lambda x: torch.fmod(x, 30),
     lambda x: torch.floor(x * 0.7 + 0.13), lambda x: torch.frac(x * 0.7 + 0.13),
 ]  # fmt: skip
@@ -71,7 +73,7 @@ BINARY: list[Callable[[Any, Any], Any]] = [
     lambda a, b: a.tanh() * b,
     lambda a, b: a / (b.abs() + 1),
     lambda a, b: torch.where(a > b, a, b * 0.5),
-    torch.maximum, torch.fmin,
+    torch.maximum, torch.fmin, torch.logaddexp, torch.hypot,
     lambda a, b: torch.copysign(a, b + 0.017),
 ]  # fmt: skip
 SIZES = (1, 2, 3, 5, 8, 16, 17, 33, 64)
@@ -253,7 +255,12 @@ class Program:
                     lambda: F.adaptive_max_pool2d(images, (3, 2)),
                     lambda: F.unfold(planes[:4], 3, 1, 1, 2),
                     lambda: F.fold(F.unfold(planes[:2], 3, 1, 1), planes.shape[2:], 3, 1, 1) / 9,
-                    lambda: F.max_unpool2d(*F.max_pool2d(planes, 2, return_indices=True), 2),
+                    lambda: F.max_unpool2d(
+                        F.avg_pool2d(planes, 2),
+                        F.max_pool2d(torch.randn(planes.shape), 2, return_indices=True)[1],
+                        2,
+                        output_size=planes.shape[2:],
+                    ),
                 ]
         return self.choose.choice(acts)()
 

@@ -21,6 +21,7 @@ from cresset.compiler.activations import smaller as smaller_float
 from cresset.compiler.code import Code
 from cresset.compiler.divisions import DIVISIONS
 from cresset.compiler.elements import ELEMENTS, FLOATS, converted, settled, taken_as, truth
+from cresset.compiler.specials import SHIFTS, SINGLE, SPECIAL, WITH_PARAMS
 from cresset.compiler.vectormath.lanes import FORMATS, Lanes, select
 from cresset.core.call import Call
 
@@ -188,7 +189,7 @@ _ON_BOOLS: dict[str, Callable[..., Lanes]] = {
 _CONDITION = {"where": 0, "masked_fill": 1, "put_where": 1}
 
 #: Ops that work on whole numbers and bools.
-WHOLE = {*_NUMBERS, *_ON_BOOLS, *DIVISIONS, "pow"}
+WHOLE = {*_NUMBERS, *_ON_BOOLS, *DIVISIONS, *SHIFTS, "pow"}
 #: Ops whose result is a condition.
 _CONDITIONS = {
     "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isposinf", "isneginf", "isfinite",
@@ -203,6 +204,9 @@ FORMULAS: dict[str, Formula] = {
     **{name: Formula(_plain(row), 40) for name, row in _FUNCTIONS.items()},
     **{name: Formula(_plain(row), 60) for name, row in LONG.items()},
     **{name: Formula(_plain(row), 30) for name, row in DIVISIONS.items()},
+    **{name: Formula(_plain(row), 1) for name, row in SHIFTS.items()},
+    **{name: Formula(_plain(row), 80) for name, row in {**SPECIAL, **SINGLE}.items()},
+    **{name: Formula(row, 40) for name, row in WITH_PARAMS.items()},
     "gelu": Formula(gelu, 60),
     "share_of_choice": Formula(share_of_choice, 3),
     "pow": Formula(_pow, 80),
@@ -224,7 +228,9 @@ def takes(call: Call) -> bool:
     floating = all(kind in FLOATS for kind in kinds)
     if not floating and (name not in WHOLE or kinds & set(FLOATS)):
         return False
-    if name in DIVISIONS and "bool" in kinds:
+    if (name in DIVISIONS or name in SHIFTS) and "bool" in kinds:
+        return False
+    if (name in SHIFTS and floating) or (name in SINGLE and kinds != {"float32"}):
         return False
     if not floating and name == "pow" and call.specs[1].number is None:
         return False

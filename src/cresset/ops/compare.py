@@ -275,7 +275,9 @@ def _right_kernel(xp: Any, a: Any, b: Any) -> Any:
     array = a if hasattr(a, "dtype") else b
     bits = array.dtype.itemsize * 8
     bad = (xp.asarray(b) < 0) | (xp.asarray(b) >= bits)
-    return xp.right_shift(a, xp.where(bad, bits - 1, b)).astype(array.dtype)
+    found = xp.right_shift(a, xp.where(bad, bits - 1, b)).astype(array.dtype)
+    # All that is left is the sign.
+    return xp.where(bad, 0, found).astype(array.dtype) if array.dtype.kind == "u" else found
 
 
 bitwise_left_shift = binary(

@@ -192,7 +192,7 @@ ERFC, erfc = _float_unary(
     "One minus the error function", ("0.", "1."), refuse=_C, label="erfc_vml_cpu",
 )  # fmt: skip
 ERFINV, erfinv = _float_unary(
-    "erfinv", lambda xp, x: special(xp).erfinv(x),
+    "erfinv", lambda xp, x: xp.copysign(special(xp).erfinv(x), x),
     lambda n, g, y: mul(mul(g, _math.sqrt(_math.pi) / 2), exp(mul(y, y))), (OUT,),
     "The inverse of the error function", ("0.", "0."), refuse=_C, label="erfinv_vml_cpu",
 )  # fmt: skip

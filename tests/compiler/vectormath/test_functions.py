@@ -21,14 +21,25 @@ from cresset.compiler.vectormath import lanes as values
 
 _LANES = {"float": 16, "double": 8}
 _TYPES = {"float": np.float32, "double": np.float64}
-FUNCTIONS = {**vectormath.FUNCTIONS, "gelu": vectormath.gelu, "gelu_tanh": vectormath.gelu_tanh}
+FUNCTIONS = {
+    **vectormath.FUNCTIONS,
+    **vectormath.SINGLE,
+    "gelu": vectormath.gelu,
+    "gelu_tanh": vectormath.gelu_tanh,
+}
 
+#: Functions of two arguments.
+_OF_TWO = ("pow", "atan2", "hypot")
 _EXACT = {
     "exp2": lambda x: mp.mpf(2) ** x,
     "log2": lambda x: mp.log(x, 2),
     "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
     "silu": lambda x: x / (1 + mp.exp(-x)),
     "pow": lambda x, y: mp.power(x, y),
+    "i0": lambda x: mp.besseli(0, x), "special_i1": lambda x: mp.besseli(1, x),
+    "special_i0e": lambda x: mp.besseli(0, x) * mp.exp(-abs(x)),
+    "special_i1e": lambda x: mp.besseli(1, x) * mp.exp(-abs(x)),
+    "lgamma": mp.loggamma,
     "gelu": lambda x: x * mp.erfc(-x / mp.sqrt(2)) / 2,
     "gelu_tanh": lambda x: x / (
         1 + mp.exp(-2 * mp.sqrt(2 / mp.pi) * (x + mp.mpf("0.044715") * x**3))
@@ -37,7 +48,10 @@ _EXACT = {
 #: Where a function has real values, and where it neither over- nor underflows for sure.
 _RANGE = {
     "exp": (-745, 710), "exp2": (-1075, 1024), "expm1": (-745, 710), "sinh": (-711, 711),
-    "cosh": (-711, 711), "asin": (-1, 1), "acos": (-1, 1), "log1p": (-1, None),
+    "cosh": (-711, 711), "acosh": (1, None), "erfinv": (-1, 1), "i0": (-714, 714),
+    "special_i1": (-714, 714), "special_i0e": (-2000, 2000), "special_i1e": (-2000, 2000),
+    "lgamma": (0, None), "digamma": (0, None), "atanh": (-1, 1),
+    "asin": (-1, 1), "acos": (-1, 1), "log1p": (-1, None),
     "log": (0, None), "log2": (0, None), "log10": (0, None), "erfc": (-6, 27.5),
     "gelu": (-38, None), "gelu_tanh": (-21, None), "sigmoid": (-740, None), "silu": (-740, None),
 }  # fmt: skip
@@ -50,7 +64,7 @@ def compiled(name: str, kind: str, lanes: int):
     vector = f"<{lanes} x {kind}>" if lanes else kind
     with c.loop("%count", max(lanes, 1)) as i:
         x = Lanes(c, kind, lanes, c.load(vector, "%x", i, align=4))
-        if name in ("pow", "atan2"):
+        if name in _OF_TWO:
             y = Lanes(c, kind, lanes, c.load(vector, "%y", i, align=4))
             value = FUNCTIONS[name](x, y)
         else:
@@ -117,8 +131,10 @@ def arguments(name: str, kind: str, count: int = 2_000) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["float", "double"])
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"pow", "atan2"}))
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - set(_OF_TWO)))
 def test_within_two_units_in_the_last_place(name, kind):
+    if kind == "double" and name in vectormath.SINGLE:
+        pytest.skip("for float32 only")
     if kind == "float" and name.startswith("gelu"):
         pytest.skip("made for speed: see below")
     x = arguments(name, kind)
@@ -132,7 +148,7 @@ def test_within_two_units_in_the_last_place(name, kind):
 
 
 @pytest.mark.parametrize("kind", ["float", "double"])
-@pytest.mark.parametrize("name", ["pow", "atan2"])
+@pytest.mark.parametrize("name", _OF_TWO)
 def test_of_two_arguments_within_two_units(name, kind):
     random = np.random.default_rng(9)
     dtype = _TYPES[kind]
@@ -147,19 +163,26 @@ def test_of_two_arguments_within_two_units(name, kind):
 
 _NUMPY = {
     "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "erf": special.erf,
-    "erfc": special.erfc, "sigmoid": special.expit, "atan2": np.arctan2,
+    "erfc": special.erfc, "sigmoid": special.expit, "atan2": np.arctan2, "asinh": np.arcsinh,
+    "acosh": np.arccosh, "atanh": np.arctanh, "i0": special.i0,
+    "erfinv": lambda x: np.copysign(special.erfinv(x), x), "special_i0e": special.i0e,
+    "special_i1": special.i1, "special_i1e": special.i1e,
     "silu": lambda x: x * special.expit(x) if np.isfinite(x).all() else None,
 }  # fmt: skip
+#: Tested below.
+_ELSEWHERE = {"pow", "gelu", "gelu_tanh", "silu", "lgamma", "digamma"}
 _SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 5e-324, -5e-324, 1.7e308, -1.7e308, 0.5]
 
 
 @pytest.mark.parametrize("kind", ["float", "double"])
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"pow", "gelu", "gelu_tanh", "silu"}))
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - _ELSEWHERE))
 def test_zeros_infinities_and_nan_as_in_c(name, kind):
+    if kind == "double" and name in vectormath.SINGLE:
+        pytest.skip("for float32 only")
     dtype = _TYPES[kind]
     with np.errstate(all="ignore"):
         x = np.array(_SPECIAL).astype(dtype)
-        pairs = [(a, b) for a in x for b in x] if name == "atan2" else [(a,) for a in x]
+        pairs = [(a, b) for a in x for b in x] if name in _OF_TWO else [(a,) for a in x]
         columns = [np.array(column, dtype) for column in zip(*pairs, strict=True)]
         expected = _NUMPY.get(name, getattr(np, name, None))(*columns)
         found = run(name, kind, *columns)
@@ -223,3 +246,23 @@ def test_gelu_in_float32_is_good_to_half_a_unit_of_its_argument(name):
     assert np.all(np.abs(found - exact) <= np.spacing(np.abs(x)) * 1.5 + 1e-45)
     left = (x < 0) & (x > -5.7)
     np.testing.assert_allclose(found[left], exact[left], rtol=2e-4)
+
+
+@pytest.mark.parametrize("name", ["lgamma", "digamma"])
+def test_gamma_functions_left_of_zero(name):
+    x = np.random.default_rng(2).uniform(-60, 0, 3000).astype(np.float32)
+    x = np.concatenate([x, x * np.float32(1e-6)])
+    reference = special.gammaln if name == "lgamma" else special.digamma
+    expected = reference(x.astype(np.float64))
+    np.testing.assert_allclose(run(name, "float", x), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_gamma_functions_at_special_values():
+    x = np.array([0, -0.0, 1, 2, -1, -7, np.inf, -np.inf, np.nan, 3e38], np.float32)
+    inf, nan = np.inf, np.nan
+    found = run("lgamma", "float", x)
+    np.testing.assert_array_equal(found[:-1], [inf, inf, 0, 0, inf, inf, inf, inf, nan])
+    assert found[-1] == inf
+    found = run("digamma", "float", x)
+    wanted = [-inf, inf, -0.5772156649, 0.4227843351, nan, nan, inf, nan, nan, np.log(3e38)]
+    np.testing.assert_allclose(found, np.array(wanted, np.float32), 1e-7)

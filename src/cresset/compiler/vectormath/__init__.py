@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cresset.compiler.vectormath.areas import acosh, asinh, atanh, hypot
+from cresset.compiler.vectormath.bessel import i0, i0e, i1, i1e
 from cresset.compiler.vectormath.error import erf, erfc, gelu
 from cresset.compiler.vectormath.exponential import (
     cosh,
@@ -26,7 +28,9 @@ from cresset.compiler.vectormath.exponential import (
     sinh,
     tanh,
 )
+from cresset.compiler.vectormath.gammas import digamma, lgamma
 from cresset.compiler.vectormath.inverse import acos, asin, atan, atan2
+from cresset.compiler.vectormath.inverse_error import erfinv
 from cresset.compiler.vectormath.lanes import Lanes
 from cresset.compiler.vectormath.logarithm import log, log1p, log2, log10, pow
 from cresset.compiler.vectormath.trigonometry import cos, sin, tan
@@ -36,7 +40,13 @@ FUNCTIONS: dict[str, Callable[..., Lanes]] = {
     "exp": exp, "exp2": exp2, "expm1": expm1, "log": log, "log2": log2, "log10": log10,
     "log1p": log1p, "sin": sin, "cos": cos, "tan": tan, "asin": asin, "acos": acos, "atan": atan,
     "atan2": atan2, "sinh": sinh, "cosh": cosh, "tanh": tanh, "sigmoid": sigmoid, "silu": silu,
-    "erf": erf, "erfc": erfc, "pow": pow,
+    "erf": erf, "erfc": erfc, "pow": pow, "asinh": asinh, "acosh": acosh, "atanh": atanh, 
+    "hypot": hypot, "erfinv": erfinv,
+}  # fmt: skip
+#: Good to the digits of a float32 alone, which all of them take and give.
+SINGLE: dict[str, Callable[..., Lanes]] = {
+    "lgamma": lgamma, "digamma": digamma, "i0": i0, "special_i0e": i0e, "special_i1": i1,
+    "special_i1e": i1e,
 }  # fmt: skip
 
-__all__ = ["FUNCTIONS", "Lanes", "gelu", "gelu_tanh"]
+__all__ = ["FUNCTIONS", "SINGLE", "Lanes", "gelu", "gelu_tanh"]

@@ -112,20 +112,25 @@ def _in_units(value: Pair, name: str) -> Pair:
 
 def log1p(x: Lanes) -> Lanes:
     """The logarithm of the pair 1 + x."""
-    total, rest = exact_sum(x, x.constant(1.0))
+    result = log_pair(exact_sum(x, x.constant(1.0)))
+    outside = select(x.equals(-1.0), -math.inf, select(x < -1.0, math.nan, x))
+    result = select((x > -1.0) & (x < math.inf), result, outside)
+    return select(x.equals(0.0), x, result)
+
+
+def log_pair(value: Pair, doublings: Lanes | None = None) -> Lanes:
+    """The logarithm of a positive sum and what rounding took from it, times ``2**doublings``."""
+    total, rest = value
     k, f = split(total)
     # For large k the rest counts for nothing.
     f, f_low = fast_sum(f, rest * power_of_two(-select(k > 100, 100, k)))
     high, low = near_one(f)
     # The derivative of log at 1 + f is near 1 - f.
     low = low + fma(-f_low, f, f_low)
-    first, second = _DOUBLING["log"][x.element]
-    exponent = k.number()
+    first, second = _DOUBLING["log"][total.element]
+    exponent = (k if doublings is None else k + doublings).number()
     total, rest = fast_sum(exponent * first, high)
-    result = total + (rest + fma(exponent, second, low))
-    outside = select(x.equals(-1.0), -math.inf, select(x < -1.0, math.nan, x))
-    result = select((x > -1.0) & (x < math.inf), result, outside)
-    return select(x.equals(0.0), x, result)
+    return total + (rest + fma(exponent, second, low))
 
 
 # -- powers ----------------------------------------------------------------------------------------
