@@ -18,14 +18,14 @@ def text() -> str:
     return "\n".join([_words(), _numbers("uniform"), _numbers("normal"), wide])
 
 
-def _text(code: Code, name: str, arguments: str) -> str:
+def function_text(code: Code, name: str, arguments: str) -> str:
     body = "\n".join(
         [*sorted(code.declared), f"define i32 @{name}({arguments}) #0 {{", *code.lines]
     )
     return body + "\n  ret i32 0\n}\n"
 
 
-def _vector(code: Code, kind: str, count: int, pointer: str, index: str) -> Lanes:
+def vector(code: Code, kind: str, count: int, pointer: str, index: str) -> Lanes:
     return Lanes(code, kind, count, code.load(f"<{count} x {kind}>", pointer, index, align=4))
 
 
@@ -38,21 +38,21 @@ def _words() -> str:
     """Words 624 to 624 + count of a sequence of which the first 624 are there."""
     code = Code()
     with code.loop("%count", _LANES) as i:
-        this = _vector(code, "i32", _LANES, "%words", i)
-        after = _vector(code, "i32", _LANES, "%words", code.plus(i, 1))
-        middle = _vector(code, "i32", _LANES, "%words", code.plus(i, 397))
+        this = vector(code, "i32", _LANES, "%words", i)
+        after = vector(code, "i32", _LANES, "%words", code.plus(i, 1))
+        middle = vector(code, "i32", _LANES, "%words", code.plus(i, 397))
         both = (this & -0x80000000) | (after & 0x7FFFFFFF)
         twist = -(after & 1) & (0x9908B0DF - 2**32)
         made = middle ^ _shifted(both, 1) ^ twist
         code.store(made.kind, made.register, "%words", code.plus(i, WORDS), align=4)
-    return _text(code, "words", "ptr %words, i64 %count")
+    return function_text(code, "words", "ptr %words, i64 %count")
 
 
 def _numbers(name: str) -> str:
     """``out[i] = word[i] * scale + shift``, or normal numbers; ``count`` is whole steps."""
     code = Code()
     with code.loop("%count", STEP) as i:
-        parts = [_vector(code, "i32", 8, "%words", code.plus(i, 8 * k)) for k in range(8)]
+        parts = [vector(code, "i32", 8, "%words", code.plus(i, 8 * k)) for k in range(8)]
         halves = [_uniform(_joined(code, parts[k::2])) for k in range(2)]
         scale, shift = (
             Lanes(code, "float", STEP // 2, code.splat("float", STEP // 2, name))
@@ -61,11 +61,11 @@ def _numbers(name: str) -> str:
         if name == "normal":
             halves = _normal(*halves)
         for k, half in enumerate(halves):
-            made = _fma32(half, scale, shift)
+            made = fma32(half, scale, shift)
             for j in range(4):
                 part = code.piece("float", made.register, STEP // 2, 8 * j, 8)
                 code.store("<8 x float>", part, "%out", code.plus(i, 16 * j + 8 * k), align=4)
-    return _text(code, name, "ptr %words, ptr %out, i64 %count, float %scale, float %shift")
+    return function_text(code, name, "ptr %words, ptr %out, i64 %count, float %scale, float %shift")
 
 
 def _joined(code: Code, parts: list[Lanes]) -> Lanes:
@@ -82,7 +82,7 @@ def _uniform(y: Lanes) -> Lanes:
     return (y & 0xFFFFFF).number() * 2.0**-24
 
 
-def _fma32(a: Lanes, b: Lanes | float, c: Lanes | float) -> Lanes:
+def fma32(a: Lanes, b: Lanes | float, c: Lanes | float) -> Lanes:
     wide = a.wide() * a._as(b).wide()
     return (wide + a._as(c).wide()).narrow()
 
@@ -90,7 +90,7 @@ def _fma32(a: Lanes, b: Lanes | float, c: Lanes | float) -> Lanes:
 def _polynomial(coefficients: tuple, x: Lanes) -> Lanes:
     y = x.constant(coefficients[0])
     for c in coefficients[1:]:
-        y = _fma32(y, x, c)
+        y = fma32(y, x, c)
     return y
 
 
@@ -109,9 +109,9 @@ def _log(x: Lanes) -> Lanes:
     x, e = (x - 1.0) + select(small, x, 0.0), e - select(small, x.constant(1.0), 0.0)
     square = x * x
     y = _polynomial(boxmuller.LOG, x) * x
-    y = _fma32(y, square, e * -2.12194440e-4)
-    y = _fma32(-square, 0.5, y)
-    return _fma32(e, 0.693359375, x + y)
+    y = fma32(y, square, e * -2.12194440e-4)
+    y = fma32(-square, 0.5, y)
+    return fma32(e, 0.693359375, x + y)
 
 
 def _sin_cos(x: Lanes) -> tuple[Lanes, Lanes]:
@@ -119,12 +119,12 @@ def _sin_cos(x: Lanes) -> tuple[Lanes, Lanes]:
     octant = (octant + 1) & ~1
     steps = octant.number()
     for part in boxmuller.QUARTER_PI:
-        x = _fma32(steps, part, x)
+        x = fma32(steps, part, x)
     square = x * x
     c = _polynomial(boxmuller.COS, square) * square
-    c = _fma32(c, square, -(square * 0.5)) + 1.0
+    c = fma32(c, square, -(square * 0.5)) + 1.0
     s = _polynomial(boxmuller.SIN, square) * square
-    s = _fma32(s, x, x)
+    s = fma32(s, x, x)
     straight = (octant & 2).equals(0)
     sine, cosine = select(straight, s, c), select(straight, c, s)
     return (

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from cresset import dtypes
 from cresset.ops.join import pad
-from cresset.tensor import Tensor
+from cresset.tensor import Tensor, from_array
 from cresset.vision.pil import is_pil_image
 from cresset.vision.transforms.functional.convert import pil_to_tensor, to_pil_image
 from cresset.vision.transforms.functional.dimensions import assert_image_tensor
-from cresset.vision.transforms.functional.filters import convolve_planes
+from cresset.vision.transforms.functional.filters import (
+    bytes_of,
+    convolve_array,
+    convolve_planes,
+    pixels_of,
+)
 
 
 def gaussian_blur(img: Any, kernel_size: Any, sigma: Any = None) -> Any:
@@ -103,8 +109,20 @@ def blurred(img: Tensor, sizes: Sequence[int], sigmas: Sequence[float], weights:
     dtype = img.dtype if img.is_floating_point() else dtypes.float32
     real = dtype.np if dtype in (dtypes.float32, dtypes.float64) else np.dtype(np.float32)
     row, column = (weights(size, sigma, real) for size, sigma in zip(sizes, sigmas))
-    x = img.to(dtype).reshape(-1, *img.shape[-3:])
     half = [size // 2 for size in sizes]
+    pixels = pixels_of(img)
+    if pixels is not None and all(n < m for n, m in zip(half, reversed(pixels.shape[-2:]))):
+        for axis, n in zip((-1, -2), half):
+            pixels = pixels.take(_mirrored(pixels.shape[axis], n), axis)
+        found = convolve_array(pixels, column[:, None] * row)
+        return from_array(bytes_of(found) if img.dtype == dtypes.uint8 else found, img.dtype)
+    x = img.to(dtype).reshape(-1, *img.shape[-3:])
     x = pad(x, [half[0], half[0], half[1], half[1]], mode="reflect")
     out = convolve_planes(x, column[:, None] * row).reshape(img.shape)
     return out if img.is_floating_point() else out.round().to(img.dtype)
+
+
+@lru_cache(maxsize=64)
+def _mirrored(size: int, border: int) -> np.ndarray:
+    """The places of a line of ``size`` pixels with mirrored ones on both sides."""
+    return np.pad(np.arange(size), border, mode="reflect")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cresset import dtypes
+from cresset.core.modes import THREAD
 from cresset.ops.creation import from_numpy
 from cresset.ops.join import pad as pad_tensor
 from cresset.ops.resize import interpolate
@@ -358,10 +359,16 @@ def resize(
 def _resize_tensor(img: Tensor, height: int, width: int, mode: str, antialias: bool) -> Tensor:
     assert_image_tensor(img)
     antialias = antialias and mode in ("bilinear", "bicubic")
-    if img.dtype == dtypes.uint8 and (antialias or mode == "bilinear"):
-        pixels = img.numpy(force=True).astype(np.float32)
-        levels = resize_array(pixels, height, width, mode, antialias).round()
-        return from_numpy(levels.clip(0, 255).astype(np.uint8)).to(img.device)
+    if antialias or mode == "bilinear":
+        if img.dtype == dtypes.uint8:
+            pixels = img.numpy(force=True).astype(np.float32)
+            levels = np.rint(resize_array(pixels, height, width, mode, antialias))
+            whole = levels.astype(np.int32).clip(0, 255).astype(np.uint8)
+            return from_array(whole, dtypes.uint8).to(img.device)
+        wants_gradient = THREAD.grad and img.requires_grad
+        if img.dtype == dtypes.float32 and img.device.type == "cpu" and not wants_gradient:
+            pixels = img.numpy(force=True)
+            return from_array(resize_array(pixels, height, width, mode, antialias), img.dtype)
     exact = img.dtype in (dtypes.float32, dtypes.float64)
     x = img if exact else img.to(dtypes.float32)
     batch = x.unsqueeze(0) if x.ndim < 4 else x

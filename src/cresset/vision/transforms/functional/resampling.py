@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from cresset.random.fused import fma32
+from cresset.vision.transforms.functional import machine
 
 _F = np.float32
 #: Outputs of at most this height and width together are made in one pass over both axes.
@@ -30,6 +31,10 @@ def resize_array(
     for axis, out in ((-1, width), (-2, height)):
         size = pixels.shape[axis]
         if antialias and size == out:
+            continue
+        made = machine.resampled(pixels, axis, _taps(size, out, mode, antialias))
+        if made is not None:
+            pixels = made
             continue
         turned = np.swapaxes(pixels, axis, -1)
         lines = np.ascontiguousarray(turned.reshape(-1, size).T)
@@ -50,6 +55,17 @@ def _pairs(size: int, out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     low = np.minimum(at.astype(np.intp), size - 1)
     far = np.clip(at - low.astype(_F), _F(0), _F(1))
     return low, np.minimum(low + 1, size - 1), _F(1) - far, far
+
+
+@lru_cache(maxsize=128)
+def _taps(size: int, out: int, mode: str, antialias: bool) -> machine.Taps:
+    """The same weights as a table."""
+    if not antialias:
+        low, high, near, far = _pairs(size, out)
+        return machine.Taps(np.stack([high, low]), np.stack([far, near]), np.ones(out))
+    low, count, weights = _widened_weights(size, out, mode)
+    places = np.minimum(low + np.arange(weights.shape[1])[:, None], size - 1)
+    return machine.Taps(places, weights.T, 1 + (count - 1) // _GROUP * _GROUP)
 
 
 def _bilinear_at_once(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -26,6 +26,7 @@ from cresset.ops.ranges import linspace
 from cresset.ops.select import where
 from cresset.random.fused import fma32
 from cresset.tensor import Tensor, from_array
+from cresset.vision.transforms.functional import machine
 from cresset.vision.transforms.functional.dimensions import get_dimensions
 
 _MODES = ("nearest", "bilinear")
@@ -35,6 +36,19 @@ _BLOCK = 1 << 13
 
 #: Mixes samples with the colour around the image by how much of each sample lies inside.
 Mix = Callable[[Any, Any, Any], Any]
+
+
+def weighted(inside: Any, share: Any, colour: Any) -> Any:
+    """As torchvision's first interface mixes."""
+    return inside * share + (1.0 - share) * colour
+
+
+def moved(inside: Any, share: Any, colour: Any) -> Any:
+    """As ``transforms.v2`` mixes."""
+    return (inside - colour) * share + colour
+
+
+MIXES: list[Mix] = [weighted, moved]
 
 
 def check_sampling(img: Tensor, fill: Any, mode: str) -> None:
@@ -162,15 +176,21 @@ def _as_arrays(img: Tensor, grid: Any) -> bool:
 def _sample_image(img: Tensor, grid: np.ndarray, mode: str, fill: Any, mix: Mix) -> np.ndarray:
     pixels = img.numpy(force=True).astype(np.float32, copy=False)
     height, width = pixels.shape[-2:]
+    form, colours = (0, [0.0]) if fill is None else (1 + MIXES.index(mix), _colours(fill))
+    whole = img.dtype is dtypes.uint8
+    found = machine.sampled(pixels, grid, mode, form, colours, whole)
+    if found is not None:
+        return found if whole or img.dtype is dtypes.float32 else _in_dtype(found, img.dtype)
     out = _sample_array(pixels.reshape(-1, *pixels.shape[-3:]), grid, mode)
     if fill is not None:
-        colour = np.array(_colours(fill), np.float32).reshape(1, -1, 1, 1)
-        share: Any = _sample_array(np.ones((1, 1, height, width), np.float32), grid, mode)
+        colour = np.array(colours, np.float32).reshape(1, -1, 1, 1)
+        share = _sample_array(np.ones((1, 1, height, width), np.float32), grid, mode)
         out = np.where(share < 0.5, colour, out) if mode == "nearest" else mix(out, share, colour)
-    out = out.reshape(*img.shape[:-2], *grid.shape[:2])
-    if img.dtype in _INTEGERS:
-        out = np.rint(out)
-    return out.astype(img.dtype.np, copy=False)
+    return _in_dtype(out.reshape(*img.shape[:-2], *grid.shape[:2]), img.dtype)
+
+
+def _in_dtype(x: np.ndarray, dtype: Any) -> np.ndarray:
+    return (np.rint(x) if dtype in _INTEGERS else x).astype(dtype.np, copy=False)
 
 
 def _sample_array(pixels: np.ndarray, grid: np.ndarray, mode: str) -> np.ndarray:

@@ -35,12 +35,8 @@ from cresset.vision.transforms.functional.dimensions import (
 from cresset.vision.transforms.functional.geometry import pil_fill
 
 
-def _mix(inside: Any, share: Any, colour: Any) -> Any:
-    return inside * share + (1.0 - share) * colour
-
-
 def _warped(img: Tensor, grid: Any, mode: str, fill: Any) -> Tensor:
-    return sampling.sample(img, grid, mode, fill, _mix)
+    return sampling.sample(img, grid, mode, fill, sampling.weighted)
 
 
 def _from_middle(center: Sequence[float] | None, img: Any) -> list[float]:

@@ -26,14 +26,10 @@ from cresset.vision.transforms.v2.functional.dimensions import mode_of
 from cresset.vision.transforms.v2.functional.dispatch import by_kind
 
 
-def _mix(inside: Any, share: Any, colour: Any) -> Any:
-    return (inside - colour) * share + colour
-
-
 def _warped(image: Tensor, grid: Any, mode: InterpolationMode, fill: Any) -> Tensor:
     if image.numel() == 0:
         return image.reshape(*image.shape[:-2], *grid.shape[1:3])
-    return sampling.sample(image, grid, mode.value, fill, _mix)
+    return sampling.sample(image, grid, mode.value, fill, sampling.moved)
 
 
 def _check(image: Tensor, mode: InterpolationMode, fill: Any) -> None:
