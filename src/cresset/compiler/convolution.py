@@ -8,16 +8,22 @@ stride of 2), so that each tap's columns lie side by side. The gradient of the i
 many passes then, one for the pixels that the same taps reach, and woven together.
 
 There are other families of kernels, whose vectors run along the output channels
-(``convolution_outputs.py``), the batch (``batches.py``), or along many channels over short rows
-(``channels.py``). Each estimates its cycles, with constants that were measured, and the cheapest is
-taken.
+(``convolution_outputs.py``), the input channels (``convolution_inputs.py``), the batch
+(``batches.py``), or along many channels over short rows (``channels.py``). Each estimates its
+cycles, with constants that were measured, and the cheapest is taken.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from cresset.compiler import batches, channels, convolution_outputs, convolution_rows
+from cresset.compiler import (
+    batches,
+    channels,
+    convolution_inputs,
+    convolution_outputs,
+    convolution_rows,
+)
 from cresset.compiler.code import Code
 from cresset.compiler.convolution_rows import Shape, forward, place, weight_block, weight_sums, zero
 from cresset.compiler.step import Array, Lowering
@@ -27,6 +33,8 @@ from cresset.core.spec import spec as make_spec
 
 #: Rows are unrolled vector by vector, so very wide images would make very long code.
 _WIDEST = 512
+#: Measured: cycles to turn a weight around.
+_TURNED = 5
 
 
 def _plain(*arrays: Array) -> bool:
@@ -85,7 +93,8 @@ def lower_forward(
         "outputs": convolution_outputs.forward_cycles(sizes, lanes),
     }
     if channels.suits(sizes.outputs, sizes.inputs, ow, 4):
-        cost = {"channels": channels.cycles(sizes, lanes), "outputs": cost["outputs"]}
+        del cost["rows"]
+        cost["channels"] = channels.cycles(sizes, lanes)
     family = _FAMILIES[_cheapest(cost, groups)]
     if family is not None:
         return family.lower_forward(sizes, operands, outs[0], lanes)
@@ -113,7 +122,8 @@ def lower_forward(
 
 #: Kernels by what their vectors run along; those along rows are here.
 _FAMILIES: dict[str, Any] = {
-    "rows": None, "batches": batches, "outputs": convolution_outputs, "channels": channels,
+    "rows": None, "batches": batches, "outputs": convolution_outputs,
+    "inputs": convolution_inputs, "channels": channels,
 }  # fmt: skip
 
 
@@ -174,12 +184,15 @@ def lower_input(
     used = min(1.0, steps * oh * ow / (sizes.height * width))
     row = -(-width // geometry.stride[1])
     cost = {
-        "rows": convolution_rows.cycles(sizes.flops(), row, used, steps > 1, lanes),
+        "rows": convolution_rows.cycles(sizes.flops(), row, used, steps > 1, lanes)
+        + _TURNED * w.spec.numel,
         "batches": batches.input_cycles(sizes, lanes),
         "outputs": convolution_outputs.input_cycles(sizes, lanes),
+        "inputs": convolution_inputs.input_cycles(sizes, lanes),
     }
     if channels.suits(sizes.outputs, sizes.inputs, width, _WIDEST if woven else 4):
-        cost = {"channels": channels.cycles(sizes, lanes), "outputs": cost["outputs"]}
+        del cost["rows"]
+        cost["channels"] = channels.cycles(sizes, lanes)
     family = _FAMILIES[_cheapest(cost, groups)]
     if family is not None:
         return family.lower_input(sizes, operands, outs[0], lanes)
@@ -319,7 +332,8 @@ def lower_weight(
         "outputs": convolution_outputs.weight_cycles(sizes, lanes),
     }
     if channels.suits(sizes.outputs, sizes.inputs, ow, 8):
-        cost = {"channels": channels.cycles(sizes, lanes), "outputs": cost["outputs"]}
+        del cost["rows"]
+        cost["channels"] = channels.cycles(sizes, lanes)
     family = _FAMILIES[_cheapest(cost, groups)]
     if family is not None:
         return family.lower_weight(sizes, operands, outs[0], lanes)

@@ -35,6 +35,8 @@ from cresset.compiler.step import Array, Lowering
 _NEAREST = 16 << 10
 #: Into how many parts the images are split whose gradients of the weights are summed apart.
 _GROUPS = 8
+#: Bytes of weights that stay in the second cache.
+_FAR = 256 << 10
 #: Floats of a line of the cache.
 _LINE = 16
 #: Floats of weights whose gradient is summed apart.
@@ -43,10 +45,12 @@ _LARGEST = 256 << 10
 #: is turned from memory to memory, and from registers; to add up the lanes, per lane; to put sums
 #: down in memory and take them up again.
 _REACHED = 0.95
-_TURNED_IN, _TURNED_OUT, _ADDED, _SPILT = 0.62, 0.45, 0.75, 2
+TURNED_IN, TURNED_OUT, _ADDED, _SPILT = 0.62, 0.45, 0.75, 2
+#: Bytes a cycle of weights that do not fit into the first cache, and not into the second.
+_SECOND, _THIRD = 48, 6
 
 
-class _Blocks(NamedTuple):
+class Blocks(NamedTuple):
     """Vectors of output channels that are alike: all full ones, or the last with some of them."""
 
     first: int
@@ -54,9 +58,9 @@ class _Blocks(NamedTuple):
     used: int
 
 
-def _blocks(outputs: int, lanes: int) -> list[_Blocks]:
+def vectors(outputs: int, lanes: int) -> list[Blocks]:
     whole, rest = divmod(outputs, lanes)
-    found = [_Blocks(0, whole, lanes), _Blocks(whole, 1, rest)]
+    found = [Blocks(0, whole, lanes), Blocks(whole, 1, rest)]
     return [b for b in found if b.number and b.used]
 
 
@@ -73,7 +77,7 @@ def _panel(s: Sizes) -> int:
 def _panels(c: Code, s: Sizes, w: str, target: str, lanes: int) -> None:
     """The weights as (vector of outputs, input, tap, lanes)."""
     size = _panel(s)
-    for blocks in _blocks(s.outputs, lanes):
+    for blocks in vectors(s.outputs, lanes):
         with c.share(blocks.number) as i, c.uncut():
             block = c.plus(i, blocks.first)
             source = c.at("float", w, c.times(block, lanes * size))
@@ -104,15 +108,16 @@ class _Forward(NamedTuple):
         s, lanes, rows = self.s, self.lanes, self.rows()
         (height, width), plane = s.out, s.out[0] * s.out[1]
         down = -(-height // rows)
-        for blocks in _blocks(s.outputs, lanes):
+        for blocks in vectors(s.outputs, lanes):
             with c.share(s.n * blocks.number * down) as unit, c.uncut():
                 top = c.times(c.let(f"urem i64 {unit}, {down}"), rows)
                 if height % rows:  # the last rows are computed with some that are done already
                     over = c.let(f"icmp ugt i64 {top}, {height - rows}")
                     top = c.let(f"select i1 {over}, i64 {height - rows}, i64 {top}")
                 pair = c.let(f"udiv i64 {unit}, {down}")
-                n = c.let(f"udiv i64 {pair}, {blocks.number}")
-                block = c.plus(c.let(f"urem i64 {pair}, {blocks.number}"), blocks.first)
+                # Image after image, so that a block's weights stay in the cache.
+                n = c.let(f"urem i64 {pair}, {s.n}")
+                block = c.plus(c.let(f"udiv i64 {pair}, {s.n}"), blocks.first)
                 first = c.times(block, lanes)
                 start = "zeroinitializer"
                 if bias is not None:
@@ -125,7 +130,7 @@ class _Forward(NamedTuple):
                 for tile, column in runs(c, self.tiles()):
                     totals = self._tile(c, tile, rows, image, panel, zeros, start, top, column)
                     place = c.at("float", out, c.plus(target, column))
-                    self._give(c, totals, blocks.used, place)
+                    give(c, totals, blocks.used, plane, place, lanes)
 
     def _tile(
         self, c: Code, tile: Tile, rows: int, image: str, panel: str, zeros: str, start: str,
@@ -165,15 +170,15 @@ class _Forward(NamedTuple):
                             c.set(vector, totals[r, i], c.fma(vector, value, weights[kx], total))
         return [c.get(vector, slot) for slot in totals.values()]
 
-    def _give(self, c: Code, totals: list[str], used: int, out: str) -> None:
-        """Write neighbouring pixels into the planes."""
-        s, lanes = self.s, self.lanes
-        for first in range(0, len(totals), lanes):
-            some = totals[first : first + lanes]
-            rows = some + ["zeroinitializer"] * (lanes - len(some))
-            for o, row in enumerate(c.transpose("float", lanes, rows)[:used]):
-                place = c.at("float", out, o * s.out[0] * s.out[1] + first)
-                c.masked_store("float", lanes, len(some), row, place)
+
+def give(c: Code, totals: list[str], used: int, plane: int, out: str, lanes: int) -> None:
+    """Write the sums of neighbouring pixels into ``used`` planes."""
+    for first in range(0, len(totals), lanes):
+        some = totals[first : first + lanes]
+        rows = some + ["zeroinitializer"] * (lanes - len(some))
+        for o, row in enumerate(c.transpose("float", lanes, rows)[:used]):
+            place = c.at("float", out, o * plane + first)
+            c.masked_store("float", lanes, len(some), row, place)
 
 
 def _columns(s: Sizes, used: frozenset[tuple[int, ...]]) -> dict[int, list[tuple[int, int]]]:
@@ -216,27 +221,52 @@ def forward_cycles(s: Sizes, lanes: int) -> float:
     for tile in kernel.tiles():
         sums = rows * tile.columns
         loads = s.kernel[1] + rows * len(_columns(s, tile.used))
-        once = _products(rows * len(tile.used), sums, loads) * s.inputs * s.kernel[0]
-        total += once + -(-sums // lanes) * _TURNED_OUT * _square(lanes)
-    count = _count(s, lanes)
-    return s.n * count * -(-s.out[0] // rows) * total + _panels_cycles(s, lanes)
+        once = products(rows * len(tile.used), sums, loads) * s.inputs * s.kernel[0]
+        total += once + -(-sums // lanes) * TURNED_OUT * square(lanes)
+    passes = s.n * _count(s, lanes) * -(-s.out[0] // rows)
+    return passes * (total + streamed(_panel(s) * lanes)) + _panel_cycles(s, lanes)
 
 
-def _products(products: int, sums: int, loads: int) -> float:
+def streamed(weights: int) -> float:
+    """Cycles to read as many floats of weights once more, unless they stay in the first cache."""
+    return 4 * weights / _SECOND if 4 * weights > 2 * _NEAREST else 0.0
+
+
+def products(products: int, sums: int, loads: int) -> float:
     """Cycles of products that are added to so many sums."""
     return max(products, loads, 8 * products / max(1, sums)) / 2 / _REACHED
 
 
-def _square(lanes: int) -> int:
+def square(lanes: int) -> int:
     """Shuffles that turning a square of vectors takes."""
     return lanes * (lanes.bit_length() - 1)
 
 
-def _panels_cycles(s: Sizes, lanes: int) -> float:
-    return _count(s, lanes) * -(-_panel(s) // lanes) * _TURNED_IN * _square(lanes)
+def _panel_cycles(s: Sizes, lanes: int) -> float:
+    return _count(s, lanes) * -(-_panel(s) // lanes) * TURNED_IN * square(lanes)
 
 
 # -- the gradient of the input ---------------------------------------------------------------------
+
+
+def reaches(s: Sizes, most: int) -> list[Tile]:
+    """Tiles of at most so many pixels of a row of the input: which of them which taps reach, and
+    from which column of the gradient (counted from the first pixel's over the stride)."""
+    (stride, padding, dilation) = s.stride[1], s.padding[1], s.dilation[1]
+    count = -(-s.width // max(1, most // stride * stride))
+    columns = -(-s.width // count)
+    columns = -(-columns // stride) * stride if count > 1 else columns
+    found = []
+    for first in range(0, s.width, columns):
+        size = min(columns, s.width - first)
+        used = set()
+        for i in range(size):
+            for kx in range(s.kernel[1]):
+                at, rest = divmod(i + padding - kx * dilation, stride)
+                if not rest and 0 <= first // stride + at < s.out[1]:
+                    used.add((i, kx, at))
+        found.append(Tile(first, size, frozenset(used)))
+    return found
 
 
 class _Input(NamedTuple):
@@ -244,25 +274,7 @@ class _Input(NamedTuple):
     lanes: int
 
     def reaches(self) -> list[Tile]:
-        """Tiles of a row of the input: which pixels which taps reach, and from which column
-        of the gradient (counted from the first pixel's over the stride)."""
-        s = self.s
-        (stride, padding, dilation) = s.stride[1], s.padding[1], s.dilation[1]
-        most = max(1, min(sum_registers() * 2 // 3, self.lanes) // stride) * stride
-        count = -(-s.width // most)
-        columns = -(-s.width // count)
-        columns = -(-columns // stride) * stride if count > 1 else columns
-        found = []
-        for first in range(0, s.width, columns):
-            size = min(columns, s.width - first)
-            used = set()
-            for i in range(size):
-                for kx in range(s.kernel[1]):
-                    at, rest = divmod(i + padding - kx * dilation, stride)
-                    if not rest and 0 <= first // stride + at < s.out[1]:
-                        used.add((i, kx, at))
-            found.append(Tile(first, size, frozenset(used)))
-        return found
+        return reaches(self.s, min(sum_registers() * 2 // 3, self.lanes))
 
     def together(self) -> int:
         """Channels whose sums are in registers together."""
@@ -359,7 +371,7 @@ def lower_input(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowe
 
     def emit(c: Code) -> None:
         with c.share(s.n) as n, c.uncut():
-            for blocks in _blocks(s.outputs, lanes):
+            for blocks in vectors(s.outputs, lanes):
                 with c.loop(blocks.number) as i:
                     first = c.times(c.plus(i, blocks.first), lanes)
                     place = c.times(c.plus(c.times(n, s.outputs), first), plane)
@@ -376,6 +388,13 @@ def lower_input(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowe
     )  # fmt: skip
 
 
+def rows_reached(taps: Taps, rows: int, size: int) -> int:
+    """How many (row, tap) pairs meet one of ``size`` rows of the gradient."""
+    return sum(
+        0 <= q + taps.start + j * taps.shift < size for q in range(rows) for j in range(taps.number)
+    )
+
+
 def input_cycles(s: Sizes, lanes: int) -> float:
     """An estimate for one run."""
     kernel, count = _Input(s, lanes), _count(s, lanes)
@@ -383,17 +402,16 @@ def input_cycles(s: Sizes, lanes: int) -> float:
     for taps, rows, _ in remainders(
         s.height, s.kernel[0], s.stride[0], s.padding[0], s.dilation[0]
     ):
-        reached = sum(
-            0 <= q + taps.start + j * taps.shift < s.out[0]
-            for q in range(rows) for j in range(taps.number)
-        )  # fmt: skip
+        reached = rows_reached(taps, rows, s.out[0])
         for tile in kernel.reaches():
             loads = some * len({kx for _, kx, _ in tile.used}) + len({q for *_, q in tile.used})
             sums = some * tile.columns
-            total += reached * count * _products(some * len(tile.used), sums, loads)
+            total += reached * count * products(some * len(tile.used), sums, loads)
             total += rows * _ADDED * lanes * bool(tile.used and taps.number)
-    turned = count * -(-s.out[0] * s.out[1] // lanes) * _TURNED_IN * _square(lanes)
-    return s.n * (s.inputs // some * total + turned) + _panels_cycles(s, lanes)
+    turned = count * -(-s.out[0] * s.out[1] // lanes) * TURNED_IN * square(lanes)
+    weights = 4 * count * _panel(s) * lanes
+    far = weights / _THIRD if weights > _FAR else 0.0
+    return s.n * (s.inputs // some * total + turned + far) + _panel_cycles(s, lanes)
 
 
 # -- the gradient of the weights -------------------------------------------------------------------
@@ -458,7 +476,7 @@ class _Weights(NamedTuple):
         top = c.times(c.let(f"urem i64 {chunk}, {parts}"), rows)
         image = c.at("float", x, c.times(n, s.inputs * s.height * s.width))
         some, kernel_rows = self.block()
-        for blocks in _blocks(s.outputs, lanes):
+        for blocks in vectors(s.outputs, lanes):
             with c.loop(blocks.number) as i:
                 block = c.plus(i, blocks.first)
                 panel = c.at("float", sums, c.times(block, _panel(s) * lanes))
@@ -603,7 +621,7 @@ def lower_weight(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Low
 
     def emit(c: Code) -> None:
         vector, panel = f"<{lanes} x float>", _panel(s)
-        for blocks in _blocks(s.outputs, lanes):
+        for blocks in vectors(s.outputs, lanes):
             with c.share(blocks.number) as i, c.uncut():
                 block = c.plus(i, blocks.first)
                 first = c.at("float", "%shared", c.times(block, panel * lanes))
@@ -632,7 +650,7 @@ def weight_cycles(s: Sizes, lanes: int) -> float:
     pixels = s.n * s.out[0] * s.out[1]
     sums = some * rows * s.kernel[1]
     loads = 1 + some * rows * min(s.stride[1], s.kernel[1])
-    once = _products(sums, sums * kernel.sets(), loads) * _panel(s) / sums
-    turned = (_TURNED_OUT if kernel.once() else _TURNED_IN) * _square(lanes) / lanes
+    once = products(sums, sums * kernel.sets(), loads) * _panel(s) / sums
+    turned = (TURNED_OUT if kernel.once() else TURNED_IN) * square(lanes) / lanes
     spilt = kernel.chunks() * count * _panel(s) * 2 * _SPILT
     return pixels * count * (once + turned) + spilt
