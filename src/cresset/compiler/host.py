@@ -70,8 +70,13 @@ def vector_registers() -> int:
 
 
 #: What LLVM is asked to do; part of the name of what is kept on disk.
-_PASSES = "1, scalar loops unrolled"
+_PASSES = "functions at level 1; without vectors all at level 3"
 _VECTOR = re.compile(r"<\d+ x ")
+
+
+def written_in_vectors(text: str) -> bool:
+    """Whether a text goes through its loops in vectors, and not by single elements."""
+    return _VECTOR.search(text) is not None
 
 
 class Module:
@@ -119,18 +124,28 @@ class Module:
 def _optimised(machine: Any, text: str) -> Any:
     """LLVM's module of a text, after LLVM's passes.
 
-    What is written in vectors is written unrolled as well, and all of LLVM's passes together do no
-    more for it than those of its first level: a training step takes as long, and half of the time
-    to compile. Loops over single elements are different: a sort is half again as fast unrolled.
+    What is written in vectors is written unrolled as well, and LLVM's passes over modules and
+    loops do nothing for it: a training step takes as long with the first level of those over
+    functions, and less than half of the time to compile. Loops over single elements are different:
+    a sort is half again as fast with all passes.
     """
     binding = llvm()
     module = binding.parse_assembly(text)
     module.verify()
-    options = binding.create_pipeline_tuning_options(speed_level=1)
-    options.loop_vectorization = options.slp_vectorization = True
-    options.loop_unrolling = _VECTOR.search(text) is None
+    whole = not written_in_vectors(text)
+    options = binding.create_pipeline_tuning_options(speed_level=3 if whole else 1)
+    options.loop_unrolling = whole
     builder = binding.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
+    if whole:
+        builder.getModulePassManager().run(module, builder)
+        return module
+    inline = binding.create_new_module_pass_manager()
+    inline.add_always_inliner_pass()
+    inline.run(module, builder)
+    simplify = builder.getFunctionPassManager()
+    for function in module.functions:
+        if not function.is_declaration:
+            simplify.run(function, builder)
     return module
 
 

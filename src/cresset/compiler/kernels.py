@@ -12,10 +12,7 @@ import hashlib
 from weakref import WeakValueDictionary
 
 from cresset.compiler.code import Code
-from cresset.compiler.host import Module
-
-#: What each text ends with.
-_ATTRIBUTES = 'attributes #0 = { noinline nounwind "prefer-vector-width"="512" }'
+from cresset.compiler.host import Module, written_in_vectors
 
 
 class Kernel:
@@ -51,7 +48,7 @@ class Kernels:
         text = code.function("kernel", given)
         name = f"{op}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         text = text.replace("@kernel(", f"@{name}(", 1) + "\n\n" + _entry(name, given)
-        ir = "\n\n".join(["\n".join(sorted(code.declared)), text, _ATTRIBUTES])
+        ir = "\n\n".join(["\n".join(sorted(code.declared)), text, _attributes(text)])
         kernel = _KNOWN.get(ir)
         if kernel is None:
             kernel = _KNOWN[ir] = Kernel(name, ir)
@@ -69,7 +66,7 @@ class Kernels:
 
 def _entry(name: str, arguments: list[str]) -> str:
     """The function that a segment calls: it takes a kernel's arguments from a list of addresses."""
-    lines = [f"define i1 @{name}.entry(ptr %list, i64 %piece) {{"]
+    lines = [f"define i1 @{name}.entry(ptr %list, i64 %piece) #1 {{"]
     passed = []
     for n, argument in enumerate(arguments):
         if argument.startswith("ptr"):
@@ -78,5 +75,16 @@ def _entry(name: str, arguments: list[str]) -> str:
             passed.append(f"ptr %p{n}")
         else:
             passed.append("i64 %piece")
-    lines.append(f"  %failed = tail call i1 @{name}({', '.join(passed)})")
+    lines.append(f"  %failed = call i1 @{name}({', '.join(passed)})")
     return "\n".join([*lines, "  ret i1 %failed", "}"])
+
+
+def _attributes(text: str) -> str:
+    """What a text ends with.
+
+    A kernel in vectors becomes part of its entry: one function less to go through. Others stay
+    functions of their own, where LLVM sees best that their arguments lie apart.
+    """
+    apart = "alwaysinline" if written_in_vectors(text) else "noinline"
+    wide = '"prefer-vector-width"="512"'
+    return f"attributes #0 = {{ {apart} nounwind {wide} }}\nattributes #1 = {{ nounwind {wide} }}"
