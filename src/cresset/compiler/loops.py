@@ -16,6 +16,7 @@ from cresset.compiler.folds import Fold, Total
 from cresset.compiler.formulas import FORMULAS, Number, apply, divides
 from cresset.compiler.fusion import Group, Member
 from cresset.compiler.layout import broadcast_stride, collapse
+from cresset.compiler.memory import LINE
 from cresset.compiler.step import Array, Lowering
 from cresset.compiler.vectormath.lanes import Lanes
 from cresset.core.spec import contiguous_stride
@@ -23,6 +24,12 @@ from cresset.core.spec import contiguous_stride
 #: How many sums of vectors a row's sum is made of, where the loop is short.
 _SUMS = 4
 _SHORT_BODY = 60
+#: Vectors that are computed together where a loop's body costs so much: its operations wait for one
+#: another, and the processor looks only so far ahead for others.
+_TOGETHER, _LONG_BODY = 4, 40
+#: Bytes from which a tensor is far from the processor when its kernel begins, and how many bytes
+#: ahead it is fetched.
+_FAR, _AHEAD = 1 << 20, 8192
 
 
 def lower_group(
@@ -63,6 +70,10 @@ class _Loops:
         self.size, steps = inner[0] if inner else (1, (1,) + (0,) * len(strides))
         #: Per tensor operand: how far its next element along the inner loop is.
         self.steps = dict(zip(self.tensors, steps[1:], strict=True))
+        #: Whether several vectors may be computed together: their elements are neighbours, or one,
+        #: and nothing fills the registers by itself.
+        powers = any(m.call.op.name == "pow" for m in group.members)
+        self.together = set(self.steps.values()) <= {0, 1} and not powers
         self.level = self._levels()
         self.passes = 1 + max(
             (self.level[v] for v in range(self.count, len(self.level))), default=0
@@ -240,6 +251,8 @@ class _Emission:
         lanes = loops.lanes if loops.size > 1 else 0
         folds = {value: Fold(m.call, loops.size) for value, m in turn if m.role == "fold"}
         cost = sum(FORMULAS[m.call.op.name].cost for _, m in turn if m.role != "fold")
+        if cost >= _LONG_BODY and loops.size >= 2 * _TOGETHER * lanes and loops.together:
+            lanes *= _TOGETHER
         sums = _SUMS if folds and cost <= _SHORT_BODY and loops.size >= 2 * _SUMS * lanes else 1
         totals = {v: [Total(c, f, lanes) for _ in range(sums)] for v, f in folds.items()}
         splats: dict[int, Lanes] = {}
@@ -249,8 +262,12 @@ class _Emission:
             every = c.splat(element, lanes, scalar) if lanes else scalar
             splats[value] = Lanes(c, element, lanes, every)
 
+        ahead = self._ahead() if number == loops.passes - 1 else []
+
         def body(i: str, used: int, which: int) -> None:
             values = dict(splats)
+            for value, distance, write in ahead:
+                self._prefetch(value, c.plus(i, distance), used, write)
 
             def read(value: int) -> Lanes:
                 found = values.get(value)
@@ -271,6 +288,35 @@ class _Emission:
         for value, fold in folds.items():
             parts = [total.value() for total in totals[value]]
             self._set_row(value, fold.finish(fold.total(c, parts)))
+
+    def _ahead(self) -> list[tuple[int, int, bool]]:
+        """The tensors that are far from the processor, how many elements ahead of a row a later row
+        lies in them, and whether they are written: processors fetch what follows by themselves, but
+        not across a page's end, where many rows begin."""
+        loops = self.loops
+        if not loops.group.depth or not loops.outer or loops.size < 16:
+            return []
+        steps = loops.outer[-1][1]
+        found = [
+            (value, step, loops.operands[value].spec, False)
+            for value, step in zip(loops.tensors, steps[1:], strict=True)
+            if loops.steps[value] == 1 and step
+        ]
+        found += [
+            (loops.count + m, steps[0], out.spec, True)
+            for out, m in zip(loops.outs, loops.group.escapes, strict=True)
+            if loops.group.members[m].role == "each"
+        ]
+        return [
+            (value, step * max(1, _AHEAD // (step * spec.dtype.itemsize)), write)
+            for value, step, spec, write in found if spec.nbytes >= _FAR
+        ]  # fmt: skip
+
+    def _prefetch(self, value: int, i: str, used: int, write: bool) -> None:
+        c, name = self.c, self.loops.names[value]
+        for start in range(0, used, max(1, LINE // ELEMENTS[name].size)):
+            place = c.at(self._memory(value), self.lines[value], c.plus(i, start))
+            c.prefetch(place, write)
 
     def _vectors(
         self, lanes: int, sums: int, shared: bool, body: Callable[[str, int, int], None]
