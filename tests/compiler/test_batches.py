@@ -90,12 +90,12 @@ def _sizes(n, inputs, size, outputs, kernel):
 
 @pytest.mark.parametrize("sizes", [(60, 6, 14, 16, 5), (16, 6, 14, 16, 5), (64, 16, 128, 16, 5)])
 def test_a_batch_must_fill_vectors_and_fit_into_the_cache(sizes):
-    assert batches.forward_cycles(_sizes(64, *sizes[1:2], 14, 16, 5), 16) < math.inf
-    assert batches.forward_cycles(_sizes(*sizes), 16) == math.inf
+    assert batches.cycles(_sizes(64, *sizes[1:2], 14, 16, 5), 16) < math.inf
+    assert batches.cycles(_sizes(*sizes), 16) == math.inf
 
 
 def test_values_that_few_products_use_are_not_worth_turning():
     sizes = _sizes(64, 1, 24, 2, 1)
-    assert batches.weight_cycles(sizes, 16) > 4 * sizes.products() / 32
+    assert batches.cycles(sizes, 16) > 4 * sizes.products() / 32
     sizes = _sizes(64, 8, 12, 8, 3)
-    assert batches.weight_cycles(sizes, 16) < 1.5 * sizes.products() / 32
+    assert batches.cycles(sizes, 16) < 1.5 * sizes.products() / 32

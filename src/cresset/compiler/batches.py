@@ -12,7 +12,7 @@ are left out.
   registers while pixels go by; at the end their lanes are added up.
 
 Turning costs some moves per value, so values that few products use are left to other families: the
-estimates of cycles say so.
+estimate of cycles says so.
 """
 
 from __future__ import annotations
@@ -31,34 +31,22 @@ from cresset.compiler.step import Array, Lowering
 _MOST = 16 << 10
 #: Kernel rows are unrolled, so very long ones would make very long code.
 _LONGEST = 12
+#: Bytes of turned images that leave room in the second cache.
+_NEAR = 192 << 10
 #: Measured: the share of the peak that sums in registers reach, and the cycles that turning takes
-#: per value, there and back.
+#: per value, near and far.
 _REACHED = 0.95
-_TURNED, _BACK = 0.26, 0.53
+_TURNED_NEAR, _TURNED_FAR = 0.17, 0.4
 
 
-def forward_cycles(s: Sizes, lanes: int) -> float:
-    """An estimate for one run; infinite where the batch does not fill vectors."""
-    return _cycles(s, lanes, _TURNED, _BACK)
-
-
-def input_cycles(s: Sizes, lanes: int) -> float:
-    """The same for the gradient of the input."""
-    return _cycles(s, lanes, _BACK, _TURNED)
-
-
-def weight_cycles(s: Sizes, lanes: int) -> float:
-    """The same for the gradient of the weights."""
-    return _cycles(s, lanes, _TURNED, _TURNED)
-
-
-def _cycles(s: Sizes, lanes: int, images: float, results: float) -> float:
-    """With the cycles that turning takes per value of the images and of the results."""
-    near, far = s.inputs * s.height * s.width, s.outputs * s.out[0] * s.out[1]
-    if s.n % lanes or s.n < 2 * lanes or near + far > _MOST or s.kernel[1] > _LONGEST:
+def cycles(s: Sizes, lanes: int) -> float:
+    """An estimate for one run, forward or of a gradient; infinite where the batch does not fill
+    vectors."""
+    turned = s.inputs * s.height * s.width + s.outputs * s.out[0] * s.out[1]
+    if s.n % lanes or s.n < 2 * lanes or turned > _MOST or s.kernel[1] > _LONGEST:
         return math.inf
-    turned = s.n * (images * near + results * far) * 16 / lanes
-    return s.products() / (2 * lanes) / _REACHED + turned
+    each = _TURNED_NEAR if 4 * turned * lanes <= _NEAR else _TURNED_FAR
+    return s.products() / (2 * lanes) / _REACHED + s.n * each * turned * 16 / lanes
 
 
 # -- turning ---------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def lower_forward(
     sizes = _sizes(operands[0], operands[1], geometry, (oh, ow))
     cost = {
         "rows": convolution_rows.cycles(sizes.flops(), ow, 1.0, max(sizes.stride) > 1, lanes),
-        "batches": batches.forward_cycles(sizes, lanes),
+        "batches": batches.cycles(sizes, lanes),
         "outputs": convolution_outputs.forward_cycles(sizes, lanes),
     }
     if channels.suits(sizes.outputs, sizes.inputs, ow, 4):
@@ -186,7 +186,7 @@ def lower_input(
     cost = {
         "rows": convolution_rows.cycles(sizes.flops(), row, used, steps > 1, lanes)
         + _TURNED * w.spec.numel,
-        "batches": batches.input_cycles(sizes, lanes),
+        "batches": batches.cycles(sizes, lanes),
         "outputs": convolution_outputs.input_cycles(sizes, lanes),
         "inputs": convolution_inputs.input_cycles(sizes, lanes),
     }
@@ -328,7 +328,7 @@ def lower_weight(
         "rows": convolution_rows.cycles(
             sizes.flops(), ow, convolution_rows.weight_share(shape), max(sizes.stride) > 1, lanes
         ),
-        "batches": batches.weight_cycles(sizes, lanes),
+        "batches": batches.cycles(sizes, lanes),
         "outputs": convolution_outputs.weight_cycles(sizes, lanes),
     }
     if channels.suits(sizes.outputs, sizes.inputs, ow, 8):
