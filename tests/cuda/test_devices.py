@@ -133,3 +133,25 @@ def test_the_old_switches_of_programs_work_together():
     assert next(net.parameters()).is_cuda
     torch.cuda.empty_cache()
     torch.cuda.ipc_collect()
+
+
+def test_a_forward_pass_that_makes_tensors_follows_the_default_device():
+    class Shifted(torch.nn.Module):
+        def forward(self, x):
+            return x.sum() + torch.ones(2) * 2
+
+    net, x = Shifted(), torch.ones(2)
+    for where in ("cpu", "cuda", "cpu"):
+        with torch.device(where):
+            for _ in range(2):
+                assert net(x).device.type == where
+
+
+def test_a_module_that_moved_computes_where_it_is():
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Tanh())
+    for where in ("cpu", "cuda:1", "cuda:0", "cpu"):
+        net.to(where)
+        for _ in range(2):
+            assert net(torch.ones(1, 2, device=where)).device == torch.device(where)
+    with pytest.raises(RuntimeError, match="same device"):
+        net(torch.ones(1, 2, device="cuda:0"))

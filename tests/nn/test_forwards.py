@@ -339,6 +339,21 @@ def test_batches_that_are_windows_or_that_numpy_sees():
     assert net(torch.ones(2)).tolist()[0] == 20.0
 
 
+def test_the_default_dtype_counts():
+    class Half(nn.Module):
+        def forward(self, x):
+            return x / 2 + 1
+
+    net, x = Half(), torch.tensor([3])
+    for _ in range(2):
+        assert net(x).dtype is torch.float32
+    torch.set_default_dtype(torch.float64)
+    for _ in range(2):
+        assert net(x).dtype is torch.float64
+    torch.set_default_dtype(torch.float32)
+    assert net(x).dtype is torch.float32
+
+
 # -- code that does more than compute --------------------------------------------------------------
 
 LOG = []

@@ -142,7 +142,10 @@ def tensor_backward(
     A scalar needs no ``gradient``; other tensors need one of their shape (the vector of the
     vector-Jacobian product). Saved values are freed unless ``retain_graph``.
     """
-    if gradient is not None and not isinstance(gradient, Tensor):
+    if gradient is None and inputs is None and not create_graph:
+        if replay.again(self, bool(retain_graph)):
+            return
+    elif gradient is not None and not isinstance(gradient, Tensor):
         raise TypeError(
             f"gradients can be either Tensors or None, but got {type(gradient).__name__}"
         )

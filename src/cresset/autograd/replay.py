@@ -37,6 +37,7 @@ _MOST_NODES = 1_000
 _MOST_PASSES = 512
 #: An edge is one number in the key: the node's (or leaf's) number, and which output.
 _MOST_OUTPUTS = 1 << 12
+_new = object.__new__
 
 
 class _Visit(NamedTuple):
@@ -110,17 +111,39 @@ class _Tape:
         self.storages.append(storage)
 
 
+def again(output: Tensor, keep_graph: bool) -> bool:
+    """``output.backward()`` if the last pass that began at such an output serves; else False."""
+    if PROCESS.eager:
+        return False
+    start = output._grad_fn
+    if start is None or output._base is not None or output._output_nr:
+        return False
+    tape, known = _follow(start, output._spec)
+    if tape is None:
+        return False
+    _record(tape, known, keep_graph, ())
+    return True
+
+
 def run(roots: Sequence[Root], keep_graph: bool) -> bool:
     """Accumulate the leaves' gradients if this pass was seen before; False if it was not."""
     if PROCESS.eager:
         return False
-    tape, known = _follow(roots)
+    tape, known = _look_up(roots)
     if tape is None:
-        tape, known = _look_up(roots)
-        if tape is None:
-            return False
-    call: Call = known.call
-    expected = _through_the_engine(tape, roots) if PROCESS.check else None
+        return False
+    _record(tape, known, keep_graph, roots)
+    return True
+
+
+def _record(tape: _Tape, known: _Pass, keep_graph: bool, roots: Sequence[Root]) -> None:
+    """One node for the whole pass; its outputs go to the leaves."""
+    call = known.call
+    expected = None
+    if PROCESS.check:
+        start = tape.nodes[0]
+        roots = roots or (Root((start, 0), start.call.outs[0], None),)
+        expected = _through_the_engine(tape, roots)
     storages = graph.record(call, tape.storages)
     if not keep_graph:
         for node in tape.nodes:
@@ -131,25 +154,22 @@ def run(roots: Sequence[Root], keep_graph: bool) -> bool:
     if expected is not None:
         _compare(expected, [wrap(s, spec) for s, spec in zip(storages, call.outs, strict=True)])
     with graph.LOCK:  # other threads' passes may reach the same leaves
-        for number, storage, spec in zip(known.leaves, storages, call.outs, strict=True):
+        for number, storage, spec in zip(known.leaves, storages, call.outs):  # noqa: B905
             leaf = leaves[number]
-            gradient = wrap(storage, spec)
+            gradient = _new(Tensor)
+            gradient._storage = storage
+            gradient._spec = spec
             if leaf._grad is None:
                 leaf._grad = gradient
             else:
                 # In place, as PyTorch does: whoever holds leaf.grad sees it grow.
                 leaf._grad.add_(gradient)  # type: ignore[attr-defined]
-    return True
 
 
-def _follow(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | tuple[None, None]:
+def _follow(start: Node, spec: Spec) -> tuple[_Tape, _Pass] | tuple[None, None]:
     """Walk the tape as the last one that began like it; nothing if it turns out different."""
-    root = roots[0]
-    start = root.edge[0]
-    known = _expected.get(start.call) if isinstance(start, Node) else None
-    if known is None or len(roots) != 1 or root.gradient is not None or root.edge[1]:
-        return None, None
-    if root.spec is not start.call.outs[0]:
+    known = _expected.get(start.call)
+    if known is None or spec is not start.call.outs[0]:
         return None, None
     nodes: list[Any] = [None] * len(known.visits)
     nodes[0] = start
@@ -206,7 +226,7 @@ def _follow(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | tuple[None, None]:
             storages.append(storage)
         if node.__class__ is StretchNode:
             storages.extend(node.inner)
-    if len({id(leaf) for leaf in leaves}) != len(leaves):
+    if len(set(map(id, leaves))) != len(leaves):
         return None, None
     return tape, known
 
@@ -229,9 +249,11 @@ def _look_up(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | tuple[None, None]:
         known = _passes[key] = None if first else _trace(tape, roots)
     if not known:
         return None, None
-    if len(_expected) >= _MOST_PASSES:
-        _expected.clear()
-    _expected[nodes[0].call] = known
+    root = roots[0]
+    if len(roots) == 1 and root.gradient is None and root.edge == (nodes[0], 0):
+        if len(_expected) >= _MOST_PASSES:
+            _expected.clear()
+        _expected[nodes[0].call] = known
     return tape, known
 
 

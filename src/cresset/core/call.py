@@ -156,6 +156,19 @@ def intern(op: Op, params: tuple, specs: tuple[Spec, ...], call: Call) -> Call:
     return call
 
 
+class _Setting:
+    """Counts the times that a setting changed on which shape rules depend."""
+
+    __slots__ = ("changes",)
+
+    def __init__(self) -> None:
+        self.changes = 0
+
+
+SETTING = _Setting()
+
+
 def forget_calls() -> None:
     """Drop the table (a shape rule depends on a setting that was changed: the default dtype)."""
     CALLS.clear()
+    SETTING.changes += 1

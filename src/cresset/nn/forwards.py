@@ -17,7 +17,9 @@ from types import FunctionType
 from typing import Any
 from weakref import ref
 
+from cresset.core.call import SETTING
 from cresset.core.modes import PROCESS, THREAD
+from cresset.device import get_default_device
 from cresset.nn.purity import (
     Reading,
     holds,
@@ -28,7 +30,7 @@ from cresset.nn.purity import (
     redefines,
 )
 from cresset.nn.tables import CHANGES
-from cresset.ops.replayed import replay, whole
+from cresset.ops.replayed import replay, same, whole
 from cresset.ops.stretch import StretchCall, capture
 from cresset.random.generator import default_generator
 from cresset.tensor import Tensor
@@ -158,7 +160,7 @@ class Forwards:
         if again is None or again.call is None or known.call is None:
             return result
         operands = zip(again.parameters, known.parameters, strict=True)
-        if again.call is not known.call or any(a is not b for a, b in operands):
+        if not same(again.call, known.call) or any(a is not b for a, b in operands):
             raise RuntimeError(
                 f"internal error: forward of {type(module).__name__} was to be replayed, but its "
                 "code now records something else"
@@ -168,7 +170,7 @@ class Forwards:
 
 def _signature(args: tuple) -> tuple | None:
     """What the arguments are, for the code that gets them; None if that cannot be told."""
-    parts: list[Any] = [THREAD.grad]
+    parts: list[Any] = [THREAD.grad, SETTING.changes, get_default_device()]
     for x in args:
         if x.__class__ is Tensor:
             parts.append(x._spec.at_zero())

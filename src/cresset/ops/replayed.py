@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cresset.core import graph
+from cresset.core.call import SETTING
+from cresset.core.fingerprint import fingerprint
 from cresset.core.modes import PROCESS, THREAD
 from cresset.core.storage import Storage
 from cresset.ops.registry import outside
@@ -26,7 +28,7 @@ def replayed(function: Callable[..., Any], operands: tuple[Tensor, ...], params:
     kinds = [
         (x._spec if not x._spec.offset else x._spec.at_zero(), x._requires_grad) for x in operands
     ]
-    key = (function, params, THREAD.grad, *kinds)
+    key = (function, params, THREAD.grad, SETTING.changes, *kinds)
     call = _known.get(key, _UNKNOWN)
     if call is _UNKNOWN or PROCESS.check:
         return _meet(key, function, operands, params)
@@ -40,13 +42,18 @@ def _meet(key: tuple, function: Callable[..., Any], operands: tuple, params: tup
     if len(_known) >= _MOST:
         _known.clear()
     everything = used == tuple(range(len(operands)))
-    if everything and call is not _known.setdefault(key, call):
+    if everything and not same(call, _known.setdefault(key, call)):
         raise RuntimeError(f"internal error: {function.__name__} now records something else")
     _known[key] = call if everything else None
     if call is None:
         return result
     played = replay(call, operands) if everything else None
     return function(*operands, *params) if played is None else played
+
+
+def same(a: StretchCall | None, b: StretchCall | None) -> bool:
+    """Whether two stretches record the same, perhaps by Calls that were interned anew."""
+    return a is b or fingerprint(a) == fingerprint(b)
 
 
 def replay(call: StretchCall, operands: Sequence[Tensor]) -> Tensor | None:
