@@ -118,10 +118,10 @@ def again(output: Tensor, keep_graph: bool) -> bool:
     start = output._grad_fn
     if start is None or output._base is not None or output._output_nr:
         return False
-    tape, known = _follow(start, output._spec)
-    if tape is None:
+    found = _follow(start, output._spec)
+    if found is None:
         return False
-    _record(tape, known, keep_graph, ())
+    _record(*found, keep_graph, ())
     return True
 
 
@@ -129,10 +129,10 @@ def run(roots: Sequence[Root], keep_graph: bool) -> bool:
     """Accumulate the leaves' gradients if this pass was seen before; False if it was not."""
     if PROCESS.eager:
         return False
-    tape, known = _look_up(roots)
-    if tape is None:
+    found = _look_up(roots)
+    if found is None:
         return False
-    _record(tape, known, keep_graph, roots)
+    _record(*found, keep_graph, roots)
     return True
 
 
@@ -166,11 +166,11 @@ def _record(tape: _Tape, known: _Pass, keep_graph: bool, roots: Sequence[Root]) 
                 leaf._grad.add_(gradient)  # type: ignore[attr-defined]
 
 
-def _follow(start: Node, spec: Spec) -> tuple[_Tape, _Pass] | tuple[None, None]:
+def _follow(start: Node, spec: Spec) -> tuple[_Tape, _Pass] | None:
     """Walk the tape as the last one that began like it; nothing if it turns out different."""
     known = _expected.get(start.call)
     if known is None or spec is not start.call.outs[0]:
-        return None, None
+        return None
     nodes: list[Any] = [None] * len(known.visits)
     nodes[0] = start
     tape = _Tape(nodes)
@@ -179,32 +179,32 @@ def _follow(start: Node, spec: Spec) -> tuple[_Tape, _Pass] | tuple[None, None]:
     for node, (_, call, edges, specs) in zip(nodes, known.visits):  # noqa: B905
         sequence = node.sequence
         if node.call is not call or node.watch is not None or node.released or sequence >= before:
-            return None, None
+            return None
         before = sequence
         for edge, expected in zip(node.edges, edges):  # noqa: B905
             if edge is None or expected is None:
                 if edge is not expected:
-                    return None, None
+                    return None
                 continue
             target, output = edge
             number, want, new = expected
             if output != want:
-                return None, None
+                return None
             if number >= 0:
                 if not new:
                     if nodes[number] is not target:
-                        return None, None
+                        return None
                 elif target.__class__ is known.visits[number].kind:
                     nodes[number] = target
                 else:
-                    return None, None
+                    return None
             elif not new:
                 if leaves[-1 - number] is not target:
-                    return None, None
+                    return None
             elif isinstance(target, Node) or (
                 target._hooks or target._post_hooks or target._accumulator is not None
             ):
-                return None, None
+                return None
             else:
                 leaves.append(target)
         if node.numbers:
@@ -212,33 +212,33 @@ def _follow(start: Node, spec: Spec) -> tuple[_Tape, _Pass] | tuple[None, None]:
         for tensor, version, expected in zip(node.saved, node.versions, specs):  # noqa: B905
             if tensor is None or expected is None:
                 if tensor is not expected:
-                    return None, None
+                    return None
                 continue
             spec, storage = tensor._spec, tensor._storage
             own = tensor._own_version
             if (storage.version if own is None else own[0]) != version:
-                return None, None
+                return None
             if spec.offset or storage.exported:
                 spec, storage, now = outside(spec, storage)
                 tape.run_now = tape.run_now or now
             if spec is not expected:
-                return None, None
+                return None
             storages.append(storage)
         if node.__class__ is StretchNode:
             storages.extend(node.inner)
     if len(set(map(id, leaves))) != len(leaves):
-        return None, None
+        return None
     return tape, known
 
 
-def _look_up(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | tuple[None, None]:
+def _look_up(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | None:
     """The tape with the pass for its structure, traced when it is seen for the second time."""
     nodes = engine.reachable([root.edge[0] for root in roots], opened=False)
     if not 0 < len(nodes) <= _MOST_NODES:
-        return None, None
+        return None
     tape = _describe(nodes, roots)
     if tape is None:
-        return None, None
+        return None
     key = tuple(tape.key)
     known = _passes.get(key)
     if known is None:
@@ -248,7 +248,7 @@ def _look_up(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | tuple[None, None]:
                 del _passes[old]
         known = _passes[key] = None if first else _trace(tape, roots)
     if not known:
-        return None, None
+        return None
     root = roots[0]
     if len(roots) == 1 and root.gradient is None and root.edge == (nodes[0], 0):
         if len(_expected) >= _MOST_PASSES:
