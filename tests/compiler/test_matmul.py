@@ -70,6 +70,15 @@ def test_each_way_with_a_right_operand_that_lies_in_columns(m, k, n, way, monkey
     _agree(program)
 
 
+@pytest.mark.parametrize("m, k, n", [(13, 5, 300), (50, 33, 97), (100, 20, 209)])
+def test_a_packed_left_operand(m, k, n, monkeypatch):
+    monkeypatch.setattr(matmul, "_PAGES", 0)
+    monkeypatch.setattr(matmul, "_PACK_FROM", 0)
+    left, right = Matrix("", (m, k), 1, m), Matrix("", (k, n), n, 1)
+    assert matmul.packs(left, right, 16)
+    _agree(lambda: [(torch.randn(k, m).t() @ torch.randn(k, n)).tolist()])
+
+
 @pytest.mark.parametrize("m, k, n", [(64, 300, 10), (70, 40, 50), (11, 64, 6)])
 def test_a_row_of_a_product_does_not_depend_on_where_it_stands(m, k, n):
     def program():

@@ -4,7 +4,8 @@ Two kernels, by how the right operand lies. *Rows*: its rows are contiguous, so 
 neighbouring outputs of one row, and every step of k multiplies a piece of a row of the right with
 one number of the left. *Dots*: both operands are contiguous along k, so a vector runs along k, and
 the lanes are added up at the end, many sums at once by halving. A right operand that is contiguous
-along k is turned over first where the left has rows enough to make up for it.
+along k is turned over first where the left has rows enough to make up for it; a left one whose
+columns are far apart is packed.
 
 Very large products go to BLAS, which packs its operands for the caches.
 """
@@ -24,6 +25,10 @@ _WORTH_TURNING = 64
 _TURN, _JOIN = 0.3, 1.3
 #: Bytes of the right operand that may be gone through again for every block of rows.
 _AGAIN = 512 << 10
+#: Bytes beyond which the columns of a left operand must spread for it to be packed.
+_PAGES = 256 << 10
+#: Blocks of columns that must be more for that, and panels that are packed at a time.
+_PACK_FROM, _PACKED = 3, 8
 #: Bytes of one operand that dot products may read again for every few rows of the other, and that
 #: they read again rather than more than once what does not stay in the nearest cache.
 _NEAR, _NEAREST = 400 << 10, 32 << 10
@@ -36,7 +41,8 @@ class Matrix(NamedTuple):
     shape: tuple[int, int]
     down: int
     across: int
-    #: How many columns lie together, all rows of them, before the next ones do (0: all of them).
+    #: How many columns (of a left operand: rows) lie together, with all that is in them, before the
+    #: next ones do (0: all of them).
     panel: int = 0
 
 
@@ -111,6 +117,47 @@ def turn(c: Code, kind: str, b: Matrix, target: Matrix, lanes: int) -> None:
             square(line, str(whole), k - whole, columns, place)
 
 
+def packs(a: Matrix, b: Matrix, lanes: int) -> bool:
+    """Whether a left operand that lies in columns is to be packed into panels: where its columns
+    are far apart each costs a new page of memory, for every one of many blocks of sums."""
+    (m, k), n = a.shape, b.shape[1]
+    wide, tall = _row_block(m, n, lanes)
+    if a.down != 1 or a.across * k * 4 <= _PAGES or m < 2 * tall:
+        return False
+    return b.across == 1 and n > _PACK_FROM * wide * lanes
+
+
+def packed(a: Matrix, b: Matrix, pointer: str, lanes: int) -> Matrix:
+    """The left operand once it lies at ``pointer`` in panels as high as the blocks of sums."""
+    panel = _row_block(a.shape[0], b.shape[1], lanes)[1]
+    return Matrix(pointer, a.shape, 1, panel, panel)
+
+
+def packed_size(a: Matrix) -> int:
+    """How many elements all panels have."""
+    m, k = a.shape
+    return k * -(-m // a.panel) * a.panel
+
+
+def pack(c: Code, kind: str, a: Matrix, target: Matrix) -> None:
+    """Write the left operand into the panels, some of them beside each other."""
+    (m, k), high = a.shape, target.panel
+    lanes = 1 << (high - 1).bit_length()
+    group = _PACKED * high
+
+    for block, last in c.blocks(m // group, bool(m % group)):
+        first = c.at(kind, a.pointer, c.times(block, group))
+        start = c.at(kind, target.pointer, c.times(block, group * k))
+        rows = m % group if last else group
+        with c.loop(k) as p:
+            column = c.at(kind, first, c.times(p, a.across))
+            place = c.at(kind, start, c.times(p, high))
+            for i in range(0, rows, high):
+                used = min(high, rows - i)
+                values = c.masked_load(kind, lanes, used, c.at(kind, column, i))
+                c.masked_store(kind, lanes, used, values, c.at(kind, place, i * k))
+
+
 def room() -> int:
     """Vector registers for sums; the rest holds operands."""
     return vector_registers() * 3 // 4
@@ -167,7 +214,8 @@ def _rows(c: Code, kind: str, a: Matrix, b: Matrix, out: str, bias: str | None, 
 
     def block(i: str, low: bool, j: str, right: bool) -> None:
         i, j = c.times(i, tall), c.times(j, step)
-        left = a._replace(pointer=c.at(kind, a.pointer, c.times(i, a.down)))
+        above = c.times(i, k if a.panel else a.down)
+        left = a._replace(pointer=c.at(kind, a.pointer, above))
         start = None if bias is None else c.at(kind, bias, j)
         panel = c.times(j, k) if b.panel else j
         _row_sums(

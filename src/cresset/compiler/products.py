@@ -11,6 +11,10 @@ from cresset.compiler.copies import move
 from cresset.compiler.matmul import (
     Matrix,
     multiply,
+    pack,
+    packed,
+    packed_size,
+    packs,
     panels_size,
     pieces,
     takes,
@@ -67,16 +71,21 @@ def _matrix(a: Array) -> Matrix:
 def _own(
     x: Array, left: Matrix, w: Array, right: Matrix, bias: Array | None, out: Array, lanes: int
 ) -> Lowering:
-    """The product by the kernels of ``matmul.py``. Before it, what is to be turned over is, and a
-    left operand that is no matrix in memory (rows of a transposed batch) is made one."""
+    """The product by the kernels of ``matmul.py``. Before it, what is to be turned over or packed
+    is, and a left operand that is no matrix in memory (rows of a transposed batch) is made one."""
     (m, k), n = left.shape, right.shape[1]
     flips, gathers = turns(left, right, lanes), not (x.spec.contiguous or len(x.spec.shape) == 2)
     near = turned(left, right, "%shared", lanes) if flips else right
     room = 4 * panels_size(near) if flips else 0
+    panels = packed(left, right, "%shared", lanes) if packs(left, right, lanes) else None
+    if panels is not None:
+        room = 4 * packed_size(panels)
 
     def prepare(c: Code) -> None:
         if flips:
             turn(c, "float", right._replace(pointer=w.base(c)), near, lanes)
+        if panels is not None:
+            pack(c, "float", left._replace(pointer=x.base(c)), panels)
         if gathers:
             shape = tuple(x.spec.shape)
             whole = make_spec(x.spec.dtype, shape, contiguous_stride(shape), 0, x.spec.device)
@@ -86,11 +95,12 @@ def _own(
         start = None if bias is None else bias.base(c)
         other = near if flips else near._replace(pointer=w.base(c))
         a = left._replace(pointer=c.at("i8", "%shared", room) if gathers else x.base(c))
+        a = a if panels is None else panels
         multiply(c, "float", a, other, out.pointer, start, lanes)
 
     return Lowering(
         emit, pieces=pieces(left, near, lanes), flops=2 * m * n * k,
-        prepare=prepare if flips or gathers else None, shared=room + 4 * m * k * gathers,
+        prepare=prepare if flips or gathers or panels else None, shared=room + 4 * m * k * gathers,
     )  # fmt: skip
 
 
