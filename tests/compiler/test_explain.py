@@ -42,9 +42,9 @@ def test_the_report_of_a_training_step_has_its_kernels():
         step().item()
     found = torch.compiler.report()
     names = [op for kernel in found.kernels for op in kernel.ops]
-    assert {"convolution", "convolution_weight", "linear", "sgd_step"} <= set(names)
+    assert {"convolution_relu", "convolution_weight", "linear", "sgd_step"} <= set(names)
     assert found.tier == "native" and found.fallbacks == ()
-    (conv,) = [k for k in found.kernels if k.ops == ("convolution",)]
+    (conv,) = [k for k in found.kernels if k.ops == ("convolution_relu",)]
     assert conv.flops == 2 * 5 * 4 * 36 * 9 and conv.writes == ((5, 4, 6, 6),)
     assert conv.bytes == 4 * (5 * 64 + 4 * 9 + 4 + 5 * 4 * 36)
     assert all(k.seconds > 0 for k in found.kernels)

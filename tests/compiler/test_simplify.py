@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import cresset as torch
+import cresset.nn.functional as F
 from cresset.compiler import native
 from cresset.core.modes import PROCESS
 
@@ -175,7 +176,7 @@ def test_a_step_that_went_elsewhere_is_no_false_alarm_of_the_check(monkeypatch):
 @pytest.mark.parametrize("kept", ["r", "i"])
 def test_relu_stays_where_it_is_if_somebody_could_tell(kept):
     names = ops(_pooled([kept]))
-    assert names.index("relu") < names.index("max_pool2d")
+    assert names.index("convolution_relu") < names.index("max_pool2d") and "relu" not in names
 
 
 def test_relu_stays_where_the_whole_of_it_is_read_again():
@@ -202,3 +203,49 @@ def test_windows_of_zeros_that_overlap_get_the_same_gradient():
 
     names = ops(program)
     assert names.index("max_pool2d") < names.index("relu")
+
+
+# -- relu and convolution --------------------------------------------------------------------------
+
+
+def test_a_convolution_writes_the_relu_of_it():
+    x = torch.randn(2, 3, 9, 9)
+    w = torch.randn(16, 3, 3, 3, requires_grad=True)
+
+    def program():
+        w.grad = None
+        y = F.conv2d(x, w).relu()
+        y.sum().backward()
+        return [y, w.grad]
+
+    names = ops(program)
+    assert "convolution_relu" in names and "relu" not in names
+    assert "convolution" not in names and "relu_backward" in names
+
+
+def test_a_convolution_that_is_read_elsewhere_stays():
+    x, w = torch.randn(2, 3, 9, 9), torch.randn(16, 3, 3, 3)
+
+    def program():
+        y = F.conv2d(x, w)
+        return [y.relu() * y.sigmoid()]
+
+    names = ops(program)
+    assert "convolution" in names and "convolution_relu" not in names
+
+
+def test_a_convolution_that_is_held_stays():
+    x, w = torch.randn(2, 3, 9, 9), torch.randn(16, 3, 3, 3)
+
+    def program():
+        y = F.conv2d(x, w)
+        return [y, y.relu()]
+
+    assert "convolution_relu" not in ops(program)
+
+
+def test_convolutions_of_other_dtypes_and_volumes_keep_their_relu_behind_them():
+    x, w = torch.randn(1, 2, 5, 5, 5), torch.randn(3, 2, 3, 3, 3)
+    assert "convolution_relu" not in ops(lambda: [F.conv3d(x, w).relu()])
+    x, w = torch.randn(1, 2, 5, 5).double(), torch.randn(3, 2, 3, 3).double()
+    assert "convolution_relu" not in ops(lambda: [F.conv2d(x, w).relu()])

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from cresset.compiler.channels import Pass, Sizes, Taps, remainders
 from cresset.compiler.code import Code
-from cresset.compiler.convolution_rows import sum_registers
+from cresset.compiler.convolution_rows import relu, sum_registers
 from cresset.compiler.step import Array, Lowering
 
 #: Vectors that a group of turned images may take.
@@ -104,6 +104,8 @@ class _Product(NamedTuple):
     stride: tuple[int, int]
     step: tuple[int, int]
     passes: tuple[Pass, ...]
+    #: The relu of it is written.
+    cut: bool = False
 
     def block(self) -> int:
         """Outputs whose sums are in registers at once."""
@@ -171,6 +173,8 @@ class _Product(NamedTuple):
                 for a, i in shape:
                     place = c.plus(first, i * self.step[1] + a * self.result[0] * self.result[1])
                     value = c.get(vector, totals[a, i])
+                    if self.cut:
+                        value = relu(c, vector, value)
                     c.store(vector, value, c.at("float", sums, c.times(place, lanes)), align=4)
 
     def _row(
@@ -266,9 +270,11 @@ def _lower(
     return Lowering(emit, scratch=4 * lanes * (size + sums), pieces=s.n // lanes, flops=s.flops())
 
 
-def lower_forward(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+def lower_forward(
+    s: Sizes, operands: list[Array], out: Array, lanes: int, cut: bool = False
+) -> Lowering:
     bias = operands[2] if len(operands) == 3 else None
-    return _lower(s, _forward(s), operands[0], operands[1], bias, out, lanes)
+    return _lower(s, _forward(s)._replace(cut=cut), operands[0], operands[1], bias, out, lanes)
 
 
 def _forward(s: Sizes) -> _Product:

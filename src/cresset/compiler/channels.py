@@ -19,6 +19,7 @@ import math
 from typing import NamedTuple
 
 from cresset.compiler.code import Code
+from cresset.compiler.convolution_rows import relu
 from cresset.compiler.step import Array, Lowering
 
 #: Sums of a block of pixels that wait between taps, and stay in the second cache.
@@ -155,6 +156,8 @@ class _Product(NamedTuple):
     step: tuple[int, int]
     plane: tuple[int, int]
     passes: tuple[Pass, ...]
+    #: The relu of it is written.
+    cut: bool = False
 
     def scratch(self, lanes: int) -> int:
         return max(self._group(p) * p.size[0] * p.size[1] for p in self.passes) * self._row(lanes)
@@ -272,6 +275,8 @@ class _Product(NamedTuple):
             with c.loop(p.size[0]) as y, c.loop(p.size[1]) as x:
                 pixel = c.plus(c.times(c.plus(c.times(n, p.size[0]), y), p.size[1]), x)
                 value = c.load("float", "%scratch", c.plus(c.times(pixel, width), o))
+                if self.cut:
+                    value = relu(c, "float", value)
                 row = c.plus(c.times(y, self.step[0]), p.at[0])
                 column = c.plus(c.times(x, self.step[1]), p.at[1])
                 c.store("float", value, target, c.plus(c.times(row, across), column))
@@ -430,11 +435,13 @@ class Sizes(NamedTuple):
         return Images(self.n, self.height + 2 * ph, self.width + 2 * pw, self.inputs)
 
 
-def lower_forward(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+def lower_forward(
+    s: Sizes, operands: list[Array], out: Array, lanes: int, cut: bool = False
+) -> Lowering:
     taps = tuple(Taps(k, 0, 1, 0, d) for k, d in zip(s.kernel, s.dilation, strict=True))
     product = _Product(
         s.frame(), s.outputs, s.kernel, s.stride, (1, 1), s.out,
-        (Pass(taps, s.out, (0, 0)),),  # type: ignore[arg-type]
+        (Pass(taps, s.out, (0, 0)),), cut,  # type: ignore[arg-type]
     )  # fmt: skip
     count = s.kernel[0] * s.kernel[1]
     strides = (1, count, s.inputs * count)

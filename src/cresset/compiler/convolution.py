@@ -28,8 +28,9 @@ from cresset.compiler.code import Code
 from cresset.compiler.convolution_rows import Shape, forward, place, weight_block, weight_sums, zero
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
-from cresset.core.spec import contiguous_stride
+from cresset.core.spec import Spec, contiguous_stride
 from cresset.core.spec import spec as make_spec
+from cresset.device import CPU
 
 #: Rows are unrolled vector by vector, so very wide images would make very long code.
 _WIDEST = 512
@@ -37,18 +38,21 @@ _WIDEST = 512
 _TURNED = 5
 
 
-def _plain(*arrays: Array) -> bool:
-    return all(
-        a.spec.dtype.name == "float32" and a.spec.contiguous and a.spec.numel for a in arrays
+def _fits(specs: list[Spec], geometry: Any) -> bool:
+    return (
+        all(s.dtype.name == "float32" and s.contiguous and s.numel for s in specs)
+        and len(geometry.stride) in (1, 2)
+        and max(geometry.stride) <= 4
+        and max(s.shape[-1] for s in specs) <= _WIDEST
     )
 
 
-def _fits(arrays: list[Array], geometry: Any) -> bool:
+def takes_relu(call: Call) -> bool:
+    """Whether a convolution's kernel can write the relu of it."""
     return (
-        _plain(*arrays)
-        and len(geometry.stride) in (1, 2)
-        and max(geometry.stride) <= 4
-        and max(a.spec.shape[-1] for a in arrays) <= _WIDEST
+        call.op.name == "convolution"
+        and all(s.device is CPU for s in call.specs)
+        and _fits([*call.specs, *call.outs], call.params[0])
     )
 
 
@@ -78,8 +82,8 @@ def _planes(geometry: Any) -> Any:
 def lower_forward(
     call: Call, operands: list[Array], outs: list[Array], lanes: int
 ) -> Lowering | None:
-    geometry = call.params[0]
-    if not _fits([*operands, *outs], geometry):
+    geometry, cut = call.params[0], call.op.name == "convolution_relu"
+    if not _fits([a.spec for a in (*operands, *outs)], geometry):
         return None
     geometry, operands, outs = _planes(geometry), _images(operands), _images(outs)
     (n, ch, h, w), (o, _, kh, kw) = operands[0].spec.shape, operands[1].spec.shape
@@ -97,7 +101,7 @@ def lower_forward(
         cost["channels"] = channels.cycles(sizes, lanes)
     family = _FAMILIES[_cheapest(cost, groups)]
     if family is not None:
-        return family.lower_forward(sizes, operands, outs[0], lanes)
+        return family.lower_forward(sizes, operands, outs[0], lanes, cut)
     parts = _parts(geometry, o // groups * kh * kw)
     shape = Shape(
         n, ch // groups, h + 2 * ph, _up(w + 2 * pw, parts), o // groups, (kh, kw),
@@ -115,7 +119,7 @@ def lower_forward(
                 place(c, image, (ch, h, w), "%scratch", size, (ph, pw), lanes, parts)
                 image = "%scratch"
             target = c.at("float", outs[0].base(c), c.times(i, o * shape.oh * shape.ow))
-            _each_group(c, shape, image, weights, bias, target, lanes)
+            _each_group(c, shape, image, weights, bias, target, lanes, cut)
 
     return Lowering(emit, scratch=frame * 4, pieces=n, flops=_flops(shape))
 
@@ -141,14 +145,16 @@ def _up(n: int, step: int) -> int:
     return -(-n // step) * step
 
 
-def _each_group(c: Code, s: Shape, x: str, w: str, bias: str | None, y: str, lanes: int) -> None:
+def _each_group(
+    c: Code, s: Shape, x: str, w: str, bias: str | None, y: str, lanes: int, cut: bool = False
+) -> None:
     """One image, group by group."""
     with c.loop(s.groups) as group:
         forward(
             c, s, c.at("float", x, c.times(group, s.c * s.h * s.w)),
             c.at("float", w, c.times(group, s.o * s.c * s.kernel[0] * s.kernel[1])),
             None if bias is None else c.at("float", bias, c.times(group, s.o)),
-            c.at("float", y, c.times(group, s.o * s.oh * s.ow)), lanes,
+            c.at("float", y, c.times(group, s.o * s.oh * s.ow)), lanes, cut,
         )  # fmt: skip
 
 
@@ -169,7 +175,7 @@ def lower_input(
 ) -> Lowering | None:
     """The gradient of the input: the padded output gradient convolved with the turned weights."""
     geometry = call.params[1]
-    if not _fits([*operands, *outs], geometry):
+    if not _fits([a.spec for a in (*operands, *outs)], geometry):
         return None
     geometry, operands, outs = _planes(geometry), _images(operands), _images(outs)
     g, w = operands
@@ -310,7 +316,7 @@ def lower_weight(
 ) -> Lowering | None:
     """The gradient of the weights."""
     geometry = call.params[1]
-    if not _fits([*operands, *outs], geometry):
+    if not _fits([a.spec for a in (*operands, *outs)], geometry):
         return None
     geometry, operands, outs = _planes(geometry), _images(operands), _images(outs)
     g, x = operands

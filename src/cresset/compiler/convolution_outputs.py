@@ -27,7 +27,7 @@ from typing import NamedTuple
 from cresset.compiler.batches import Tile, runs, taps_inside, tiles, turn
 from cresset.compiler.channels import Pass, Sizes, Taps, remainders
 from cresset.compiler.code import Code
-from cresset.compiler.convolution_rows import divisor, sum_registers, zero
+from cresset.compiler.convolution_rows import divisor, relu, sum_registers, zero
 from cresset.compiler.step import Array, Lowering
 
 #: Bytes of turned gradients that the gradient of the weights goes through at a time: they and what
@@ -91,6 +91,8 @@ def _panels(c: Code, s: Sizes, w: str, target: str, lanes: int) -> None:
 class _Forward(NamedTuple):
     s: Sizes
     lanes: int
+    #: The relu of it is written.
+    cut: bool = False
 
     def rows(self) -> int:
         """Whole rows of outputs whose sums are in registers together."""
@@ -168,7 +170,8 @@ class _Forward(NamedTuple):
                         for i, kx in users:
                             total = c.get(vector, totals[r, i])
                             c.set(vector, totals[r, i], c.fma(vector, value, weights[kx], total))
-        return [c.get(vector, slot) for slot in totals.values()]
+        found = [c.get(vector, slot) for slot in totals.values()]
+        return [relu(c, vector, value) for value in found] if self.cut else found
 
 
 def give(c: Code, totals: list[str], used: int, plane: int, out: str, lanes: int) -> None:
@@ -190,10 +193,12 @@ def _columns(s: Sizes, used: frozenset[tuple[int, ...]]) -> dict[int, list[tuple
     return dict(sorted(found.items()))
 
 
-def lower_forward(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+def lower_forward(
+    s: Sizes, operands: list[Array], out: Array, lanes: int, cut: bool = False
+) -> Lowering:
     x, w = operands[:2]
     bias = operands[2] if len(operands) == 3 else None
-    kernel = _Forward(s, lanes)
+    kernel = _Forward(s, lanes, cut)
     size = _count(s, lanes) * _panel(s) * lanes
 
     def prepare(c: Code) -> None:

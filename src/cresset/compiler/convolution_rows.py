@@ -120,8 +120,19 @@ def rows_together(s: Shape, lanes: int) -> int:
     return together
 
 
-def forward(c: Code, s: Shape, x: str, w: str, bias: str | None, y: str, lanes: int) -> None:
-    """One image: y[o] = sum over channels and taps of x[c] * w[o, c], plus the bias."""
+def relu(c: Code, kind: str, value: str) -> str:
+    """Zero where ``value`` is not above it; NaN stays."""
+    zeros = "zeroinitializer" if kind.startswith("<") else "0.0"
+    below = c.let(f"fcmp ole {kind} {value}, {zeros}")
+    which = kind.replace("float", "i1")
+    return c.let(f"select {which} {below}, {kind} {zeros}, {kind} {value}")
+
+
+def forward(
+    c: Code, s: Shape, x: str, w: str, bias: str | None, y: str, lanes: int, cut: bool = False
+) -> None:
+    """One image: y[o] = sum over channels and taps of x[c] * w[o, c], plus the bias; with ``cut``
+    the relu of it."""
     room = sum_registers()
     together = rows_together(s, lanes)
     across = min(len(tiles(s, lanes, together, 0)), 3)
@@ -146,16 +157,16 @@ def forward(c: Code, s: Shape, x: str, w: str, bias: str | None, y: str, lanes: 
         with c.loop(whole, rows) as row:
             source = c.at("float", x, c.times(row, s.stride[0] * s.w))
             _sums(c, s, tiles(s, lanes, rows, 0), source, weights, starts,
-                  c.at("float", target, c.times(row, s.ow)), lanes, across)  # fmt: skip
+                  c.at("float", target, c.times(row, s.ow)), lanes, across, cut)  # fmt: skip
         for row in range(whole, s.oh):
             source = c.at("float", x, row * s.stride[0] * s.w)
             _sums(c, s, tiles(s, lanes, 1, 0), source, weights, starts,
-                  c.at("float", target, row * s.ow), lanes, across)  # fmt: skip
+                  c.at("float", target, row * s.ow), lanes, across, cut)  # fmt: skip
 
 
 def _sums(
     c: Code, s: Shape, tiles: list[Tile], x: str, w: str, starts: list[str], y: str, lanes: int,
-    across: int,
+    across: int, cut: bool,
 ) -> None:  # fmt: skip
     """A block of output channels for some tiles, as many at a time as registers hold."""
     (kh, kw), dh, sh = s.kernel, s.dilation[0], s.stride[0]
@@ -177,7 +188,10 @@ def _sums(
                         total = c.get(vector, sums[b, t])
                         c.set(vector, sums[b, t], c.fma(vector, tap, values[t], total))
         for (b, t), total in sums.items():
-            t.store(c, lanes, c.get(vector, total), c.at("float", y, b * s.oh * s.ow), s.ow)
+            value = c.get(vector, total)
+            if cut:
+                value = relu(c, vector, value)
+            t.store(c, lanes, value, c.at("float", y, b * s.oh * s.ow), s.ow)
 
 
 def place(

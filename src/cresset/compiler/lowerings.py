@@ -19,6 +19,7 @@ from cresset.compiler import (
     remaps,
     resampling,
     rows,
+    scatters,
     sorting,
     spreads,
     tables,
@@ -53,6 +54,7 @@ _MIRRORS = ("reflection", "replication", "circular")
 #: What turns a step into code, by op; None from a row means: not these dtypes or shapes.
 LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "convolution": _first_of(convolution.lower_forward, volumes.lower_forward),
+    "convolution_relu": convolution.lower_forward,
     "convolution_input": _first_of(convolution.lower_input, volumes.lower_input),
     "convolution_weight": _first_of(convolution.lower_weight, volumes.lower_weight),
     "bmm": products.lower_bmm,
@@ -76,6 +78,9 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "gather": gathers.lower_gather,
     "scatter": gathers.lower_scatter,
     "scatter_add": gathers.lower_scatter,
+    "scatter_reduce": scatters.lower_scatter_reduce,
+    "take": scatters.lower_take,
+    "put": scatters.lower_put,
     "index_select": gathers.lower_index_select,
     "index_add": gathers.lower_index_write,
     "index_copy": gathers.lower_index_write,

@@ -12,17 +12,22 @@ tensors up; where the regions are apart, the sum is one tensor of zeros with all
 *relu and pooling.* The largest of some values, cut at zero, is the largest of the values cut at
 zero; so relu goes behind a max pool, where there are few values left. And where a pooled value is
 not above zero nothing of its gradient passes the relu, so that can be cut before it is spread.
+
+*relu and convolution.* A convolution whose result only a relu reads writes the relu of it.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from cresset.core.call import CALLS, Call, intern
+from cresset.compiler.convolution import takes_relu
+from cresset.core.call import CALLS, Call, Op, intern
 from cresset.core.plan import Step
+from cresset.core.spec import Spec
 
 #: Larger tensors are left alone: finding out whether regions are apart takes memory.
 _LARGEST = 1 << 24
@@ -32,7 +37,7 @@ def simplify(steps: list[Step], live: Iterable[int], given: dict[int, Any]) -> l
     """Fewer steps with the same results; ``given`` has the plan's constants by slot."""
     kept = set(live)
     steps = _join_slices(_merge(steps, kept, given), kept, given)
-    return _needed(_pool_first(_cut_first(steps, kept), kept), kept)
+    return _needed(_relu_inside(_pool_first(_cut_first(steps, kept), kept), kept), kept)
 
 
 def _merge(steps: list[Step], live: set[int], given: dict[int, Any]) -> list[Step]:
@@ -214,13 +219,48 @@ def _is_cut_by(steps: list[Step], made_by: dict[int, int], spread: Step, p: int)
 def _again(step: Step, operands: tuple, out: int) -> Step | None:
     """An op of one output with operands of other sizes; None where the output would not be laid
     out as they are."""
-    specs, op, params = tuple([spec for _, spec, _ in operands]), step.call.op, step.call.params
-    call = CALLS.get((op, params, specs))
-    if call is None:
-        call = intern(op, params, specs, Call(op, params, specs, op.infer(*specs, *params)))
+    specs = tuple([spec for _, spec, _ in operands])
+    call = _call(step.call.op, step.call.params, specs)
     if call.outs != (specs[0],):
         return None
     return step._replace(call=call, operands=operands, outs=((out, specs[0]),), in_place=False)
+
+
+def _call(op: Op, params: tuple, specs: tuple[Spec, ...]) -> Call:
+    call = CALLS.get((op, params, specs))
+    if call is None:
+        call = intern(op, params, specs, Call(op, params, specs, op.infer(*specs, *params)))
+    return call
+
+
+def _relu_inside(steps: list[Step], live: set[int]) -> list[Step]:
+    """``convolution_relu(x, w)`` instead of ``relu(convolution(x, w))``."""
+    made_by, users = _made_by(steps), _users(steps)
+    result = list(steps)
+    done = set()
+    for at, relu in enumerate(steps):
+        if relu.call.op.name != "relu" or not _plain(relu):
+            continue
+        y = relu.operands[0][0]
+        place = made_by.get(y, at)
+        conv = steps[place]
+        if y in live or users[y] > 1 or not (takes_relu(conv.call) and _plain(conv)):
+            continue
+        call = _call(_with_relu(conv.call.op, relu.call.op), conv.call.params, conv.call.specs)
+        if call.outs == (relu.outs[0][1],):
+            result[place] = conv._replace(call=call, outs=relu.outs)
+            done.add(at)
+    return [step for at, step in enumerate(result) if at not in done]
+
+
+@functools.cache
+def _with_relu(conv: Op, relu: Op) -> Op:
+    """The op that is both; its reference kernel is theirs in turn."""
+    first, then = conv.kernel, relu.kernel
+    assert first is not None and then is not None
+    return Op(
+        "convolution_relu", conv.infer, lambda xp, *args: then(xp, first(xp, *args)), family="conv"
+    )
 
 
 def _is_pool(step: Step) -> bool:
