@@ -200,6 +200,8 @@ class Program:
             acts += [
                 lambda: x.index_add(d, most, x.narrow(d, 0, len(most))).tanh(),
                 lambda: x.scatter_add(d, every, x * 0.1).tanh(),
+                lambda: x.scatter_reduce(d, every, x * 0.7, self.choose.choice(["amax", "mean"])),
+                lambda: x.contiguous().take(every) + x,
                 lambda: (
                     torch.zeros_like(x).index_put((most % x.shape[0],), x[0] * 0.1, True).tanh()
                 ),

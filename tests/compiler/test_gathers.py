@@ -9,7 +9,10 @@ from cresset.core.modes import PROCESS
 
 from .both import agree, fallbacks, run_both
 
-pytestmark = pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing")
+pytestmark = [
+    pytest.mark.skipif(PROCESS.eager, reason="eager mode compiles nothing"),
+    pytest.mark.usefixtures("pieces"),
+]
 
 DTYPES = [torch.bool, torch.uint8, torch.int64, torch.float16, torch.bfloat16, torch.float32,
           torch.float64, torch.complex64]  # fmt: skip

@@ -2,6 +2,8 @@
 
 Writes go over the old tensor where nobody needs it any more, else over a copy; where one place is
 written twice the later write wins, and sums are taken in the order of the index, as kernels do.
+That order holds for any number of threads: pieces of a write divide a dimension that no index is
+for, so that no two of them write to one place.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from cresset.compiler.vectormath.lanes import FORMATS, Lanes, select
 from cresset.core.call import Call
 from cresset.core.spec import Spec
 
-_INDICES = ("int64", "int32", "uint8")
+INDICES = ("int64", "int32", "uint8")
 
 
-def _checked(c: Code, index: Array, place: str, size: int, negative: bool = False) -> Lanes:
+def checked(c: Code, index: Array, place: str, size: int, negative: bool = False) -> Lanes:
     """The index at a place, which must be below ``size``; negative ones may count from the end."""
     value = index_at(c, index.spec.dtype.name, index.pointer, c.plus(place, index.spec.offset))
     if negative:
@@ -58,7 +60,7 @@ def _whole(position: int, operands: list[Array], spec: Spec) -> tuple[int, ...]:
 
 
 def _readable(*indices: Array) -> bool:
-    return all(i.spec.dtype.name in _INDICES and i.spec.numel for i in indices)
+    return all(i.spec.dtype.name in INDICES and i.spec.numel for i in indices)
 
 
 def _put(c: Code, out: Array, place: str, value: str, adds: bool) -> None:
@@ -81,9 +83,54 @@ def _addable(spec: Spec) -> bool:
     return spec.dtype.name in TYPES and spec.dtype.name != "bool"
 
 
-def _begin(c: Code, source: Array, out: Array) -> None:
-    if not c.aliased:
-        move(c, source, out)
+def begin(source: Array, out: Array) -> Callable[[Code], None]:
+    """The stage in front of writes: a copy of the old tensor, unless it is written over."""
+
+    def prepare(c: Code) -> None:
+        if not c.aliased:
+            move(c, source, out)
+
+    return prepare
+
+
+def _longest(shape: tuple[int, ...], but: tuple[int, ...]) -> int | None:
+    """The longest dimension that no index is for; of equals the first."""
+    rest = [d for d in range(len(shape)) if d not in but and shape[d] > 1]
+    return max(rest, key=lambda d: shape[d]) if rest else None
+
+
+def pieces_apart(shape: tuple[int, ...], but: tuple[int, ...]) -> int:
+    """Into how many pieces ``walk_apart`` can be cut."""
+    d = _longest(shape, but)
+    return 1 if d is None else shape[d]
+
+
+def walk_apart(
+    c: Code, shape: tuple[int, ...], strides: list[tuple[int, ...]], but: tuple[int, ...],
+    body: Callable[[list[str]], None],
+) -> None:  # fmt: skip
+    """``walk``, its pieces divided along the longest dimension that is not one of ``but``."""
+    cut = _longest(shape, but)
+    if c.pieces == 1 or cut is None:
+        walk(c, shape, strides, body)
+        return
+    low, high = c.bounds(shape[cut])
+
+    def nest(d: int, offsets: list[str]) -> None:
+        if d == len(shape):
+            body(offsets)
+            return
+        with c.span(low, high) if d == cut else c.loop(shape[d]) as i:
+            nest(
+                d + 1, [c.plus(o, c.times(i, s[d])) for o, s in zip(offsets, strides, strict=True)]
+            )
+
+    nest(0, ["0"] * len(strides))
+
+
+def first_pieces(shape: tuple[int, ...]) -> int:
+    """Into how many pieces a ``walk`` that is shared can be cut."""
+    return next((n for n in shape if n > 1), 1)
 
 
 # -- one index per element -------------------------------------------------------------------------
@@ -103,14 +150,14 @@ def lower_gather(
 
     def emit(c: Code) -> None:
         def body(offsets: list[str]) -> None:
-            where = _checked(c, index, offsets[0], x.spec.shape[dim])
+            where = checked(c, index, offsets[0], x.spec.shape[dim])
             place = c.plus(offsets[1], c.times(where.register, stride[dim]), x.spec.offset)
             c.store(kind, c.load(kind, x.pointer, place), out.pointer, offsets[2])
 
-        shape = tuple(index.spec.shape)
-        walk(c, shape, [tuple(index.spec.stride), others, tuple(out.spec.stride)], body)
+        strides = [tuple(index.spec.stride), others, tuple(out.spec.stride)]
+        walk(c, tuple(index.spec.shape), strides, body, shared=True)
 
-    return Lowering(emit)
+    return Lowering(emit, pieces=first_pieces(tuple(index.spec.shape)))
 
 
 def lower_scatter(
@@ -131,20 +178,23 @@ def lower_scatter(
     stride = tuple(out.spec.stride)
     others = (*stride[:dim], 0, *stride[dim + 1 :])
 
+    shape = tuple(index.spec.shape)
+
     def emit(c: Code) -> None:
-        _begin(c, x, out)
         value = _moved(c, source, out.spec, adds)
 
         def body(offsets: list[str]) -> None:
-            where = _checked(c, index, offsets[0], out.spec.shape[dim])
+            where = checked(c, index, offsets[0], out.spec.shape[dim])
             place = c.plus(offsets[1], c.times(where.register, stride[dim]))
             _put(c, out, place, value(offsets[2]), adds)
 
-        shape = tuple(index.spec.shape)
         given = tuple(source.spec.stride) or (0,) * len(shape)
-        walk(c, shape, [tuple(index.spec.stride), others, given], body)
+        walk_apart(c, shape, [tuple(index.spec.stride), others, given], (dim,), body)
 
-    return Lowering(emit, pairs=((0, 0),), whole=_whole(2, operands, out.spec))
+    return Lowering(
+        emit, prepare=begin(x, out), pieces=pieces_apart(shape, (dim,)), pairs=((0, 0),),
+        whole=_whole(2, operands, out.spec),
+    )  # fmt: skip
 
 
 # -- whole slices ----------------------------------------------------------------------------------
@@ -153,16 +203,19 @@ def lower_scatter(
 def _slices(
     c: Code, index: Array, shape: tuple[int, ...], dim: int, size: int,
     strides: list[tuple[int, ...]], indexed: int, body: Callable[[list[str]], None],
-    negative: bool = False,
+    negative: bool = False, writes: bool = True,
 ) -> None:  # fmt: skip
     """Loops over a shape whose dimension ``dim`` goes along the index: array ``indexed`` is at the
-    place that the index names there. The index is read once per slice."""
+    place that the index names there. The index is read once per slice. Pieces divide the outermost
+    loop, or, of writes, one that no index is for."""
     outer, inner = shape[:dim], shape[dim + 1 :]
+    own = index.spec.stride[0] if index.spec.shape else 0
+    far = any(n > 1 for n in outer)
+    across = not far and writes and c.pieces > 1
 
     def before(offsets: list[str]) -> None:
-        def at(i: str) -> None:
-            own = index.spec.stride[0] if index.spec.shape else 0
-            where = _checked(c, index, c.times(i, own), size, negative)
+        with c.share(shape[dim]) if not (far or across) else c.loop(shape[dim]) as i:
+            where = checked(c, index, c.times(i, own), size, negative)
             further = [
                 c.plus(o, c.times(where.register if n == indexed else i, s[dim]))
                 for n, (o, s) in enumerate(zip(offsets, strides, strict=True))
@@ -171,12 +224,20 @@ def _slices(
             def rest(more: list[str]) -> None:
                 body([c.plus(a, b) for a, b in zip(further, more, strict=True)])
 
-            walk(c, inner, [s[dim + 1 :] for s in strides], rest)
+            after = [s[dim + 1 :] for s in strides]
+            if across:
+                walk_apart(c, inner, after, (), rest)
+            else:
+                walk(c, inner, after, rest)
 
-        with c.loop(shape[dim]) as i:
-            at(i)
+    walk(c, outer, [s[:dim] for s in strides], before, shared=far)
 
-    walk(c, outer, [s[:dim] for s in strides], before)
+
+def _slice_pieces(shape: tuple[int, ...], dim: int, writes: bool) -> int:
+    """Into how many pieces ``_slices`` can be cut."""
+    if any(n > 1 for n in shape[:dim]):
+        return first_pieces(shape[:dim])
+    return pieces_apart(shape[dim + 1 :], ()) if writes else shape[dim]
 
 
 def lower_index_select(
@@ -195,10 +256,10 @@ def lower_index_select(
             c.store(kind, value, out.pointer, offsets[1])
 
         strides = [tuple(x.spec.stride), tuple(out.spec.stride)]
-        shape = tuple(out.spec.shape)
-        _slices(c, index, shape, dim, x.spec.shape[dim], strides, 0, body)
+        _slices(c, index, shape, dim, x.spec.shape[dim], strides, 0, body, writes=False)
 
-    return Lowering(emit)
+    shape = tuple(out.spec.shape)
+    return Lowering(emit, pieces=_slice_pieces(shape, dim, False))
 
 
 def lower_index_write(
@@ -218,7 +279,6 @@ def lower_index_write(
         return None
 
     def emit(c: Code) -> None:
-        _begin(c, x, out)
         value = _moved(c, source, out.spec, adds)
 
         def body(offsets: list[str]) -> None:
@@ -228,7 +288,10 @@ def lower_index_write(
         strides = [tuple(out.spec.stride), given]
         _slices(c, index, shape, dim, size, strides, 0, body, negative=mode == "fill")
 
-    return Lowering(emit, pairs=((0, 0),), whole=_whole(2, operands, out.spec))
+    return Lowering(
+        emit, prepare=begin(x, out), pieces=_slice_pieces(shape, dim, True), pairs=((0, 0),),
+        whole=_whole(2, operands, out.spec),
+    )  # fmt: skip
 
 
 # -- several indices -------------------------------------------------------------------------------
@@ -254,6 +317,8 @@ class _Key:
         before, after = rest[:lead], rest[lead:]
         #: The result's shape; strides of the array (0 along the indices) and of each index over it.
         width = len(self.joint)
+        #: The dimensions of that shape that the indices are for.
+        self.indexed = tuple(range(len(before), len(before) + width))
         self.shape = (
             *(x.shape[d] for d in before), *self.joint, *(x.shape[d] for d in after)
         )  # fmt: skip
@@ -269,7 +334,7 @@ class _Key:
         """Where an element lies: ``offset`` by the other dimensions, ``offsets`` of the indices."""
         terms = [offset]
         for d, index, at in zip(self.dims, self.indices, offsets, strict=True):
-            where = _checked(c, index, at, self.x.shape[d], negative=True)
+            where = checked(c, index, at, self.x.shape[d], negative=True)
             terms.append(c.times(where.register, self.x.stride[d]))
         return c.plus(*terms)
 
@@ -289,9 +354,10 @@ def lower_index(
             place = c.plus(key.place(c, offsets[0], offsets[2:]), x.spec.offset)
             c.store(kind, c.load(kind, x.pointer, place), out.pointer, offsets[1])
 
-        walk(c, key.shape, [key.stride, tuple(out.spec.stride), *key.strides], body)
+        strides = [key.stride, tuple(out.spec.stride), *key.strides]
+        walk(c, key.shape, strides, body, shared=True)
 
-    return Lowering(emit)
+    return Lowering(emit, pieces=first_pieces(key.shape))
 
 
 def lower_index_put(
@@ -310,13 +376,15 @@ def lower_index_put(
     key = _Key(out.spec, indices, pattern)
 
     def emit(c: Code) -> None:
-        _begin(c, x, out)
         value = _moved(c, values, out.spec, adds)
 
         def body(offsets: list[str]) -> None:
             _put(c, out, key.place(c, offsets[0], offsets[2:]), value(offsets[1]), adds)
 
         given = broadcast_stride(values.spec, key.shape)
-        walk(c, key.shape, [key.stride, given, *key.strides], body)
+        walk_apart(c, key.shape, [key.stride, given, *key.strides], key.indexed, body)
 
-    return Lowering(emit, pairs=((0, 0),), whole=_whole(1, operands, out.spec))
+    return Lowering(
+        emit, prepare=begin(x, out), pieces=pieces_apart(key.shape, key.indexed), pairs=((0, 0),),
+        whole=_whole(1, operands, out.spec),
+    )  # fmt: skip

@@ -67,10 +67,10 @@ class Lowering(NamedTuple):
     whole: tuple[int, ...] = ()
     #: More of what is done one after the other, each cut into pieces: in front of ``prepare``, and
     #: behind ``emit``. Like those two, each is a function of its own name.
-    first: Callable[[Code], None] | None = None
-    last: Callable[[Code], None] | None = None
+    first: tuple[Callable[[Code], None], ...] = ()
+    last: tuple[Callable[[Code], None], ...] = ()
 
     def stages(self) -> list[Callable[[Code], None]]:
         """All of it in order."""
-        every = (self.first, self.prepare, self.emit, self.last)
-        return [stage for stage in every if stage is not None]
+        prepare = () if self.prepare is None else (self.prepare,)
+        return [*self.first, *prepare, self.emit, *self.last]

@@ -38,7 +38,7 @@ def lower_embedding(
     kind = _WIDTHS[table.spec.dtype.itemsize]
 
     def emit(c: Code) -> None:
-        with c.loop(indices.spec.numel) as i:
+        with c.share(indices.spec.numel) as i:
             row = _row(c, indices, i, rows)
             source = c.plus(c.times(row, width), table.spec.offset)
             line = c.at(kind, table.pointer, source)
@@ -46,7 +46,7 @@ def lower_embedding(
             with c.loop(width) as j:
                 c.store(kind, c.load(kind, line, j), target, j)
 
-    return Lowering(emit)
+    return Lowering(emit, pieces=indices.spec.numel)
 
 
 def lower_embedding_backward(
@@ -60,15 +60,19 @@ def lower_embedding_backward(
     kind = TYPES[g.spec.dtype.name]
     width = g.spec.shape[-1]
 
+    def clear(c: Code) -> None:
+        with c.share(rows) as row, c.loop(width) as j:
+            c.store(kind, "0.0", outs[0].pointer, c.plus(c.times(row, width), j))
+
     def emit(c: Code) -> None:
-        with c.loop(rows * width) as i:
-            c.store(kind, "0.0", outs[0].pointer, i)
+        # Each piece has some of the columns, so that rows named twice are added up in order.
+        low, high = ("0", str(width)) if c.pieces == 1 else c.bounds(width)
         with c.loop(indices.spec.numel) as i:
             row = _row(c, indices, i, rows)
             line = c.at(kind, g.pointer, c.plus(c.times(i, width), g.spec.offset))
             target = c.at(kind, outs[0].pointer, c.times(row, width))
-            with c.when(c.let(f"icmp ne i64 {row}, {padding}")), c.loop(width) as j:
+            with c.when(c.let(f"icmp ne i64 {row}, {padding}")), c.span(low, high) as j:
                 total = c.let(f"fadd {kind} {c.load(kind, target, j)}, {c.load(kind, line, j)}")
                 c.store(kind, total, target, j)
 
-    return Lowering(emit)
+    return Lowering(emit, prepare=clear, pieces=width)

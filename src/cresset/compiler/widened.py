@@ -59,7 +59,7 @@ def lower_widened(
     specs = tuple(a.spec for a in given)
     wide = Call(call.op, call.params, specs, Result(tuple(a.spec for a in made), None))
     low = row(wide, given, made, lanes)
-    if low is None:
+    if low is None or low.first or len(low.last) > 1:
         return None
 
     def within(c: Code, stage: Callable[[Code], None]) -> None:
@@ -82,6 +82,12 @@ def lower_widened(
     def emit(c: Code) -> None:
         within(c, low.emit)
 
+    def behind(stage: Callable[[Code], None]) -> Callable[[Code], None]:
+        def after(c: Code) -> None:
+            within(c, stage)
+
+        return after
+
     def round_(c: Code) -> None:
         for target, twin, start in results:
             place = c.at("i8", "%shared", start)
@@ -89,7 +95,8 @@ def lower_widened(
 
     return low._replace(
         emit=emit, prepare=None if low.prepare is None else before, shared=room + low.shared,
-        pairs=(), first=widen if copies else None, last=round_ if results else None,
+        pairs=(), first=(widen,) if copies else (),
+        last=(*map(behind, low.last), *((round_,) if results else ())),
     )  # fmt: skip
 
 
