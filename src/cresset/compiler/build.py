@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import operator
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -38,11 +39,13 @@ class Segment(NamedTuple):
 
     #: Runs it on one thread; where there are stages, what the threads are given instead.
     function: Any
-    #: Slots of the buffers that the code reads or writes, in the order of the table it is given.
-    objects: tuple[int, ...]
-    #: Per output that is no place in the arena: its slot, the slot of an operand whose buffer it
-    #: takes over (else None, and it gets a new one), its size and dtype.
-    buffers: tuple[tuple[int, int | None, int, Any], ...]
+    #: Outputs that get a new buffer: slot, size and dtype; and those that take over an operand's:
+    #: slots of both.
+    made: tuple[tuple[int, int, Any], ...]
+    taken: tuple[tuple[int, int], ...]
+    #: From the plan's values to the array objects that the code reads: where a tuple keeps them is
+    #: the table of their addresses that it is given.
+    objects: Callable[[list[Any]], tuple]
     frees: tuple[int, ...]
     #: Stages for the threads to go through (0: it is for one thread).
     stages: int
@@ -108,8 +111,10 @@ class _Draft(NamedTuple):
 
     steps: range
     calls: list[Invocation]
+    #: Slots of the buffers that the code reads or writes, in the order of its table.
     objects: tuple[int, ...]
-    buffers: tuple[tuple[int, int | None, int, Any], ...]
+    made: tuple[tuple[int, int, Any], ...]
+    taken: tuple[tuple[int, int], ...]
 
 
 def build(program: Program, plan: Plan, apart: bool = False) -> Built | None:
@@ -220,7 +225,8 @@ class _Builder:
     def _write(self, group: range) -> _Draft:
         """What a segment will need, its kernels being written on the way."""
         objects: dict[int, int] = {}
-        buffers: list[tuple[int, int | None, int, Any]] = []
+        made: list[tuple[int, int, Any]] = []
+        taken: list[tuple[int, int]] = []
         calls = []
         for k in group:
             step, low = self.steps[k], self.lowered[k]
@@ -235,23 +241,28 @@ class _Builder:
                     continue
                 objects.setdefault(slot, len(objects))
                 if source is None or not self._may_take(k, source):
-                    source = None
-                aliased |= source is not None
-                buffers.append((slot, source, spec.numel, spec.dtype.np))
+                    made.append((slot, spec.numel, spec.dtype.np))
+                else:
+                    taken.append((slot, source))
+                    aliased = True
             uses, cut = self._uses(step, low, objects), self.cuts[k]
             room = (self.scratch, _room(low.shared), _room(low.scratch))
             for stage in low.stages():
                 kernel = self._kernel(step, stage, aliased, cut)
                 calls.append(Invocation(kernel, uses, cut, room))
-        return _Draft(group, calls, tuple(objects), tuple(buffers))
+        return _Draft(group, calls, tuple(objects), tuple(made), tuple(taken))
 
     def _segment(self, draft: _Draft, kernels: list[Kernel]) -> Segment:
         calls = [call._replace(kernel=kernels[call.kernel].address) for call in draft.calls]
         table, stages = segment(calls, self.threads)
         address = ctypes.addressof(table)
         function = address if stages else functools.partial(serial(), address)
-        frees = tuple(s for k in draft.steps for s in self.steps[k].frees)
-        return Segment(function, draft.objects, draft.buffers, frees, stages, table)
+        frees = tuple(
+            slot for k in draft.steps for slot in self.steps[k].frees if slot not in self.places
+        )
+        return Segment(
+            function, draft.made, draft.taken, _taker(draft.objects), frees, stages, table
+        )
 
     def _may_take(self, k: int, source: int) -> bool:
         """Whether step ``k`` may write its output over an operand's memory."""
@@ -288,6 +299,13 @@ class _Builder:
             else:
                 uses.append(Use("object", objects.setdefault(slot, len(objects))))
         return tuple(uses)
+
+
+def _taker(slots: tuple[int, ...]) -> Callable[[list[Any]], tuple]:
+    """Takes what these slots hold out of a plan's values."""
+    if len(slots) > 1:
+        return operator.itemgetter(*slots)
+    return lambda values: tuple([values[slot] for slot in slots])
 
 
 def _room(scratch: int) -> int:

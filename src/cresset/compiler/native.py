@@ -33,6 +33,10 @@ FEWEST_STEPS = 4
 MOST_COMPILED = 256
 
 
+#: Where a tuple object keeps its items: right behind what every tuple has.
+ITEMS = tuple.__basicsize__
+
+
 class _Count:
     compiled = 0
 
@@ -65,11 +69,6 @@ class _Arena:
 ARENA = _Arena()
 
 
-def addresses(objects: list[Any]) -> bytes:
-    """The table of array objects that machine code reads."""
-    return struct.pack(f"{len(objects)}P", *map(id, objects))
-
-
 class NativePlan(Plan):
     """A plan whose parts are segments of machine code and single reference steps."""
 
@@ -95,20 +94,24 @@ class NativePlan(Plan):
         except (OverflowError, struct.error):  # an int beyond the floats, or beyond int64
             return self.reference.run(values, lines)
         arena = ARENA.room(built.arena)
-        given = list(values)
+        given, empty = list(values), np.empty
         for part in self.parts:
             if part.__class__ is Segment:
-                for slot, source, size, kind in part.buffers:
-                    values[slot] = np.empty(size, kind) if source is None else values[source]
-                objects = addresses([values[slot] for slot in part.objects])
-                if part.stages:
-                    failed = POOL.run(part.function, objects, numbers, arena, part.stages)
+                function, made, taken, take, frees, stages, _ = part
+                for slot, size, kind in made:
+                    values[slot] = empty(size, kind)
+                for slot, source in taken:
+                    values[slot] = values[source]
+                objects = take(values)  # stays alive while the code runs
+                table = id(objects) + ITEMS
+                if stages:
+                    failed = POOL.run(function, table, numbers, arena, stages)
                 else:
-                    failed = part.function(objects, numbers, arena, None, 0)
+                    failed = function(table, numbers, arena, None, 0)
                 if failed:
                     values[:] = given
                     return self.reference.run(values, lines)
-                for slot in part.frees:
+                for slot in frees:
                     values[slot] = None
             else:
                 try:

@@ -146,12 +146,13 @@ def _reference(step: Step) -> Kernel:
 def _timed(plan: native.NativePlan, part: Segment, step: Step) -> float:
     """A kernel's machine code alone, its arguments laid out beforehand."""
     values = _values(step, plan.slots)
-    for slot, _, size, kind in part.buffers:
+    for slot, size, kind in part.made:
         values[slot] = np.empty(size, kind)
-    objects = native.addresses([values[slot] for slot in part.objects])
+    objects = part.objects(values)
     numbers = plan.built.packed.pack(*[1] * len(plan.built.numbers))
     arena = native.ARENA.room(plan.built.arena)
-    return _time(lambda: part.function(objects, numbers, arena, None, 0))
+    table = id(objects) + native.ITEMS
+    return _time(lambda: part.function(table, numbers, arena, None, 0))
 
 
 def _time(run: Any) -> float:
