@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 
 from cresset import dtypes
 from cresset.ops.creation import zeros_like
-from cresset.tensor import Tensor, from_array, is_at_hand
+from cresset.tensor import Tensor, from_array
 from cresset.vision.pil import Image, ImageEnhance, ImageOps, image_from_array, is_pil_image
+from cresset.vision.transforms.functional import arrays
 from cresset.vision.transforms.functional.convert import can_be_spread, convert_image_dtype
 from cresset.vision.transforms.functional.dimensions import (
     assert_channels,
     assert_image_tensor,
     assert_pil_image,
+    at_hand,
     get_dimensions,
     max_value,
 )
 from cresset.vision.transforms.functional.hsv import fall_and_rise, hsv_to_rgb, rgb_to_hsv
+
+_BLACK = np.float32(0)
 
 
 def to_grayscale(img: Any, num_output_channels: int = 1) -> Image.Image:
@@ -55,7 +60,10 @@ def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
     assert_channels(img, [1, 3])
     if num_output_channels not in (1, 3):
         raise ValueError("num_output_channels should be either 1 or 3")
-    if img.shape[-3] == 3:
+    pixels = arrays.pixels_at_hand(img, sys.maxsize)
+    if img.shape[-3] == 3 and pixels is not None:
+        grey = from_array(arrays.grey(pixels), img.dtype)
+    elif img.shape[-3] == 3:
         r, g, b = img.unbind(dim=-3)
         grey = (0.2989 * r + 0.587 * g + 0.114 * b).to(img.dtype).unsqueeze(dim=-3)
     else:
@@ -90,6 +98,8 @@ def adjust_brightness(img: Any, brightness_factor: float) -> Any:
         assert_pil_image(img)
         return ImageEnhance.Brightness(img).enhance(brightness_factor)
     check_factor("brightness", brightness_factor, img)
+    if (pixels := arrays.pixels_at_hand(img)) is not None:
+        return arrays.blend(pixels, _BLACK, float(brightness_factor))
     return blend(img, zeros_like(img), brightness_factor)
 
 
@@ -105,6 +115,8 @@ def adjust_contrast(img: Any, contrast_factor: float) -> Any:
         assert_pil_image(img)
         return ImageEnhance.Contrast(img).enhance(contrast_factor)
     check_factor("contrast", contrast_factor, img)
+    if img.ndim >= 3 and (pixels := arrays.pixels_at_hand(img)) is not None:
+        return arrays.blend(pixels, arrays.mean_grey(pixels), float(contrast_factor))
     grey = rgb_to_grayscale(img) if get_dimensions(img)[0] == 3 else img
     dtype = img.dtype if img.is_floating_point() else dtypes.float32
     return blend(img, grey.to(dtype).mean(dim=(-3, -2, -1), keepdim=True), contrast_factor)
@@ -125,6 +137,8 @@ def adjust_saturation(img: Any, saturation_factor: float) -> Any:
     check_factor("saturation", saturation_factor, img)
     if get_dimensions(img)[0] == 1:
         return img
+    if (pixels := arrays.pixels_at_hand(img)) is not None:
+        return arrays.blend(pixels, arrays.grey(pixels), float(saturation_factor))
     return blend(img, rgb_to_grayscale(img), saturation_factor)
 
 
@@ -143,6 +157,8 @@ def adjust_hue(img: Any, hue_factor: float) -> Any:
         assert_channels(img, [1, 3])
         if get_dimensions(img)[0] == 1:
             return img
+        if (pixels := arrays.pixels_at_hand(img)) is not None:
+            return arrays.turned_hue(pixels, hue_factor)
         h, s, v = rgb_to_hsv(convert_image_dtype(img, dtypes.float32))
         h = (h / 6.0 + 1.0).fmod(1.0)
         turned = hsv_to_rgb((h + hue_factor) % 1.0, s, v, fall_and_rise)
@@ -173,6 +189,8 @@ def invert(img: Any) -> Any:
             f"Input image tensor should have at least 3 dimensions, but found {img.ndim}"
         )
     assert_channels(img, [1, 3])
+    if (pixels := arrays.pixels_at_hand(img, sys.maxsize)) is not None:
+        return from_array(arrays.inverted(pixels), img.dtype)
     return max_value(img.dtype) - img
 
 
@@ -188,12 +206,22 @@ def erase(img: Any, i: int, j: int, h: int, w: int, v: Tensor, inplace: bool = F
     if not isinstance(img, Tensor):
         raise TypeError(f"img should be Tensor Image. Got {type(img)}")
     assert_image_tensor(img)
-    if not inplace and is_at_hand(img) and is_at_hand(v) and v.dtype is img.dtype:
+    if not inplace and at_hand(img) and at_hand(v):
         pixels = img._array().copy()
         part = pixels[..., i : i + h, j : j + w]
-        if can_be_spread(v.shape, part.shape):
+        if can_be_spread(v.shape, part.shape) and _fits(v, img.dtype):
             part[...] = v._array()
             return from_array(pixels, img.dtype)
     img = img if inplace else img.clone()
     img[..., i : i + h, j : j + w] = v
     return img
+
+
+def _fits(v: Tensor, dtype: Any) -> bool:
+    """Whether the numbers of a tensor become those of a dtype as NumPy converts them."""
+    if v.dtype is dtype:
+        return True
+    if v.dtype is not dtypes.float32 or dtype is not dtypes.uint8:
+        return False
+    values = v._array()
+    return bool((values >= 0).all() and (values < 256).all())

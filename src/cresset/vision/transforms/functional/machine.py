@@ -96,18 +96,20 @@ class Taps:
         self.addresses = [_address(x) for x in (self.places, self.weights, self.grouped)]
 
 
-def resampled(pixels: np.ndarray, axis: int, taps: Taps) -> np.ndarray | None:
-    """float32 (..., H, W) with another number of pixels along the axis -1 or -2."""
+def resampled(pixels: np.ndarray, axis: int, taps: Taps, whole: bool = False) -> np.ndarray | None:
+    """float32 (..., H, W) with another number of pixels along the axis -1 or -2; along the second
+    one also rounded to bytes."""
     *planes, height, width = pixels.shape
     across = axis == -1
     size = (height, taps.out) if across else (taps.out, width)
     count = int(np.prod(planes))
     pixels_made = count * size[0] * size[1]
-    function = _function("rows" if across else "lines", size[1], pixels_made * taps.count)
+    name = "rows" if across else "lines" + "_bytes" * whole
+    function = _function(name, size[1], pixels_made * taps.count)
     if function is None or not pixels.size:
         return None
     pixels = np.ascontiguousarray(pixels)
-    out = np.empty((*planes, *size), np.float32)
+    out = np.empty((*planes, *size), np.uint8 if whole else np.float32)
     function(
         _address(pixels), _address(out), *taps.addresses, count * height if across else count,
         height, width, taps.out, taps.count,
@@ -121,7 +123,7 @@ def filtered(pixels: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
     *planes, height, width = pixels.shape
     rows, columns = (n - k + 1 for n, k in zip((height, width), weights.shape))
     count = int(np.prod(planes))
-    name = "filter_wide" if columns >= 4 * LANES else "filter"
+    name = f"filter_{max(n for n in (1, 2, 4) if n == 1 or columns >= n * LANES)}"
     function = _function(name, columns, count * rows * columns * weights.size)
     if function is None or not count or rows < 1:
         return None

@@ -52,6 +52,12 @@ def _store(x: Lanes, pointer: str, index: str) -> None:
     x.code.store(x.kind, x.register, pointer, index, align=4)
 
 
+def _store_bytes(x: Lanes, pointer: str, index: str) -> None:
+    """The lowest bytes of whole numbers."""
+    x = x._convert("trunc", "i8")
+    x.code.store(x.kind, x.register, pointer, index, align=1)
+
+
 def _gathered(code: Code, kind: str, base: str, places: Lanes, where: Lanes | None = None) -> Lanes:
     """Elements of an array of 4-byte numbers; 0 where the condition does not hold."""
     count = places.count
@@ -108,8 +114,7 @@ def _sample(bilinear: bool, whole: bool) -> Callable[[Code], None]:
                 x = _mixed(code, x, share, colour, bilinear)
                 place = code.plus(_times(code, plane, "%count"), at)
                 if whole:
-                    x = x.intrinsic("rint")._convert("fptosi", "i32")._convert("trunc", "i8")
-                    code.store(x.kind, x.register, "%out", place, align=1)
+                    _store_bytes(x.intrinsic("rint")._convert("fptosi", "i32"), "%out", place)
                 else:
                     _store(x, "%out", place)
 
@@ -197,12 +202,16 @@ def _rows(code: Code) -> None:
             _store(_sum(code, pixel, grouped), target, at)
 
 
-def _lines(code: Code) -> None:
-    """Along the columns: whole lines are added."""
+def _lines(whole: bool) -> Callable[[Code], None]:
+    """Along the columns: whole lines are added. Bytes out, rounded, or floats."""
+    return lambda code: _write_lines(code, whole)
+
+
+def _write_lines(code: Code, whole: bool) -> None:
     with code.loop("%planes") as plane, code.loop("%out") as y:
         source = code.at("float", "%pixels", _times(code, plane, "%height", "%width"))
         line = code.plus(_times(code, plane, "%out"), y)
-        target = code.at("float", "%result", _times(code, line, "%width"))
+        target = code.at("i8" if whole else "float", "%result", _times(code, line, "%width"))
         grouped = _spread(code, "i32", code.load("i32", "%grouped", y))
         with _along(code, "%width") as at:
 
@@ -213,7 +222,12 @@ def _lines(code: Code) -> None:
                 start = code.plus(_times(code, place, "%width"), at)
                 return vector(code, "float", LANES, source, start), weight
 
-            _store(_sum(code, pixel, grouped), target, at)
+            total = _sum(code, pixel, grouped)
+            if whole:
+                total = total.intrinsic("rint")._convert("fptosi", "i32")
+                _store_bytes(total.intrinsic("smax", 0).intrinsic("smin", 255), target, at)
+            else:
+                _store(total, target, at)
 
 
 def _sum(code: Code, pixel: Callable[[str], tuple[Lanes, Lanes]], grouped: Lanes) -> Lanes:
@@ -269,7 +283,9 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Code], None]]] = {
     "nearest_bytes": (_SAMPLE, _sample(False, True)),
     "bilinear_bytes": (_SAMPLE, _sample(True, True)),
     "rows": (_AXIS, _rows),
-    "lines": (_AXIS, _lines),
-    "filter": (_FILTER, _filter(LANES)),
-    "filter_wide": (_FILTER, _filter(4 * LANES)),
+    "lines": (_AXIS, _lines(False)),
+    "lines_bytes": (_AXIS, _lines(True)),
+    "filter_1": (_FILTER, _filter(LANES)),
+    "filter_2": (_FILTER, _filter(2 * LANES)),
+    "filter_4": (_FILTER, _filter(4 * LANES)),
 }

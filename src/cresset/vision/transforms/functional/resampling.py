@@ -23,16 +23,29 @@ _GROUP = 4
 
 
 def resize_array(
-    pixels: np.ndarray, height: int, width: int, mode: str, antialias: bool
+    pixels: np.ndarray, height: int, width: int, mode: str, antialias: bool, whole: bool = False
 ) -> np.ndarray:
-    """float32 (..., H, W) resized: bilinear, or bilinear and bicubic with ``antialias``."""
+    """float32 (..., H, W) resized: bilinear, or bilinear and bicubic with ``antialias``.
+
+    ``whole``: the result in bytes, rounded.
+    """
+    out = _resized(pixels, height, width, mode, antialias, whole)
+    if not whole or out.dtype == np.uint8:
+        return out
+    return np.rint(out).astype(np.int32).clip(0, 255).astype(np.uint8)
+
+
+def _resized(
+    pixels: np.ndarray, height: int, width: int, mode: str, antialias: bool, whole: bool
+) -> np.ndarray:
     if not antialias and height + width <= _SMALL:
         return _bilinear_at_once(pixels, height, width)
     for axis, out in ((-1, width), (-2, height)):
         size = pixels.shape[axis]
         if antialias and size == out:
             continue
-        made = machine.resampled(pixels, axis, _taps(size, out, mode, antialias))
+        taps = _taps(size, out, mode, antialias)
+        made = machine.resampled(pixels, axis, taps, whole and axis == -2)
         if made is not None:
             pixels = made
             continue
@@ -69,11 +82,26 @@ def _taps(size: int, out: int, mode: str, antialias: bool) -> machine.Taps:
 
 
 def _bilinear_at_once(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    top, bottom, up, down = (a[:, None] for a in _pairs(pixels.shape[-2], height))
-    left, right, before, after = _pairs(pixels.shape[-1], width)
-    total = fma32(pixels[..., top, left], up * before, pixels[..., top, right] * (up * after))
-    total = fma32(pixels[..., bottom, left], down * before, total)
-    return fma32(pixels[..., bottom, right], down * after, total)
+    corners = _corners(*pixels.shape[-2:], height, width)
+    flat = pixels.reshape(*pixels.shape[:-2], -1)
+    (place, weight), *others = corners
+    total = flat.take(place, -1) * weight
+    for place, weight in others:
+        total = fma32(flat.take(place, -1), weight, total)
+    return total
+
+
+@lru_cache(maxsize=32)
+def _corners(
+    rows: int, columns: int, height: int, width: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Places and weights of the four pixels around each output pixel, in the order of addition."""
+    top, bottom, up, down = (a[:, None] for a in _pairs(rows, height))
+    left, right, before, after = _pairs(columns, width)
+    return [
+        (top * columns + right, up * after), (top * columns + left, up * before),
+        (bottom * columns + left, down * before), (bottom * columns + right, down * after),
+    ]  # fmt: skip
 
 
 def _filter(mode: str, x: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from cresset import dtypes
 from cresset.ops.creation import from_numpy
 from cresset.ops.select import where
-from cresset.tensor import Tensor
+from cresset.tensor import Tensor, from_array
 from cresset.vision.pil import ImageEnhance, ImageOps
+from cresset.vision.transforms.functional import arrays
 from cresset.vision.transforms.functional.color import blend, check_factor, invert
 from cresset.vision.transforms.functional.convert import convert_image_dtype
 from cresset.vision.transforms.functional.dimensions import (
@@ -19,7 +21,11 @@ from cresset.vision.transforms.functional.dimensions import (
     assert_pil_image,
     max_value,
 )
-from cresset.vision.transforms.functional.filters import convolve_planes
+from cresset.vision.transforms.functional.filters import (
+    bytes_of,
+    convolve_array,
+    convolve_planes,
+)
 
 
 def _check_planes(img: Tensor) -> None:
@@ -68,6 +74,8 @@ def posterize(img: Any, bits: int) -> Any:
     if img.dtype != dtypes.uint8:
         raise TypeError(f"Only torch.uint8 image tensors are supported, but found {img.dtype}")
     assert_channels(img, [1, 3])
+    if (pixels := arrays.pixels_at_hand(img, sys.maxsize)) is not None:
+        return from_array(pixels & np.uint8((256 - 2 ** (8 - bits)) & 255), img.dtype)
     return img & (256 - 2 ** (8 - bits))
 
 
@@ -86,6 +94,9 @@ def solarize(img: Any, threshold: float) -> Any:
     assert_channels(img, [1, 3])
     if threshold > max_value(img.dtype):
         raise TypeError("Threshold should be less than bound of img.")
+    if (pixels := arrays.pixels_at_hand(img)) is not None:
+        bright = pixels >= np.float32(threshold)
+        return from_array(np.where(bright, arrays.inverted(pixels), pixels), img.dtype)
     return where(img.ge(threshold), invert(img), img)
 
 
@@ -105,6 +116,8 @@ def adjust_sharpness(img: Any, sharpness_factor: float) -> Any:
     check_factor("sharpness", sharpness_factor, img)
     if img.shape[-1] <= 2 or img.shape[-2] <= 2:
         return img
+    if (pixels := arrays.pixels_at_hand(img)) is not None:
+        return arrays.blend(pixels, _smoothed_array(pixels), float(sharpness_factor))
     return blend(img, _smoothed(img), sharpness_factor)
 
 
@@ -125,6 +138,14 @@ def _smoothed(img: Tensor) -> Tensor:
     return out
 
 
+def _smoothed_array(pixels: np.ndarray) -> np.ndarray:
+    out = pixels.copy()
+    weights = smoothing_weights(np.dtype(np.float32))
+    inner = convolve_array(pixels.astype(np.float32, copy=False), weights)
+    out[..., 1:-1, 1:-1] = bytes_of(inner) if pixels.dtype == np.uint8 else inner
+    return out
+
+
 def autocontrast(img: Any) -> Any:
     """Each channel stretched so that its darkest pixel is black and its brightest full.
 
@@ -138,6 +159,8 @@ def autocontrast(img: Any) -> Any:
         return ImageOps.autocontrast(img)
     _check_planes(img)
     assert_channels(img, [1, 3])
+    if (pixels := arrays.pixels_at_hand(img)) is not None:
+        return arrays.autocontrast(pixels)
     bound = max_value(img.dtype)
     dtype = img.dtype if img.is_floating_point() else dtypes.float32
     low = img.amin(dim=(-2, -1), keepdim=True).to(dtype)
