@@ -224,6 +224,8 @@ class Program:
                 lambda: x.topk(self.choose.randint(1, x.shape[d]), d).values,
                 lambda: (x * 3).long().sort(d).indices.to(x.dtype) / x.shape[d],
                 lambda: x.max(d).values,
+                lambda: x.median(d).values,
+                lambda: x.kthvalue(1 + x.shape[d] // 2, d).values,
                 lambda: x.min(d, keepdim=True).values - x,
                 lambda: (x > 0.3).long().argmax(d, keepdim=True).to(x.dtype) / x.shape[d],
             ]

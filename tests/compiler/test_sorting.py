@@ -79,3 +79,20 @@ def test_gradients_go_to_the_places_values_came_from():
         return [x.grad, y.grad]
 
     agree(program)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2, 35), (5, 7, 4)])
+def test_the_most_frequent(shape):
+    def program():
+        kinds = [k for k in DTYPES if k is not torch.bool]
+        return [
+            part for kind in kinds for d in range(len(shape))
+            for part in (torch.rand(shape) * 9).round().to(kind).mode(d)
+        ]  # fmt: skip
+
+    agree(program)
+
+
+def test_of_equals_the_last_is_the_mode():
+    mode = torch.compile(lambda x: (x * 1 + 0.5 - 0.5 + 0).mode(0))
+    assert [part.tolist() for part in mode(torch.tensor([4.0, 1, 4, 1, 2]))] == [1, 3]

@@ -20,6 +20,7 @@ from cresset.compiler import (
     resampling,
     rows,
     scatters,
+    selection,
     sorting,
     spreads,
     tables,
@@ -97,6 +98,9 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "adaptive_avg_pool": windows.lower_adaptive,
     "adaptive_avg_pool_backward": windows.lower_adaptive_backward,
     "max_pool_backward": pooling.lower_backward,
+    "max_pool2d_bytes": pooling.lower_max,
+    "max_pool2d_relu_bytes": pooling.lower_max,
+    "max_pool_bytes_backward": pooling.lower_backward,
     "adaptive_max_pool": unpooling.lower_adaptive_max,
     "max_unpool": unpooling.lower_unpool,
     "max_pool_take": unpooling.lower_take,
@@ -113,6 +117,8 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "logsumexp": columns.lower_logsumexp,
     "sort": sorting.lower_sort,
     "topk": sorting.lower_topk,
+    "mode": sorting.lower_mode,
+    **dict.fromkeys(("median", "nanmedian", "kthvalue"), selection.lower_middle),
     "var": spreads.lower_spread,
     "std": spreads.lower_spread,
     **dict.fromkeys(("argmax", "argmin"), lines.lower_pick),
@@ -138,7 +144,7 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
 CONVERT = (
     *FOLDS, "var", "std", "sort", "topk", "argmax", "argmin", "cumsum", "cumprod", "cummax",
     "cummin", "scatter", "index_copy", "index_fill", "index_put", "constant_pad_nd",
-    "im2col", "glu", "max_unpool", "max_pool_take",
+    "im2col", "glu", "max_unpool", "max_pool_take", "median", "nanmedian", "mode", "kthvalue",
 )  # fmt: skip
 #: Ops whose code depends on what made their operands.
 LOOK_BACK = ("max_pool_backward",)

@@ -1,4 +1,4 @@
-"""Sorted lines, and the first few of them: stable, and NaN is the largest value.
+"""Sorted lines, the first few of them, and the most frequent: stable, and NaN is the largest value.
 
 Short runs are sorted by counting how many elements stand before each; runs are merged in pairs,
 from one buffer to another and back. Which element comes next is chosen without a branch, as no
@@ -8,19 +8,22 @@ in order in a small buffer, which most elements of a line never enter.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cresset.compiler.code import Code
 from cresset.compiler.elements import ELEMENTS, load, store
-from cresset.compiler.lines import Lines, beats, strides_beside
+from cresset.compiler.lines import Lines, beats, strides_beside, strides_without
 from cresset.compiler.step import Array, Lowering
-from cresset.compiler.vectormath.lanes import Lanes
+from cresset.compiler.vectormath.lanes import Lanes, select
 from cresset.core.call import Call
 
 #: Elements of a short run.
 _RUN = 8
 #: Beyond this a sort is quicker.
 _MOST_KEPT = 64
+#: Of longer lines NumPy finds the mode quicker.
+_MOST_COUNTED = 512
 
 
 class _Buffer(NamedTuple):
@@ -76,24 +79,38 @@ def lower_sort(call: Call, operands: list[Array], outs: list[Array], lanes: int)
 
     def emit(c: Code) -> None:
         def body(start: str, own: str, used: int) -> None:
-            source, target = _buffers(c, lines.dtype, count, 2)
+            found = _in_order(c, lines, start, descending)
             with c.loop(count) as i:
-                source.put(i, lines.load(c, start, i, 0), _narrow(c, i))
-            width = count if count <= 2 * _RUN else _RUN
-            _runs(c, source, count, width, descending)
-            while width < count:
-                _merge(c, source, target, count, width, descending)
-                source, target = target, source
-                width *= 2
-            with c.loop(count) as i:
-                _write(c, source, i, c.plus(own, c.times(i, step)), values, places)
+                _write(c, found, i, c.plus(own, c.times(i, step)), values, places)
 
         lines.each(c, strides_beside(lines, values, dim), body)
 
-    scratch = 2 * sum(_room(lines.dtype, count))
-    pieces = next((n for n in lines.shape if n > 1), 1)
-    passes = max(count - 1, 1).bit_length()
-    return Lowering(emit, pieces=pieces, scratch=scratch, flops=300 * passes * x.spec.numel)
+    return _sorts(emit, lines)
+
+
+def _sorts(emit: Callable[[Code], None], lines: Lines) -> Lowering:
+    """Code that puts every line in order."""
+    passes = max(lines.count - 1, 1).bit_length()
+    return Lowering(
+        emit, pieces=next((n for n in lines.shape if n > 1), 1),
+        scratch=2 * sum(_room(lines.dtype, lines.count)),
+        flops=300 * passes * lines.x.spec.numel,
+    )  # fmt: skip
+
+
+def _in_order(c: Code, lines: Lines, start: str, descending: bool) -> _Buffer:
+    """A line's values in order, in one of two buffers."""
+    count = lines.count
+    source, target = _buffers(c, lines.dtype, count, 2)
+    with c.loop(count) as i:
+        source.put(i, lines.load(c, start, i, 0), _narrow(c, i))
+    width = count if count <= 2 * _RUN else _RUN
+    _runs(c, source, count, width, descending)
+    while width < count:
+        _merge(c, source, target, count, width, descending)
+        source, target = target, source
+        width *= 2
+    return source
 
 
 def _runs(c: Code, buffer: _Buffer, count: int, width: int, descending: bool) -> None:
@@ -215,3 +232,37 @@ def lower_topk(call: Call, operands: list[Array], outs: list[Array], lanes: int)
     return Lowering(
         emit, pieces=pieces, scratch=sum(_room(lines.dtype, k)), flops=150 * x.spec.numel
     )
+
+
+def lower_mode(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
+    """The last of the longest run of equals in each line's order, the first such run."""
+    (x,) = operands
+    if not _fits(x) or x.spec.shape[call.params[0]] > _MOST_COUNTED:
+        return None
+    dim = call.params[0]
+    lines = Lines(x, dim, 0)
+
+    def emit(c: Code) -> None:
+        def body(start: str, own: str, used: int) -> None:
+            found = _in_order(c, lines, start, False)
+            _write(c, found, _longest_run(c, found, lines.count), own, *outs)
+
+        lines.each(c, strides_without(lines, tuple(x.spec.shape), dim), body)
+
+    return _sorts(emit, lines)
+
+
+def _longest_run(c: Code, found: _Buffer, count: int) -> str:
+    """Where it ends."""
+    best, last, run = c.slot("i64", "1"), c.slot("i64", "0"), c.slot("i64", "1")
+    if count == 1:
+        return "0"
+    with c.loop(count - 1) as before:
+        i = c.plus(before, 1)
+        equal = found.value(i).equals(found.value(before))
+        longer = select(equal, Lanes(c, "i64", 0, c.get("i64", run)) + 1, 1)
+        c.set("i64", run, longer.register)
+        with c.when((longer > Lanes(c, "i64", 0, c.get("i64", best))).register):
+            c.set("i64", best, longer.register)
+            c.set("i64", last, i)
+    return c.get("i64", last)
