@@ -1,12 +1,19 @@
-"""Max pooling over images without padding: values and flat positions, and the way back."""
+"""Max pooling over images without padding: values and flat positions, and the way back.
+
+Windows that lie side by side may keep a place as a byte within its window (``epilogues.py``)."""
 
 from __future__ import annotations
 
 import itertools
+import math
 
 from cresset.compiler.code import Code
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
+from cresset.device import CPU
+
+#: The place of a window whose gradient the relu behind it cuts.
+CUT = 255
 
 
 def lower_max(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:
@@ -23,6 +30,9 @@ def lower_max(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
     ]
     if any(padding) or reach[0] >= h or reach[1] >= w:
         return None
+    kind = {"int64": "i64", "uint8": "i8"}[positions.spec.dtype.name]
+    cut = call.op.name == "max_pool2d_relu_bytes"
+    joined = dilation[1] == 1 and kernel[1] == stride[1] and kernel[1] in (2, 4)
 
     def emit(c: Code) -> None:
         with c.share(n * ch) as plane, c.loop(oh) as row:
@@ -33,28 +43,39 @@ def lower_max(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
             def columns(first: str, used: int) -> None:
                 left = c.times(first, stride[1])
                 best, where = "", ""
-                for ky, kx in itertools.product(*map(range, kernel)):
+                for number, (ky, kx) in enumerate(itertools.product(*map(range, kernel))):
                     shift = ky * dilation[0] * w + kx * dilation[1]
-                    start = c.at("float", line, c.plus(left, shift))
-                    value = c.strided_load("float", lanes, used, stride[1], start)
-                    place = c.constants("i64", [shift + lane * stride[1] for lane in range(lanes)])
+                    if joined and kx == 0:
+                        start = c.at("float", line, c.plus(left, shift))
+                        parts = _apart_columns(c, start, used, kernel[1], lanes)
+                    if joined:
+                        value = parts[kx]
+                    else:
+                        start = c.at("float", line, c.plus(left, shift))
+                        value = c.strided_load("float", lanes, used, stride[1], start)
+                    own = [shift + lane * stride[1] for lane in range(lanes)]
+                    place = c.constants(kind, own if kind == "i64" else [number] * lanes)
                     if not best:
                         best, where = value, place
                         continue
                     larger = c.let(f"fcmp ogt {floats} {value}, {best}")
                     nan = c.let(f"fcmp uno {floats} {value}, {value}")
                     better = c.let(f"or <{lanes} x i1> {larger}, {nan}")
-                    best = c.let(
-                        f"select <{lanes} x i1> {better}, {floats} {value}, {floats} {best}"
-                    )
-                    where = c.let(
-                        f"select <{lanes} x i1> {better}, {longs} {place}, {longs} {where}"
-                    )
+                    best = pick(better, floats, value, best)
+                    where = pick(better, places, place, where)
+                if cut:
+                    below = c.let(f"fcmp ole {floats} {best}, zeroinitializer")
+                    best = pick(below, floats, "zeroinitializer", best)
+                    where = pick(below, places, c.constants(kind, [CUT] * lanes), where)
                 at = c.plus(target, first)
                 c.masked_store("float", lanes, used, best, c.at("float", values.pointer, at))
-                begin = c.splat("i64", lanes, c.plus(top, left))
-                where = c.let(f"add {longs} {where}, {begin}")
-                c.masked_store("i64", lanes, used, where, c.at("i64", positions.pointer, at))
+                if kind == "i64":
+                    begin = c.splat("i64", lanes, c.plus(top, left))
+                    where = c.let(f"add {places} {where}, {begin}")
+                c.masked_store(kind, lanes, used, where, c.at(kind, positions.pointer, at))
+
+            def pick(which: str, vector: str, yes: str, no: str) -> str:
+                return c.let(f"select <{lanes} x i1> {which}, {vector} {yes}, {vector} {no}")
 
             whole = ow // lanes * lanes
             if whole:
@@ -63,8 +84,24 @@ def lower_max(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
             if whole < ow:
                 columns(str(whole), ow - whole)
 
-    floats, longs = f"<{lanes} x float>", f"<{lanes} x i64>"
+    floats, places = f"<{lanes} x float>", f"<{lanes} x {kind}>"
     return Lowering(emit, pieces=n * ch)
+
+
+def _apart_columns(c: Code, start: str, used: int, parts: int, lanes: int) -> list[str]:
+    """``used`` times ``parts`` neighbours: every ``parts``-th from the first on, the second, ..."""
+    wide = lanes * parts
+    both = c.masked_load("float", wide, used * parts, start)
+    found = []
+    for first in range(parts):
+        picks = ", ".join(f"i32 {first + i * parts}" for i in range(lanes))
+        found.append(
+            c.let(
+                f"shufflevector <{wide} x float> {both}, <{wide} x float> poison, "
+                f"<{lanes} x i32> <{picks}>"
+            )
+        )
+    return found
 
 
 def lower_backward(
@@ -80,7 +117,8 @@ def lower_backward(
     planes = out.spec.shape[0] * out.spec.shape[1]
     size, count = out.spec.numel // planes, g.spec.numel // planes
 
-    window = _apart(positions.maker)
+    bytes_ = positions.spec.dtype.name == "uint8"
+    window = call.params[1] if bytes_ else _apart(positions.maker)
     h, w = out.spec.shape[-2:]
 
     def emit(c: Code) -> None:
@@ -94,8 +132,9 @@ def lower_backward(
                 with c.loop(size) as i:
                     c.store("float", "0.0", target, i)
             if window is not None:
+                kind = "i8" if bytes_ else "i64"
                 _spread(c, g.spec.shape[-2:], window, w, c.at("float", g.pointer, source),
-                        c.at("i64", positions.pointer, places), target, lanes)  # fmt: skip
+                        c.at(kind, positions.pointer, places), target, lanes, kind)  # fmt: skip
                 return
             with c.loop(count) as i:
                 place = c.load("i64", positions.pointer, c.plus(places, i))
@@ -104,6 +143,18 @@ def lower_backward(
                 c.store("float", c.let(f"fadd float {have}, {value}"), target, place)
 
     return Lowering(emit, pieces=planes)
+
+
+def side_by_side(call: Call) -> bool:
+    """Whether a call is a pool whose windows' places can be kept as bytes."""
+    return (
+        _apart(call) is not None
+        and call.specs[0].device is CPU
+        and call.specs[0].dtype.name == "float32"
+        and call.specs[0].contiguous
+        and call.outs[0].numel > 0
+        and math.prod(call.params[0]) < CUT
+    )
 
 
 def _apart(maker: Call | None) -> tuple[int, int] | None:
@@ -119,23 +170,27 @@ def _apart(maker: Call | None) -> tuple[int, int] | None:
 
 def _spread(
     c: Code, size: tuple[int, int], window: tuple[int, int], width: int, g: str, positions: str,
-    target: str, lanes: int,
+    target: str, lanes: int, kind: str,
 ) -> None:  # fmt: skip
     """Windows side by side: a window's gradient goes to the place it came from, 0 to the others."""
     (oh, ow), (kh, kw) = size, window
-    floats, longs = f"<{lanes} x float>", f"<{lanes} x i64>"
+    floats, whole_numbers = f"<{lanes} x float>", f"<{lanes} x {kind}>"
 
     def columns(row: str, first: str, used: int) -> None:
         at = c.plus(c.times(row, ow), first)
         values = c.masked_load("float", lanes, used, c.at("float", g, at))
-        places = c.masked_load("i64", lanes, used, c.at("i64", positions, at))
+        places = c.masked_load(kind, lanes, used, c.at(kind, positions, at))
         corner = c.plus(c.times(row, kh * width), c.times(first, kw))
-        places = c.let(f"sub {longs} {places}, {c.splat('i64', lanes, corner)}")
+        if kind == "i64":
+            places = c.let(f"sub {whole_numbers} {places}, {c.splat('i64', lanes, corner)}")
         for ky in range(kh):
             parts = []
             for kx in range(kw):
-                own = c.constants("i64", [ky * width + lane * kw + kx for lane in range(lanes)])
-                here = c.let(f"icmp eq {longs} {places}, {own}")
+                own = [ky * width + lane * kw + kx for lane in range(lanes)]
+                if kind == "i8":
+                    own = [ky * kw + kx] * lanes
+                constants = c.constants(kind, own)
+                here = c.let(f"icmp eq {whole_numbers} {places}, {constants}")
                 parts.append(
                     c.let(
                         f"select <{lanes} x i1> {here}, {floats} {values}, {floats} zeroinitializer"

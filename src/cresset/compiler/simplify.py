@@ -13,21 +13,19 @@ tensors up; where the regions are apart, the sum is one tensor of zeros with all
 zero; so relu goes behind a max pool, where there are few values left. And where a pooled value is
 not above zero nothing of its gradient passes the relu, so that can be cut before it is spread.
 
-*relu and convolution.* A convolution whose result only a relu reads writes the relu of it.
+Then ``epilogues.py`` has kernels do what comes after them.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from cresset.compiler.convolution import takes_relu
-from cresset.core.call import CALLS, Call, Op, intern
+from cresset.compiler.epilogues import fold
+from cresset.compiler.steps import call_of, makers, plain, readers
 from cresset.core.plan import Step
-from cresset.core.spec import Spec
 
 #: Larger tensors are left alone: finding out whether regions are apart takes memory.
 _LARGEST = 1 << 24
@@ -37,7 +35,7 @@ def simplify(steps: list[Step], live: Iterable[int], given: dict[int, Any]) -> l
     """Fewer steps with the same results; ``given`` has the plan's constants by slot."""
     kept = set(live)
     steps = _join_slices(_merge(steps, kept, given), kept, given)
-    return _needed(_relu_inside(_pool_first(_cut_first(steps, kept), kept), kept), kept)
+    return fold(_needed(_pool_first(_cut_first(steps, kept), kept), kept), kept)
 
 
 def _merge(steps: list[Step], live: set[int], given: dict[int, Any]) -> list[Step]:
@@ -155,14 +153,15 @@ def _cut_first(steps: list[Step], live: set[int]) -> list[Step]:
     For ``r = relu(x)`` and ``p, i = max_pool(r)``: ``relu_backward(max_pool_backward(g, i), r)`` is
     ``max_pool_backward(relu_backward(g, p), i)``, as what lies at ``i`` in r is p.
     """
-    steps, made_by, users = list(steps), _made_by(steps), _users(steps)
+    steps, made_by, users = list(steps), makers(steps), readers(steps)
     for at, cut in enumerate(steps):
-        if cut.call.op.name != "relu_backward" or not _plain(cut):
+        if cut.call.op.name != "relu_backward" or not plain(cut):
             continue
         (gradient, _, _), (r, _, _) = cut.operands
         place = made_by.get(gradient, at)
         spread = steps[place]
-        if spread.call.op.name != "max_pool_backward" or users[gradient] > 1 or gradient in live:
+        held = gradient in live or len(users[gradient]) > 1
+        if spread.call.op.name != "max_pool_backward" or held:
             continue
         (g, spec, convert), (indices, *_) = spread.operands
         pool = steps[made_by[indices]] if indices in made_by else cut
@@ -185,16 +184,16 @@ def _pool_first(steps: list[Step], live: set[int]) -> list[Step]:
     Where all values are below zero the pool's position is another one then, so nothing may read it
     but the gradient's way back, and only once it is cut where the pooled value is zero.
     """
-    made_by, users = _made_by(steps), _users(steps)
+    made_by, users = makers(steps), readers(steps)
     result = list(steps)
     for at, pool in enumerate(steps):
-        if not _is_pool(pool) or not _plain(pool):
+        if not _is_pool(pool) or not plain(pool):
             continue
         (r, spec, _), (p, p_spec), (indices, _) = pool.operands[0], *pool.outs
         place = made_by.get(r, at)
         relu = steps[place]
-        held = r in live or users[r] > 1 or indices in live
-        if relu.call.op.name != "relu" or not _plain(relu) or held:
+        held = r in live or len(users[r]) > 1 or indices in live
+        if relu.call.op.name != "relu" or not plain(relu) or held:
             continue
         if relu.operands[0][1] is not spec or not all(
             step.call.op.name == "max_pool_backward" and _is_cut_by(steps, made_by, step, p)
@@ -220,69 +219,14 @@ def _again(step: Step, operands: tuple, out: int) -> Step | None:
     """An op of one output with operands of other sizes; None where the output would not be laid
     out as they are."""
     specs = tuple([spec for _, spec, _ in operands])
-    call = _call(step.call.op, step.call.params, specs)
+    call = call_of(step.call.op, step.call.params, specs)
     if call.outs != (specs[0],):
         return None
     return step._replace(call=call, operands=operands, outs=((out, specs[0]),), in_place=False)
 
 
-def _call(op: Op, params: tuple, specs: tuple[Spec, ...]) -> Call:
-    call = CALLS.get((op, params, specs))
-    if call is None:
-        call = intern(op, params, specs, Call(op, params, specs, op.infer(*specs, *params)))
-    return call
-
-
-def _relu_inside(steps: list[Step], live: set[int]) -> list[Step]:
-    """``convolution_relu(x, w)`` instead of ``relu(convolution(x, w))``."""
-    made_by, users = _made_by(steps), _users(steps)
-    result = list(steps)
-    done = set()
-    for at, relu in enumerate(steps):
-        if relu.call.op.name != "relu" or not _plain(relu):
-            continue
-        y = relu.operands[0][0]
-        place = made_by.get(y, at)
-        conv = steps[place]
-        if y in live or users[y] > 1 or not (takes_relu(conv.call) and _plain(conv)):
-            continue
-        call = _call(_with_relu(conv.call.op, relu.call.op), conv.call.params, conv.call.specs)
-        if call.outs == (relu.outs[0][1],):
-            result[place] = conv._replace(call=call, outs=relu.outs)
-            done.add(at)
-    return [step for at, step in enumerate(result) if at not in done]
-
-
-@functools.cache
-def _with_relu(conv: Op, relu: Op) -> Op:
-    """The op that is both; its reference kernel is theirs in turn."""
-    first, then = conv.kernel, relu.kernel
-    assert first is not None and then is not None
-    return Op(
-        "convolution_relu", conv.infer, lambda xp, *args: then(xp, first(xp, *args)), family="conv"
-    )
-
-
 def _is_pool(step: Step) -> bool:
     return step.call.op.name in ("max_pool1d", "max_pool2d", "max_pool3d")
-
-
-def _plain(step: Step) -> bool:
-    """Whether all operands are taken as they are."""
-    return all(convert is None for _, _, convert in step.operands)
-
-
-def _made_by(steps: list[Step]) -> dict[int, int]:
-    return {slot: i for i, step in enumerate(steps) for slot, _ in step.outs}
-
-
-def _users(steps: list[Step]) -> dict[int, int]:
-    """How many steps read a value; none is listed twice for one step."""
-    users: dict[int, int] = {}
-    for step in steps:
-        for slot in {slot for slot, _, _ in step.operands}:
-            users[slot] = users.get(slot, 0) + 1
-    return users
 
 
 def _needed(steps: list[Step], live: set[int]) -> list[Step]:
