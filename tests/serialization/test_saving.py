@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import cresset
-from cresset.serialization import load, save
+from cresset.serialization import archive_writer, load, save
 
 from .checkpoints import loaded, saved
 
@@ -319,3 +320,35 @@ def test_nothing_of_pytorch_is_imported(tmp_path):
         timeout=60,
     )
     assert done.stdout == "[1.0]\n", done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's files")
+def test_room_is_taken_beforehand_and_what_is_too_much_is_given_back(tmp_path, monkeypatch):
+    asked = []
+    reserve = archive_writer.reserve
+
+    def more(descriptor, size):
+        asked.append(size)
+        reserve(descriptor, 4 * size)
+
+    monkeypatch.setattr(archive_writer, "reserve", more)
+    path = tmp_path / "w.pt"
+    save({"w": cresset.ones(500_000), "view": cresset.ones(4)[1:]}, path)
+    assert len(asked) == 1 and 2_000_016 <= asked[0] < 2_010_000
+    assert 2_000_016 < path.stat().st_size < 2_010_000
+    assert path.stat().st_blocks * 512 < 2_100_000
+    assert load(path)["w"].sum().item() == 500_000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's files")
+def test_more_room_than_there_is_is_an_error_before_anything_is_written(tmp_path):
+    with open(tmp_path / "x", "wb") as f:
+        with pytest.raises(OSError, match="No space left on device|File too large"):
+            archive_writer.reserve(f.fileno(), 1 << 60)
+        assert os.fstat(f.fileno()).st_size == 0
+
+
+def test_without_that_function_a_save_does_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_writer, "_fallocate", None)
+    save(cresset.ones(500_000), tmp_path / "w.pt")
+    assert load(tmp_path / "w.pt").sum().item() == 500_000

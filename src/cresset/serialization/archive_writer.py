@@ -6,13 +6,16 @@ storage can be mapped straight from disk. Sizes of 4 GiB and more take zip64's f
 A header stands before its bytes and holds their checksum. Into a file that can be written at any
 place, the bytes go by way of a second thread while this one computes the checksum, and the system
 is told to send what is written on to the disk at once: what ``fsync`` then has to wait for is
-little. Into anything else, header and bytes go one after the other.
+little. The room is taken beforehand where the file system can: finding it piece by piece, while
+pieces leave for the disk, has been seen to take four times as long as all the rest. Into anything
+else, header and bytes go one after the other.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import struct
 import sys
@@ -57,16 +60,21 @@ class _Record(NamedTuple):
 class ArchiveWriter:
     """Writes records one after another into ``f``; ``close`` finishes the file.
 
-    ``seekable`` says that ``f`` is an ordinary file of ours, at its beginning.
+    ``seekable`` says that ``f`` is an ordinary file of ours, at its beginning; ``size`` is about
+    how long it will be.
     """
 
-    def __init__(self, f: Any, root: str = "archive", seekable: bool = False) -> None:
+    def __init__(
+        self, f: Any, root: str = "archive", seekable: bool = False, size: int = 0
+    ) -> None:
         self._file = f
         self._root = root
         self._at = 0
         self._records: list[_Record] = []
         self._names = blake2b(digest_size=8)
         self._contents = blake2b(digest_size=8)
+        if seekable and size >= _LONG:
+            reserve(f.fileno(), size)
         self._disk = _Disk(f.fileno()) if seekable else None
 
     def write(self, name: str, data: Any) -> None:
@@ -114,6 +122,7 @@ class ArchiveWriter:
         if self._disk is not None:
             self._disk.append(end, self._at)
             self._disk.close()
+            os.ftruncate(self._file.fileno(), self._at + len(end))
         else:
             self._file.write(end)
 
@@ -214,16 +223,33 @@ class _Disk:
                 self._error = error
 
 
-def _linux_function() -> Any:
+def _linux_function(name: str, *types: Any) -> Any:
     if not sys.platform.startswith("linux"):
         return None
-    function = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    function = getattr(ctypes.CDLL(None, use_errno=True), name, None)
     if function is not None:
-        function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+        function.argtypes = types
     return function
 
 
-_sync_file_range = _linux_function()
+_sync_file_range = _linux_function(
+    "sync_file_range", ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint
+)
+_fallocate = _linux_function(
+    "fallocate64", ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64
+)
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Take room for ``size`` bytes; OSError if the disk has less.
+
+    Nothing happens where the system or the file system has no such function. (``posix_fallocate``
+    would write zeros then.)
+    """
+    if _fallocate is not None and _fallocate(descriptor, 0, 0, size) != 0:
+        number = ctypes.get_errno()
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise OSError(number, os.strerror(number))
 
 
 def _start_writing(descriptor: int, offset: int, length: int) -> None:

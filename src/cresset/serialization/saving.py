@@ -67,7 +67,8 @@ def save(
 
 
 def _write_archive(f: Any, root: str, pickled: bytes, table: StorageTable, seekable: bool) -> None:
-    writer = ArchiveWriter(f, root, seekable)
+    size = sum(storage.size * storage.dtype.itemsize for storage, _ in table.storages)
+    writer = ArchiveWriter(f, root, seekable, size + len(pickled))
     try:
         writer.write("data.pkl", pickled)
         writer.write(".format_version", b"1")
