@@ -27,6 +27,7 @@ from cresset.compiler import (
     unfolding,
     unpooling,
     updates,
+    vectors,
     volumes,
     windows,
 )
@@ -110,6 +111,8 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "lstm_cell": recurrent.lower_lstm_cell,
     "gru_cell": recurrent.lower_gru_cell,
     "mm": products.lower_mm,
+    "mv": vectors.lower_mv,
+    "dot": vectors.lower_dot,
     "linear": products.lower_linear,
     **dict.fromkeys(FOLDS, reductions.lower_fold),
     "upsample": resampling.lower_resize,
