@@ -34,3 +34,27 @@ def test_texts_given_together_are_one_module():
     texts = [f"define i32 @f{n}() {{\n  ret i32 {n}\n}}\n" for n in range(3)]
     module = host.Module(*texts)
     assert [module.function(f"f{n}")() for n in range(3)] == [0, 1, 2]
+
+
+def _many() -> list[str]:
+    return [_running_product(kind).replace("64", str(n)) for n in range(16, 96, 8)
+            for kind in ("float", "<4 x float>")]  # fmt: skip
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_threads_make_the_same_code_side_by_side(monkeypatch, locked):
+    monkeypatch.setattr(PROCESS, "_threads", 1)
+    expected = host.objects(_many())
+    if locked:  # where llvmlite has no functions without its lock
+        library = host.llvm().ffi.lib
+        monkeypatch.setattr(host, "_free", lambda name: getattr(library, name))
+    monkeypatch.setattr(PROCESS, "_threads", 4)
+    for _ in range(3):
+        assert host.objects(_many()) == expected
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_text_that_is_wrong_is_an_error_whichever_thread_meets_it(monkeypatch, threads):
+    monkeypatch.setattr(PROCESS, "_threads", threads)
+    with pytest.raises(RuntimeError, match="parsing error"):
+        host.objects([*_many(), "define nonsense"])

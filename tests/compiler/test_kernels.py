@@ -79,3 +79,30 @@ def test_what_changed_in_a_program_is_all_that_is_compiled(tmp_path, monkeypatch
     compiled(lambda: x.cumsum(1).flip(1))
     assert compiled(lambda: x.cumsum(1).flip(1)) == 0
     assert compiled(lambda: x.cumsum(1).flip(1).cumsum(0)) == 1
+
+
+def test_slices_of_a_tensor_are_read_by_one_kernel():
+    x = torch.arange(60.0).reshape(5, 12)
+    plan = _plan(lambda: [x[i, 2:9].cumsum(0) for i in range(5)])
+    assert len(plan.built.steps) == 5
+    assert len(plan.built.kernels) == 1
+    expected = [sum(range(12 * i + 2, 12 * i + 9)) for i in range(5)]
+    assert [x[i, 2:9].cumsum(0)[-1].item() for i in range(5)] == expected
+
+
+def test_writes_into_one_tensor_are_one_kernel():
+    def fill():
+        whole = torch.zeros(4, 9)
+        for i in range(4):
+            whole[i, 1:8] = X[i, 2:9] + i
+        return whole
+
+    plan = _plan(fill)
+    steps = [step.call.op.name for step in plan.built.steps]
+    names = [kernel.name.split("_")[0] for kernel in plan.built.kernels]
+    assert steps.count("write") == 4
+    assert names.count("write") == 2  # the last takes the rows before it along
+    rows = [[0.0] + [0.5 + i] * 7 + [0.0] for i in range(4)]
+    assert fill().tolist() == rows
+    compiled = torch.compile(fill)
+    assert compiled().tolist() == rows

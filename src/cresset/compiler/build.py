@@ -245,7 +245,8 @@ class _Builder:
                 else:
                     taken.append((slot, source))
                     aliased = True
-            uses, cut = self._uses(step, low, objects), self.cuts[k]
+            uses = self._uses(step, low, objects, low.start if aliased else 0)
+            cut = self.cuts[k]
             room = (self.scratch, _room(low.shared), _room(low.scratch))
             for stage in low.stages():
                 kernel = self._kernel(step, stage, aliased, cut)
@@ -288,16 +289,22 @@ class _Builder:
             number = self.known[key] = self.kernels.write(step.call.op.name, code, arguments)
         return number
 
-    def _uses(self, step: Step, low: Lowering, objects: dict[int, int]) -> tuple[Use, ...]:
+    def _uses(
+        self, step: Step, low: Lowering, objects: dict[int, int], start: int
+    ) -> tuple[Use, ...]:
+        """Where the kernel's arguments are found; its outputs ``start`` bytes further on."""
         uses = []
         arrays = [(s, spec) for s, spec, _ in step.operands] + list(step.outs)
         for n, (slot, spec) in enumerate(arrays):
             if spec.number is not None:
                 uses.append(Use("number", self.numbers[slot, n in low.whole]))
-            elif slot in self.places:
-                uses.append(Use("arena", self.places[slot]))
+                continue
+            offset = spec.offset * spec.dtype.itemsize
+            offset += start if n >= len(step.operands) else 0
+            if slot in self.places:
+                uses.append(Use("arena", self.places[slot], offset))
             else:
-                uses.append(Use("object", objects.setdefault(slot, len(objects))))
+                uses.append(Use("object", objects.setdefault(slot, len(objects)), offset))
         return tuple(uses)
 
 

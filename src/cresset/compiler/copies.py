@@ -56,9 +56,9 @@ def lower_write(
         if not c.aliased:
             move(c, base, target)
         if window.numel:
-            move(c, source, Array(target.pointer, window))
+            move(c, source, Array(target.pointer, window.at_zero() if c.aliased else window))
 
-    return Lowering(emit, pairs=((0, 0),))
+    return Lowering(emit, pairs=((0, 0),), start=offset * base.spec.dtype.itemsize)
 
 
 def lower_cat(call: Call, operands: list[Array], outs: list[Array], lanes: int) -> Lowering | None:

@@ -9,9 +9,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import re
+from collections import deque
+from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 from cresset.compiler import cache
+from cresset.core.modes import PROCESS
 from cresset.version import __version__
 
 
@@ -88,29 +92,26 @@ class Module:
     def __init__(self, *texts: str) -> None:
         binding = llvm()
         self.texts = texts
+        names = [
+            cache.key(
+                text, _PASSES, *processor(), binding.get_default_triple(), llvmlite_version(),
+                __version__,
+            )
+            for text in texts
+        ]  # fmt: skip
+        codes = [cache.load(name) for name in names]
+        missing = [n for n, code in enumerate(codes) if code is None]
         #: Whether all of it was on disk.
-        self.cached = True
-        codes = [self._code(text) for text in texts]
+        self.cached = not missing
+        for n, code in zip(missing, objects([texts[n] for n in missing]), strict=True):
+            cache.store(names[n], code)
+            codes[n] = code
         if any("@cresset_sgemm" in text for text in texts):
             binding.add_symbol("cresset_sgemm", blas("sgemm"))
         self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine())
         for code in codes:
             self.engine.add_object_file(binding.ObjectFileRef.from_data(code))
         self.engine.finalize_object()
-
-    def _code(self, text: str) -> bytes:
-        """The object code of a text."""
-        name = cache.key(
-            text, _PASSES, *processor(), llvm().get_default_triple(), llvmlite_version(),
-            __version__,
-        )  # fmt: skip
-        code = cache.load(name)
-        if code is None:
-            self.cached = False
-            machine = _machine()
-            code = machine.emit_object(_optimised(machine, text))
-            cache.store(name, code)
-        return code
 
     def address(self, name: str) -> int:
         """Where a function of the module begins."""
@@ -121,8 +122,48 @@ class Module:
         return ctypes.CFUNCTYPE(ctypes.c_int32, *arguments)(self.address(name))
 
 
-def _optimised(machine: Any, text: str) -> Any:
-    """LLVM's module of a text, after LLVM's passes.
+def objects(texts: list[str]) -> list[bytes]:
+    """The object code of each text, made by as many threads as plans run on."""
+    found: list[Any] = [None] * len(texts)
+    waiting = deque(sorted(range(len(texts)), key=lambda n: len(texts[n])))
+    llvm()
+
+    def work() -> None:
+        while waiting:
+            try:
+                n = waiting.pop()  # the longest that is left
+            except IndexError:  # another thread was quicker
+                return
+            try:
+                found[n] = _made(texts[n], _emitted)
+            except BaseException as error:
+                found[n] = error
+                return
+
+    helpers = [Thread(target=work) for _ in range(min(PROCESS.threads(), len(texts)) - 1)]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
+    for code in found:
+        if isinstance(code, BaseException):
+            raise code
+    return found
+
+
+def _made(text: str, form: Callable[[Any, Any], Any]) -> Any:
+    """What ``form`` makes of a machine and LLVM's module of a text, after LLVM's passes."""
+    binding, machine = llvm(), _machine()
+    # Closed by hand: a module must not outlive its context, as it might after an error.
+    with binding.create_context() as context, binding.parse_assembly(text, context) as module:
+        module.verify()
+        _optimise(machine, module, text)
+        return form(machine, module)
+
+
+def _optimise(machine: Any, module: Any, text: str) -> None:
+    """LLVM's passes.
 
     What is written in vectors is written unrolled as well, and LLVM's passes over modules and
     loops do nothing for it: a training step takes as long with the first level of those over
@@ -130,29 +171,50 @@ def _optimised(machine: Any, text: str) -> Any:
     a sort is half again as fast with all passes.
     """
     binding = llvm()
-    module = binding.parse_assembly(text)
-    module.verify()
     whole = not written_in_vectors(text)
     options = binding.create_pipeline_tuning_options(speed_level=3 if whole else 1)
     options.loop_unrolling = whole
     builder = binding.create_pass_builder(machine, options)
     if whole:
-        builder.getModulePassManager().run(module, builder)
-        return module
+        _free("LLVMPY_RunNewModulePassManager")(builder.getModulePassManager(), module, builder)
+        return
     inline = binding.create_new_module_pass_manager()
     inline.add_always_inliner_pass()
     inline.run(module, builder)
     simplify = builder.getFunctionPassManager()
     for function in module.functions:
         if not function.is_declaration:
-            simplify.run(function, builder)
-    return module
+            _free("LLVMPY_RunNewFunctionPassManager")(simplify, function, builder)
+
+
+def _emitted(machine: Any, module: Any) -> bytes:
+    """``machine.emit_object(module)``."""
+    ffi = llvm().ffi
+    with ffi.OutputString() as error:
+        memory = _free("LLVMPY_TargetMachineEmitToMemory")(machine, module, 1, error)
+        if not memory:
+            raise RuntimeError(str(error))
+    try:
+        size = ffi.lib.LLVMPY_GetBufferSize(memory)
+        return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(memory), size)
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
+
+
+def _free(name: str) -> Any:
+    """One of LLVM's functions, without the lock that llvmlite holds around each.
+
+    LLVM itself compiles modules side by side if each has a context and a machine of its own.
+    llvmlite runs one call at a time, whatever it works on, and two of them take nearly all of the
+    time. Where llvmlite should come to look different inside, its own function is taken.
+    """
+    function = getattr(llvm().ffi.lib, name)
+    return getattr(function, "_cfn", function)
 
 
 def assembly(text: str) -> str:
     """A text's machine code as text."""
-    machine = _machine()
-    return str(machine.emit_assembly(_optimised(machine, text)))
+    return str(_made(text, lambda machine, module: machine.emit_assembly(module)))
 
 
 @functools.cache

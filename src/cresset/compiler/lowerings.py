@@ -154,7 +154,19 @@ LOOK_BACK = ("max_pool_backward",)
 
 
 def lower(step: Step, lanes: int, makers: Mapping[int, Call]) -> Lowering | None:
-    """How a step becomes code; ``makers`` has the Calls of the plan by the slots they fill."""
+    """How a step becomes code; ``makers`` has the Calls of the plan by the slots they fill.
+
+    The code begins at an operand's first element, wherever that lies in its storage: slices of one
+    tensor are read by one kernel. Only an operand that is all of a storage can be written over.
+    """
+    low = _lower(step, lanes, makers)
+    if low is None or not low.pairs:
+        return low
+    pairs = [(o, n) for o, n in low.pairs if not step.operands[n][1].offset]
+    return low._replace(pairs=tuple(pairs))
+
+
+def _lower(step: Step, lanes: int, makers: Mapping[int, Call]) -> Lowering | None:
     row: Callable[..., Lowering | None] | None = lower_group
     if not isinstance(step.call, Group):
         row = LOWERINGS.get(step.call.op.name)
@@ -164,7 +176,8 @@ def lower(step: Step, lanes: int, makers: Mapping[int, Call]) -> Lowering | None
         return None
     converted = any(c is not None and spec.number is None for _, spec, c in step.operands)
     operands = [
-        Array(f"%a{n}", spec, makers.get(slot)) for n, (slot, spec, _) in enumerate(step.operands)
+        Array(f"%a{n}", spec if spec.offset == 0 else spec.at_zero(), makers.get(slot))
+        for n, (slot, spec, _) in enumerate(step.operands)
     ]
     outs = [Array(f"%o{n}", spec) for n, (_, spec) in enumerate(step.outs)]
     if not isinstance(step.call, Group) and not all(a.spec.compact for a in outs):

@@ -16,7 +16,7 @@ parallel    how many stages; the most arguments; per stage: how many calls, how 
             many of them are each thread's own, the words of the calls, and the calls
 a call      the kernel's address; its pieces; where in the arena the memory begins that the pieces
             share, where their own, and the bytes of one piece; how many arguments; per argument
-            its kind and number
+            its kind, number and offset
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class Use(NamedTuple):
 
     kind: str
     number: int
+    #: Bytes from there to its first element.
+    offset: int = 0
 
 
 _KINDS = {"number": 0, "arena": 1, "object": 2}
@@ -91,8 +93,8 @@ def _all(calls: list[Invocation]) -> list[int]:
 def _words(call: Invocation) -> list[int]:
     start, shared, size = call.scratch
     words = [call.kernel, call.pieces, start, start + shared, size, len(call.arguments)]
-    for kind, number in call.arguments:
-        words += [_KINDS[kind], number]
+    for kind, number, offset in call.arguments:
+        words += [_KINDS[kind], number, offset]
     return words
 
 
@@ -131,11 +133,14 @@ object:
   %p.object = load ptr, ptr %at.data
   br label %found
 found:
-  %p = phi ptr [%p.run, %run], [%p.place, %place], [%p.object, %object]
+  %base = phi ptr [%p.run, %run], [%p.place, %place], [%p.object, %object]
+  %at.offset = getelementptr i64, ptr %use, i64 2
+  %offset = load i64, ptr %at.offset
+  %p = getelementptr i8, ptr %base, i64 %offset
   %at.p = getelementptr ptr, ptr %list, i64 %n
   store ptr %p, ptr %at.p
   %n1 = add i64 %n, 1
-  %after = getelementptr i64, ptr %use, i64 2
+  %after = getelementptr i64, ptr %use, i64 3
   br label %next
 done:
   %at.start = getelementptr i64, ptr %call, i64 2

@@ -69,6 +69,9 @@ class Lowering(NamedTuple):
     #: behind ``emit``. Like those two, each is a function of its own name.
     first: tuple[Callable[[Code], None], ...] = ()
     last: tuple[Callable[[Code], None], ...] = ()
+    #: Where an output lies over its operand: the bytes in front of what the code writes. Its
+    #: pointer is moved by them, so that writes into one tensor are one kernel.
+    start: int = 0
 
     def stages(self) -> list[Callable[[Code], None]]:
         """All of it in order."""
