@@ -92,14 +92,14 @@ def test_a_damaged_file_is_ignored_and_removed(folder, damage) -> None:
 
 
 def test_the_files_not_used_for_longest_go_when_the_limit_is_reached(folder, monkeypatch) -> None:
-    monkeypatch.setenv("CRESSET_CACHE_SIZE", str(3.5 * len(CODE) / 2**20))
-    for k in range(3):
+    monkeypatch.setenv("CRESSET_CACHE_SIZE", str(9 * len(CODE) / 2**20))
+    for k in range(8):
         cache.store(str(k) * 64, CODE)
         os.utime(folder / f"{str(k) * 64}.plan", (k, k))
     assert cache.load("0" * 64) == CODE  # used just now
-    cache.store("3" * 64, CODE)
-    kept = [k for k in range(4) if cache.load(str(k) * 64) is not None]
-    assert kept == [0, 2, 3]
+    cache.store("8" * 64, CODE)
+    kept = [k for k in range(9) if cache.load(str(k) * 64) is not None]
+    assert kept == [0, 4, 5, 6, 7, 8]
 
 
 def test_the_folder_is_looked_through_only_when_it_may_be_full(folder, monkeypatch) -> None:
@@ -107,12 +107,15 @@ def test_the_folder_is_looked_through_only_when_it_may_be_full(folder, monkeypat
     look = cache.entries
     monkeypatch.setattr(cache, "entries", lambda: looks.append(1) or look())
     for i in range(20):
-        cache.store(cache.key(f"{i}"), CODE)
+        cache.store(f"{i + 1:02d}" * 32, CODE)
+    assert looks == []
+    cache.store("00" * 32, CODE)  # one name in 256
     assert len(looks) == 1
-    monkeypatch.setenv("CRESSET_CACHE_SIZE", str(5.5 * len(CODE) / 2**20))
-    for i in range(20, 30):
-        cache.store(cache.key(f"{i}"), CODE)
-        assert len(list(look())) == 5
+    monkeypatch.setenv("CRESSET_CACHE_SIZE", str(64 * len(CODE) / 2**20))
+    for i in range(20, 90):
+        cache.store(f"{i + 1:02d}" * 32, CODE)
+        assert len(list(look())) <= 64
+    assert len(looks) == 1 + 70 // 4  # whenever a sixteenth was stored
 
 
 def test_code_over_the_limit_and_a_limit_of_zero_store_nothing(folder, monkeypatch) -> None:

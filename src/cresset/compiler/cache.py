@@ -1,10 +1,11 @@
 """Machine code kept on disk between runs, so that a script's second run starts warm.
 
-A file holds the object code of one module. Its name is a hash of everything the code follows from:
+A file holds the object code of one text, mostly a kernel. Its name is a hash of everything the code follows from:
 the IR, the processor and its features, the versions of llvmlite, LLVM and Cresset. The folder
 belongs to the user alone; a folder that somebody else owns or may write to is not used, as what
 lies there is run. Files are written beside and renamed; one that is damaged (its own hash says so)
-is ignored and removed. Past the size limit the files that were not used for longest go.
+is ignored and removed. Past the size limit the files that were not used for longest go, a quarter
+of all that may be there.
 
 CRESSET_CACHE_DIR    the folder (default: cresset in the user's cache folder)
 CRESSET_CACHE_SIZE   the limit in MiB (default 256; 0 turns the cache off)
@@ -81,7 +82,7 @@ def store(name: str, code: bytes) -> None:
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _private(where):
             return
-        _make_room(size)
+        _make_room(name, size)
         handle, beside = tempfile.mkstemp(dir=where, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -97,7 +98,7 @@ def entries() -> Iterator[tuple[Path, os.stat_result]]:
     """The files of the cache."""
     try:
         with os.scandir(folder()) as files:
-            found = sorted(files, key=lambda file: file.name)
+            found = list(files)
     except OSError:
         return
     for file in found:
@@ -145,26 +146,30 @@ def _private(where: Path) -> bool:
     return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
-#: By folder: the bytes it held when last looked through, and those stored since.
-_HELD: dict[Path, int] = {}
+#: By folder: the bytes stored since it was last looked through.
+_STORED: dict[Path, int] = {}
 
 
-def _make_room(size: int) -> None:
-    """Remove what was not used for longest until ``size`` more bytes are within the limit.
+def _make_room(name: str, size: int) -> None:
+    """Where ``size`` more bytes would be over the limit, remove what was not used for longest.
 
-    The folder is looked through once, and again when it is thought to be full: with a thousand
-    files that takes longer than compiling.
+    Files are small and many, so looking through the folder can take longer than compiling. It is
+    done when this process has stored a sixteenth of the limit, and for one name in 256, so that
+    programs that store little each keep to the limit together; a sixteenth is kept free for them.
     """
-    where = folder()
-    if where in _HELD and _HELD[where] + size <= limit():
-        _HELD[where] += size
+    where, share = folder(), limit() // 16
+    _STORED[where] = _STORED.get(where, 0) + size
+    if _STORED[where] <= share and not name.startswith("00"):
         return
-    files = sorted(entries(), key=lambda entry: entry[1].st_mtime)
-    total = sum(status.st_size for _, status in files)
+    _STORED[where] = 0
+    files = list(entries())
+    total = sum(status.st_size for _, status in files) + size
+    if total <= limit() - share:
+        return
+    files.sort(key=lambda entry: entry[1].st_mtime)
     for path, status in files:
-        if total + size <= limit():
+        if total <= 12 * share:
             break
         with contextlib.suppress(OSError):
             path.unlink()
             total -= status.st_size
-    _HELD[where] = total + size
