@@ -1,11 +1,11 @@
 """Machine code kept on disk between runs, so that a script's second run starts warm.
 
-A file holds the object code of one text, mostly a kernel. Its name is a hash of everything the code follows from:
-the IR, the processor and its features, the versions of llvmlite, LLVM and Cresset. The folder
-belongs to the user alone; a folder that somebody else owns or may write to is not used, as what
-lies there is run. Files are written beside and renamed; one that is damaged (its own hash says so)
-is ignored and removed. Past the size limit the files that were not used for longest go, a quarter
-of all that may be there.
+A file holds the object code of one text, mostly a kernel. Its name is a hash of everything the code
+follows from: the text and what LLVM is asked to do with it, the processor and its features, the
+versions of llvmlite, LLVM and Cresset. The folder belongs to the user alone; a folder that somebody
+else owns or may write to is not used, as what lies there is run. Files are written beside and
+renamed; one that is damaged (its own hash says so) is ignored and removed. Past the size limit the
+files that were not used for longest go, a quarter of all that may be there.
 
 CRESSET_CACHE_DIR    the folder (default: cresset in the user's cache folder)
 CRESSET_CACHE_SIZE   the limit in MiB (default 256; 0 turns the cache off)
