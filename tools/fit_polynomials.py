@@ -93,6 +93,11 @@ def _atan(z: mp.mpf) -> mp.mpf:
     return (mp.atan(r) - r) / r**3
 
 
+def _tanh(z: mp.mpf) -> mp.mpf:
+    r = mp.sqrt(z)
+    return (mp.tanh(r) - r) / r**3
+
+
 def _erf(z: mp.mpf) -> mp.mpf:
     r = mp.sqrt(z)
     return mp.erf(r) / r - 1
@@ -181,6 +186,8 @@ TABLE: list[tuple] = [
      lambda z: z, {"short": 6, "double": 12}),
     ("ATAN", "(atan(x) - x) / x**3 over z = x**2, x to tan(pi / 8)", _atan, (_TINY, 0.1717),
      lambda z: z, {"short": 5, "double": 11}),
+    ("TANH", "(tanh(x) - x) / x**3 over z = x**2, x to 0.6", _tanh, (_TINY, 0.36),
+     lambda z: z, {"float": 4}),
     ("ERF", "erf(x) / x - 1 over z = x**2, x to 1", _erf, (_TINY, 1.0),
      lambda z: mp.mpf(1), {"float": 6, "short": 7, "double": 13}),
     ("ERF_FAR", "log(erfc(a)), a from 1 to 4: erf(a) = 1 - exp of it", _log_erfc, (0.999, 4.0),

@@ -261,7 +261,7 @@ def test_writes_into_regions():
     assert "write" not in fallbacks(seen)
 
 
-@pytest.mark.parametrize("size", [4, 16, 37])
+@pytest.mark.parametrize("size", [4, 37, 70])
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
 @pytest.mark.parametrize("batch", [(), (3,)])
 def test_recurrent_cells_and_their_gradients(kind, size, batch):

@@ -12,6 +12,8 @@ from cresset.core.call import Call
 
 #: Rough operations per element of a state.
 _COST = 200
+#: How many vectors are gone through together: the operations of one wait for one another.
+_TOGETHER = (4, 2)
 
 
 def _takes(*arrays: Array) -> bool:
@@ -33,7 +35,9 @@ def _vectors(
 ) -> Iterator[tuple[Rows, str, int, list[str]]]:
     """For each vector of a state's row: rows, place, lanes used, where each array's row begins."""
     kind, size = TYPES[state.spec.dtype.name], state.spec.shape[-1]
-    rows = Rows(c, kind, size, vector_lanes(state, lanes))
+    wide = vector_lanes(state, lanes)
+    together = next((n for n in _TOGETHER if size >= n * wide), 1)
+    rows = Rows(c, kind, size, wide * together, unrolled=1)
     with c.share(state.spec.numel // size) as row:
         lines = [_line(c, kind, a, row) for a in arrays]
         for i, used in rows.spans():

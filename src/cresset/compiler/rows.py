@@ -32,16 +32,18 @@ _FAR = 1 << 20
 class Rows:
     """Emits loops over the vectors of rows of one length."""
 
-    def __init__(self, c: Code, kind: str, size: int, lanes: int) -> None:
+    def __init__(
+        self, c: Code, kind: str, size: int, lanes: int, unrolled: int = _UNROLLED
+    ) -> None:
         self.c, self.kind, self.size = c, kind, size
-        self.lanes = lanes
+        self.lanes, self.unrolled = lanes, unrolled
         self.vector = f"<{lanes} x {kind}>"
 
     def spans(self, first: int = 0) -> Iterator[tuple[str, int]]:
         """(first element, lanes used) from an element on: whole vectors, in a loop where they are
         many, then the rest."""
         whole = (self.size - first) // self.lanes * self.lanes
-        if whole <= _UNROLLED * self.lanes:
+        if whole <= self.unrolled * self.lanes:
             for i in range(first, first + whole, self.lanes):
                 yield str(i), self.lanes
         else:

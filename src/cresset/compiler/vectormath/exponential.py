@@ -149,11 +149,21 @@ def _expm1_pair(x: Lanes) -> tuple[Lanes, Pair]:
 
 def tanh(x: Lanes) -> Lanes:
     """``e / (e + 2)`` with ``e = exp(2 |x|) - 1``."""
-    limit = 20.0 if x.element == "float" else 40.0
-    _, (e, low) = _expm1_pair(at_most(abs(x) * 2.0, limit))
+    if x.element == "float":
+        return _tanh_single(x)
+    _, (e, low) = _expm1_pair(at_most(abs(x) * 2.0, 40.0))
     d, d_low = exact_sum(e, e.constant(2.0))
     q, rest = divide((e, low), (d, d_low + low))
     return (q + rest).with_sign_of(x)
+
+
+def _tanh_single(x: Lanes) -> Lanes:
+    """``1 - 2 / (exp(2 |x|) + 1)``; near 0, where that loses digits, a polynomial."""
+    a = at_most(abs(x), 10.0)
+    far = 1.0 - 2.0 / (normal_exp(a + a) + 1.0)
+    z = a * a
+    near = fma(a * z, polynomial(z, polynomials.TANH["float"]), a)
+    return select(a < 0.6, near, far).with_sign_of(x)
 
 
 def logistic(x: Lanes, low: Lanes | None = None) -> tuple[Pair, Lanes]:
