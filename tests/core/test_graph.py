@@ -64,6 +64,20 @@ def test_an_optimiser_step_ends_a_plan_so_that_plans_repeat():
     assert pending() == 0
 
 
+@lazy_only
+def test_a_loop_that_changes_weights_by_hand_is_the_same_program_at_each_step():
+    w = torch.ones(3, requires_grad=True)
+    for _ in range(6):
+        (w * w).sum().backward()
+        with torch.no_grad():
+            w -= 0.1 * w.grad
+            w.grad.zero_()
+        assert pending() < 20
+    newest, plan = list(graph.RECORDER.cache.items())[-1]
+    assert plan.seen >= 3 and len(newest.calls) > 3
+    assert torch.allclose(w, torch.full((3,), 0.8**6))
+
+
 def test_eager_mode_leaves_nothing_pending(monkeypatch):
     graph.flush()
     monkeypatch.setattr(PROCESS, "eager", True)

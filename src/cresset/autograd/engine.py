@@ -89,6 +89,8 @@ def run(
                         _finish_leaf(leaves, target, create_graph, accumulate, wanted, seen_outside)
     finally:
         THREAD.grad = previous
+    if accumulate:
+        graph.count_pass()
 
 
 def reachable(starts: list, opened: bool = True) -> list[Node]:

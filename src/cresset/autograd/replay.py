@@ -164,6 +164,7 @@ def _record(tape: _Tape, known: _Pass, keep_graph: bool, roots: Sequence[Root]) 
             else:
                 # In place, as PyTorch does: whoever holds leaf.grad sees it grow.
                 leaf._grad.add_(gradient)  # type: ignore[attr-defined]
+    graph.count_pass()
 
 
 def _follow(start: Node, spec: Spec) -> tuple[_Tape, _Pass] | None:

@@ -53,7 +53,7 @@ class Graph:
 
     __slots__ = ("epoch", "calls", "operands", "owners", "inputs", "slots", "nbytes", "large",
                  "orphaned", "lines", "threads", "tracing", "urgent", "renamed",
-                 "inner")  # fmt: skip
+                 "inner", "passes")  # fmt: skip
     _epochs = 0
 
     def __init__(self, tracing: bool = False) -> None:
@@ -82,6 +82,8 @@ class Graph:
         self.renamed = False
         #: Calls inside nodes that stand for several, as far as they count towards the cap.
         self.inner = 0
+        #: Backward passes that were recorded.
+        self.passes = 0
 
     def count_orphans(self) -> None:
         """Operands whose tensors have died, as batches do, count towards the cap on bytes."""
@@ -301,6 +303,19 @@ def is_pending(storage: Storage) -> bool:
         i = bisect_left(inputs, storage.slot, key=_slot_first)
         named = i < len(inputs) and inputs[i][0] == storage.slot
         return storage.epoch == graph.epoch and not named
+
+
+def count_pass() -> None:
+    """A backward pass was recorded. The second one in a graph makes it run.
+
+    A training loop without an optimiser (weights changed by hand) looks at nothing, step after
+    step. Run by steps it comes to the same program again and again; run when the graph is full,
+    the program would begin at another point of the loop each time.
+    """
+    graph = RECORDER.graph
+    graph.passes += 1
+    if graph.passes > 1 and not graph.tracing:
+        flush("a second backward pass")
 
 
 def flush(reason: str = "asked for") -> None:

@@ -48,7 +48,7 @@ class Step(NamedTuple):
 
 
 #: Heavy plans are compiled at the third sight, light ones only when they go on and on.
-EARLY, LATE = 3, 100
+EARLY, LATE = 3, 30
 #: About half a millisecond of reference kernels.
 HEAVY = 500
 
