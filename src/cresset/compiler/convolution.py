@@ -8,9 +8,10 @@ stride of 2), so that each tap's columns lie side by side. The gradient of the i
 many passes then, one for the pixels that the same taps reach, and woven together.
 
 There are other families of kernels, whose vectors run along the output channels
-(``convolution_outputs.py``), the input channels (``convolution_inputs.py``), the batch
-(``batches.py``), or along many channels over short rows (``channels.py``). Each estimates its
-cycles, with constants that were measured, and the cheapest is taken.
+(``convolution_outputs.py``, ``convolution_weights.py``), the input channels
+(``convolution_inputs.py``), the batch (``batches.py``), or along many channels over short rows
+(``channels.py``). Each estimates its cycles, with constants that were measured, and the cheapest is
+taken.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from cresset.compiler import (
     convolution_inputs,
     convolution_outputs,
     convolution_rows,
+    convolution_weights,
 )
 from cresset.compiler.code import Code
 from cresset.compiler.convolution_rows import Shape, forward, place, weight_block, weight_sums, zero
@@ -335,12 +337,12 @@ def lower_weight(
             sizes.flops(), ow, convolution_rows.weight_share(shape), max(sizes.stride) > 1, lanes
         ),
         "batches": batches.cycles(sizes, lanes),
-        "outputs": convolution_outputs.weight_cycles(sizes, lanes),
+        "outputs": convolution_weights.weight_cycles(sizes, lanes),
     }
     if channels.suits(sizes.outputs, sizes.inputs, ow, 8):
         del cost["rows"]
         cost["channels"] = channels.cycles(sizes, lanes)
-    family = _FAMILIES[_cheapest(cost, groups)]
+    family = {**_FAMILIES, "outputs": convolution_weights}[_cheapest(cost, groups)]
     if family is not None:
         return family.lower_weight(sizes, operands, outs[0], lanes)
     if kernel[1] > 12:

@@ -9,17 +9,13 @@ spread over a vector; taps that fall outside of the image are left out.
 - Gradient of the input: both factors have the output channels in their lanes, and the lanes are
   added up at the end. No products are made with the zeros around the gradient or between its
   pixels.
-- Gradient of the weights: the sums of some taps are in registers while pixels go by. Where all of
-  them are, a row of the gradient is turned in registers just before its products, which hides most
-  of the shuffles; otherwise some rows are turned at a time and gone through several times.
 
-Turning costs shuffles per pixel, adding up lanes some per pixel of the input: what estimates the
-cycles counts them.
+The gradient of the weights is in ``convolution_weights.py``. Turning costs shuffles per pixel,
+adding up lanes some per pixel of the input: what estimates the cycles counts them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -30,22 +26,14 @@ from cresset.compiler.code import Code
 from cresset.compiler.convolution_rows import divisor, relu, sum_registers, zero
 from cresset.compiler.step import Array, Lowering
 
-#: Bytes of turned gradients that the gradient of the weights goes through at a time: they and what
-#: is read of the images stay in the first cache.
+#: Bytes of weights or gradients that stay in the first cache.
 _NEAREST = 16 << 10
-#: Into how many parts the images are split whose gradients of the weights are summed apart.
-_GROUPS = 8
 #: Bytes of weights that stay in the second cache.
 _FAR = 256 << 10
-#: Floats of a line of the cache.
-_LINE = 16
-#: Floats of weights whose gradient is summed apart.
-_LARGEST = 256 << 10
 #: Measured: the share of the peak that the products reach, and cycles: per shuffle of a square that
-#: is turned from memory to memory, and from registers; to add up the lanes, per lane; to put sums
-#: down in memory and take them up again.
+#: is turned from memory to memory, and from registers; to add up the lanes, per lane.
 _REACHED = 0.95
-TURNED_IN, TURNED_OUT, _ADDED, _SPILT = 0.62, 0.45, 0.75, 2
+TURNED_IN, TURNED_OUT, _ADDED = 0.62, 0.45, 0.75
 #: Bytes a cycle of weights that do not fit into the first cache, and not into the second.
 _SECOND, _THIRD = 48, 6
 
@@ -64,19 +52,19 @@ def vectors(outputs: int, lanes: int) -> list[Blocks]:
     return [b for b in found if b.number and b.used]
 
 
-def _count(s: Sizes, lanes: int) -> int:
+def vector_count(s: Sizes, lanes: int) -> int:
     """Vectors of output channels."""
     return -(-s.outputs // lanes)
 
 
-def _panel(s: Sizes) -> int:
+def panel_size(s: Sizes) -> int:
     """Vectors that the weights of one vector of output channels are."""
     return s.inputs * s.kernel[0] * s.kernel[1]
 
 
 def _panels(c: Code, s: Sizes, w: str, target: str, lanes: int) -> None:
     """The weights as (vector of outputs, input, tap, lanes)."""
-    size = _panel(s)
+    size = panel_size(s)
     for blocks in vectors(s.outputs, lanes):
         with c.share(blocks.number) as i, c.uncut():
             block = c.plus(i, blocks.first)
@@ -126,7 +114,7 @@ class _Forward(NamedTuple):
                     place = c.at("float", bias, first)
                     start = c.masked_load("float", lanes, blocks.used, place)
                 image = c.at("float", x, c.times(n, s.inputs * s.height * s.width))
-                panel = c.at("float", panels, c.times(first, _panel(s)))
+                panel = c.at("float", panels, c.times(first, panel_size(s)))
                 target = c.plus(c.times(c.plus(c.times(n, s.outputs), first), plane),
                                 c.times(top, width))  # fmt: skip
                 for tile, column in runs(c, self.tiles()):
@@ -165,7 +153,7 @@ class _Forward(NamedTuple):
                 ]
                 for r, (line, step) in enumerate(zip(lines, steps, strict=True)):
                     source = c.at("float", line, c.let(f"mul i64 {b}, {step}"))
-                    for at, users in _columns(s, tile.used).items():
+                    for at, users in columns_read(s, tile.used).items():
                         value = c.splat("float", lanes, c.load("float", source, at))
                         for i, kx in users:
                             total = c.get(vector, totals[r, i])
@@ -184,7 +172,7 @@ def give(c: Code, totals: list[str], used: int, plane: int, out: str, lanes: int
             c.masked_store("float", lanes, len(some), row, place)
 
 
-def _columns(s: Sizes, used: frozenset[tuple[int, ...]]) -> dict[int, list[tuple[int, int]]]:
+def columns_read(s: Sizes, used: frozenset[tuple[int, ...]]) -> dict[int, list[tuple[int, int]]]:
     """Which (pixel, tap) pairs read a column of the image, counted from the first pixel's."""
     found: dict[int, list[tuple[int, int]]] = {}
     for i, kx in sorted(used):
@@ -199,7 +187,7 @@ def lower_forward(
     x, w = operands[:2]
     bias = operands[2] if len(operands) == 3 else None
     kernel = _Forward(s, lanes, cut)
-    size = _count(s, lanes) * _panel(s) * lanes
+    size = vector_count(s, lanes) * panel_size(s) * lanes
 
     def prepare(c: Code) -> None:
         _panels(c, s, w.base(c), "%shared", lanes)
@@ -214,7 +202,7 @@ def lower_forward(
         )  # fmt: skip
 
     return Lowering(
-        emit, pieces=s.n * _count(s, lanes), flops=s.flops(), prepare=prepare,
+        emit, pieces=s.n * vector_count(s, lanes), flops=s.flops(), prepare=prepare,
         shared=4 * (size + s.width),
     )  # fmt: skip
 
@@ -225,11 +213,11 @@ def forward_cycles(s: Sizes, lanes: int) -> float:
     rows, total = kernel.rows(), 0.0
     for tile in kernel.tiles():
         sums = rows * tile.columns
-        loads = s.kernel[1] + rows * len(_columns(s, tile.used))
+        loads = s.kernel[1] + rows * len(columns_read(s, tile.used))
         once = products(rows * len(tile.used), sums, loads) * s.inputs * s.kernel[0]
         total += once + -(-sums // lanes) * TURNED_OUT * square(lanes)
-    passes = s.n * _count(s, lanes) * -(-s.out[0] // rows)
-    return passes * (total + streamed(_panel(s) * lanes)) + _panel_cycles(s, lanes)
+    passes = s.n * vector_count(s, lanes) * -(-s.out[0] // rows)
+    return passes * (total + streamed(panel_size(s) * lanes)) + _panel_cycles(s, lanes)
 
 
 def streamed(weights: int) -> float:
@@ -248,7 +236,7 @@ def square(lanes: int) -> int:
 
 
 def _panel_cycles(s: Sizes, lanes: int) -> float:
-    return _count(s, lanes) * -(-_panel(s) // lanes) * TURNED_IN * square(lanes)
+    return vector_count(s, lanes) * -(-panel_size(s) // lanes) * TURNED_IN * square(lanes)
 
 
 # -- the gradient of the input ---------------------------------------------------------------------
@@ -309,8 +297,8 @@ class _Input(NamedTuple):
     def _loops(self, c: Code, rows: int, some: int) -> Iterator[tuple[str, str]]:
         """Over rows and channels: the outer loop is the one that has the inner one read less."""
         s = self.s
-        gradients = 4 * _count(s, self.lanes) * self.lanes * s.out[0] * s.out[1]
-        weights = 4 * _count(s, self.lanes) * self.lanes * _panel(s)
+        gradients = 4 * vector_count(s, self.lanes) * self.lanes * s.out[0] * s.out[1]
+        weights = 4 * vector_count(s, self.lanes) * self.lanes * panel_size(s)
         anew = (gradients > _NEAREST) * gradients * s.inputs // some
         if anew <= (weights > _NEAREST) * weights * rows:
             with c.loop(s.inputs, some) as channel, c.loop(rows) as q:
@@ -330,7 +318,7 @@ class _Input(NamedTuple):
             for b in range(some) for i in range(tile.columns)
         }  # fmt: skip
         left = column if s.stride[1] == 1 else c.let(f"udiv i64 {column}, {s.stride[1]}")
-        size, count = s.kernel[0] * s.kernel[1], _count(s, lanes)
+        size, count = s.kernel[0] * s.kernel[1], vector_count(s, lanes)
         top = c.plus(q, taps.start)
         with taps_inside(c, taps, top, s.out[0], bool(tile.used)) as (ky, row):
             with c.loop(count) as block:
@@ -386,10 +374,10 @@ def lower_input(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowe
             image = c.times(n, s.inputs * s.height * s.width)
             kernel.emit(c, "%scratch", "%shared", c.at("float", out.base(c), image))
 
-    count = _count(s, lanes)
+    count = vector_count(s, lanes)
     return Lowering(
         emit, scratch=4 * count * plane * lanes, pieces=s.n, flops=s.flops(), prepare=prepare,
-        shared=4 * count * _panel(s) * lanes,
+        shared=4 * count * panel_size(s) * lanes,
     )  # fmt: skip
 
 
@@ -402,7 +390,7 @@ def rows_reached(taps: Taps, rows: int, size: int) -> int:
 
 def input_cycles(s: Sizes, lanes: int) -> float:
     """An estimate for one run."""
-    kernel, count = _Input(s, lanes), _count(s, lanes)
+    kernel, count = _Input(s, lanes), vector_count(s, lanes)
     some, total = kernel.together(), 0.0
     for taps, rows, _ in remainders(
         s.height, s.kernel[0], s.stride[0], s.padding[0], s.dilation[0]
@@ -414,248 +402,6 @@ def input_cycles(s: Sizes, lanes: int) -> float:
             total += reached * count * products(some * len(tile.used), sums, loads)
             total += rows * _ADDED * lanes * bool(tile.used and taps.number)
     turned = count * -(-s.out[0] * s.out[1] // lanes) * TURNED_IN * square(lanes)
-    weights = 4 * count * _panel(s) * lanes
+    weights = 4 * count * panel_size(s) * lanes
     far = weights / _THIRD if weights > _FAR else 0.0
     return s.n * (s.inputs // some * total + turned + far) + _panel_cycles(s, lanes)
-
-
-# -- the gradient of the weights -------------------------------------------------------------------
-
-
-#: A tap among those whose sums are in registers: input, kernel row, and column.
-_Tap = tuple[int, int, int]
-
-
-class _Sum(NamedTuple):
-    """A tap's sums: where they are in memory, and in which registers."""
-
-    place: str
-    slots: list[str]
-
-
-class _Weights(NamedTuple):
-    s: Sizes
-    lanes: int
-
-    def rows(self) -> tuple[int, int]:
-        """Images and rows of gradients that are turned at a time."""
-        height, width = self.s.out
-        most = max(1, _NEAREST // (4 * self.lanes * width))
-        if most < height:
-            return 1, divisor(height, most)
-        return divisor(self.s.n, min(most // height, max(1, self.s.n // _GROUPS))), height
-
-    def chunks(self) -> int:
-        images, rows = self.rows()
-        return self.s.n // images * (self.s.out[0] // rows)
-
-    def block(self) -> tuple[int, int]:
-        """Channels and kernel rows whose sums are in registers together."""
-        s = self.s
-
-        def cost(block: tuple[int, int]) -> tuple[float, int]:
-            products = block[0] * block[1] * s.kernel[1]
-            loads = 1 + block[0] * block[1] * min(s.stride[1], s.kernel[1])
-            return max(products, loads) / products, -products
-
-        sizes = [
-            (b, k) for b in range(1, s.inputs + 1) for k in range(1, s.kernel[0] + 1)
-            if s.inputs % b == 0 and s.kernel[0] % k == 0
-            and b * k * s.kernel[1] <= sum_registers()
-        ]  # fmt: skip
-        return min(sizes or [(1, 1)], key=cost)
-
-    def once(self) -> bool:
-        """Whether the sums of all taps are in registers, so that each pixel is needed once."""
-        return self.block() == (self.s.inputs, self.s.kernel[0])
-
-    def sets(self) -> int:
-        """Registers per tap: few sums would wait for themselves."""
-        return -(-8 // (math.prod(self.block()) * self.s.kernel[1]))
-
-    def emit(self, c: Code, g: str, x: str, zeros: str, chunk: str, sums: str) -> None:
-        """Add the products of some rows of some images."""
-        s, lanes, (images, rows) = self.s, self.lanes, self.rows()
-        plane, parts = s.out[0] * s.out[1], s.out[0] // rows
-        n = c.times(c.let(f"udiv i64 {chunk}, {parts}"), images)
-        top = c.times(c.let(f"urem i64 {chunk}, {parts}"), rows)
-        image = c.at("float", x, c.times(n, s.inputs * s.height * s.width))
-        some, kernel_rows = self.block()
-        for blocks in vectors(s.outputs, lanes):
-            with c.loop(blocks.number) as i:
-                block = c.plus(i, blocks.first)
-                panel = c.at("float", sums, c.times(block, _panel(s) * lanes))
-                first = c.plus(c.times(n, s.outputs), c.times(block, lanes))
-                place = c.plus(c.times(first, plane), c.times(top, s.out[1]))
-                source, size = c.at("float", g, place), rows * s.out[1]
-                if not self.once():
-                    with c.loop(images) as m:
-                        near = c.at("float", source, c.times(m, s.outputs * plane))
-                        target = c.at("float", "%scratch", c.times(m, size * lanes))
-                        turn(c, near, (blocks.used, plane, size), target, lanes)
-                with c.loop(s.inputs, some) as channel, c.loop(s.kernel[0], kernel_rows) as ky:
-                    totals = self._places(c, panel, channel, ky)
-                    with c.loop(images) as m, c.loop(rows) as y:
-                        plane_ = c.plus(c.times(m, s.inputs), channel)
-                        lines = self._lines(c, image, zeros, plane_, c.plus(top, y), ky)
-                        self._row(c, source, blocks.used, lines, m, y, totals)
-                    self._put(c, totals)
-
-    def _places(self, c: Code, panel: str, channel: str, ky: str) -> dict[_Tap, _Sum]:
-        """Where a block's sums are in memory, and registers that begin with them."""
-        s, lanes, (some, kernel_rows) = self.s, self.lanes, self.block()
-        vector, found = f"<{lanes} x float>", {}
-        for b in range(some):
-            for k in range(kernel_rows):
-                line = c.plus(c.times(c.plus(channel, b), s.kernel[0]), ky, k)
-                for kx in range(s.kernel[1]):
-                    tap = c.plus(c.times(line, s.kernel[1]), kx)
-                    place = c.at("float", panel, c.times(tap, lanes))
-                    slots = [c.slot(vector, c.load(vector, place, align=4))]
-                    slots += [c.slot(vector, "zeroinitializer") for _ in range(1, self.sets())]
-                    found[b, k, kx] = _Sum(place, slots)
-        return found
-
-    def _put(self, c: Code, totals: dict[_Tap, _Sum]) -> None:
-        vector = f"<{self.lanes} x float>"
-        for place, slots in totals.values():
-            value = c.get(vector, slots[0])
-            for slot in slots[1:]:
-                value = c.let(f"fadd {vector} {value}, {c.get(vector, slot)}")
-            c.store(vector, value, place, align=4)
-
-    def _lines(
-        self, c: Code, image: str, zeros: str, plane: str, y: str, ky: str
-    ) -> list[tuple[str, str]]:
-        """The rows of the image that a row of gradients meets, and how far apart channels are."""
-        s = self.s
-        lines = []
-        for k in range(self.block()[1]):
-            row = c.plus(
-                c.times(y, s.stride[0]), c.times(c.plus(ky, k), s.dilation[0]), -s.padding[0]
-            )
-            place = c.times(c.plus(c.times(plane, s.height), row), s.width)
-            line, step = c.at("float", image, place), str(s.height * s.width)
-            if s.padding[0]:
-                valid = c.let(f"icmp ult i64 {row}, {s.height}")
-                line = c.let(f"select i1 {valid}, ptr {line}, ptr {zeros}")
-                step = c.let(f"select i1 {valid}, i64 {step}, i64 0")
-            lines.append((line, step))
-        return lines
-
-    def _row(
-        self, c: Code, source: str, used: int, lines: list[tuple[str, str]], m: str, y: str,
-        totals: dict[_Tap, _Sum],
-    ) -> None:  # fmt: skip
-        """The products of row ``y`` of the ``m``-th image's gradients."""
-        s, lanes = self.s, self.lanes
-        vector, sets = f"<{lanes} x float>", self.sets()
-        most = max(4, sum_registers() * 4 // 3 - 2 - len(totals) * sets)
-        right = Taps(s.kernel[1], 0, 1, -s.padding[1], s.dilation[1])
-        parts = tiles(
-            Pass((right, right), s.out, (0, 0)), s.stride[1], s.width,
-            lanes if self.once() else most,
-        )  # fmt: skip
-        if self.once():
-            self._prefetch(c, source, m, y)
-        for tile, column in runs(c, parts):
-            given = self._given(c, source, used, m, y, column, tile.columns)
-            left = c.times(column, s.stride[1])
-            for k, (line, step) in enumerate(lines):
-                for b in range(self.block()[0]):
-                    far = c.at("float", line, c.plus(left, c.let(f"mul i64 {step}, {b}")))
-                    for at, users in _columns(s, tile.used).items():
-                        value = c.splat("float", lanes, c.load("float", far, at))
-                        for i, kx in users:
-                            slot = totals[b, k, kx].slots[i % sets]
-                            total = c.fma(vector, given[i], value, c.get(vector, slot))
-                            c.set(vector, slot, total)
-
-    def _given(
-        self, c: Code, source: str, used: int, m: str, y: str, column: str, count: int
-    ) -> list[str]:
-        """Some pixels of the gradient, a vector each."""
-        s, lanes = self.s, self.lanes
-        plane = s.out[0] * s.out[1]
-        if not self.once():
-            pixel = c.plus(c.times(c.plus(c.times(m, self.rows()[1]), y), s.out[1]), column)
-            near = c.at("float", "%scratch", c.times(pixel, lanes))
-            return [c.load(f"<{lanes} x float>", near, i * lanes, align=4) for i in range(count)]
-        place = c.plus(c.times(m, s.outputs * plane), c.times(y, s.out[1]), column)
-        near = c.at("float", source, place)
-        rows = [
-            c.masked_load("float", lanes, count, c.at("float", near, a * plane))
-            for a in range(used)
-        ]
-        rows += ["zeroinitializer"] * (lanes - used)
-        return c.transpose("float", lanes, rows)[:count]
-
-    def _prefetch(self, c: Code, source: str, m: str, y: str) -> None:
-        """Call the next image's gradients into the cache, a row's share: as many as a row has.
-        Read from that many planes at a time, they would come late (measured: a tenth)."""
-        s = self.s
-        c.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        share = s.outputs * s.out[1]
-        start = c.plus(c.times(c.plus(m, 1), share * s.out[0]), c.times(y, share))
-        for line in range(0, share, _LINE):
-            place = c.at("float", source, c.plus(start, line))
-            c.do(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
-
-
-def lower_weight(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
-    """Sums for each group of images first, then the sums of those."""
-    g, x = operands
-    kernel = _Weights(s, lanes)
-    size = _count(s, lanes) * _panel(s) * lanes
-    chunks = kernel.chunks()
-    groups = min(chunks, _GROUPS)
-    turned = 0 if kernel.once() else math.prod(kernel.rows()) * s.out[1] * lanes
-
-    def sums(c: Code) -> None:
-        zeros = "%shared"
-        if s.padding[0]:
-            zeros = c.at("float", "%scratch", turned)
-            zero(c, zeros, s.width)
-        with c.share(groups) as group, c.uncut():
-            own = c.at("float", "%shared", c.times(group, size))
-            zero(c, own, size)
-            low = c.let(f"udiv i64 {c.times(group, chunks)}, {groups}")
-            high = c.let(f"udiv i64 {c.times(c.plus(group, 1), chunks)}, {groups}")
-            with c.span(low, high) as chunk:
-                kernel.emit(c, g.base(c), x.base(c), zeros, chunk, own)
-
-    def emit(c: Code) -> None:
-        vector, panel = f"<{lanes} x float>", _panel(s)
-        for blocks in vectors(s.outputs, lanes):
-            with c.share(blocks.number) as i, c.uncut():
-                block = c.plus(i, blocks.first)
-                first = c.at("float", "%shared", c.times(block, panel * lanes))
-                with c.loop(panel) as tap:
-                    place = c.at("float", first, c.times(tap, lanes))
-                    total = c.load(vector, place, align=4)
-                    for group in range(1, groups):
-                        value = c.load(vector, place, group * size, align=4)
-                        total = c.let(f"fadd {vector} {total}, {value}")
-                    c.store(vector, total, place, align=4)
-                target = c.at("float", out.base(c), c.times(block, lanes * panel))
-                turn(c, target, (blocks.used, panel, panel), first, lanes, back=True)
-
-    return Lowering(
-        emit, scratch=4 * (turned + s.width), pieces=groups,
-        flops=s.flops(), prepare=sums, shared=4 * groups * size,
-    )  # fmt: skip
-
-
-def weight_cycles(s: Sizes, lanes: int) -> float:
-    """An estimate for one run; infinite where the sums apart would take much memory."""
-    kernel, count = _Weights(s, lanes), _count(s, lanes)
-    if count * _panel(s) * lanes > _LARGEST:
-        return math.inf
-    some, rows = kernel.block()
-    pixels = s.n * s.out[0] * s.out[1]
-    sums = some * rows * s.kernel[1]
-    loads = 1 + some * rows * min(s.stride[1], s.kernel[1])
-    once = products(sums, sums * kernel.sets(), loads) * _panel(s) / sums
-    turned = (TURNED_OUT if kernel.once() else TURNED_IN) * square(lanes) / lanes
-    spilt = kernel.chunks() * count * _panel(s) * 2 * _SPILT
-    return pixels * count * (once + turned) + spilt
