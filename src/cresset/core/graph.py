@@ -316,6 +316,7 @@ def count_pass() -> None:
     graph.passes += 1
     if graph.passes > 1 and not graph.tracing:
         flush("a second backward pass")
+        RECORDER.graph.passes = 1  # so the next one ends a program of one step
 
 
 def flush(reason: str = "asked for") -> None:
