@@ -7,6 +7,7 @@ order of magnitude faster than building IR objects, and it can be read as it sta
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -40,7 +41,8 @@ class Code:
 
     def let(self, text: str) -> str:
         """``%r = text``; returns ``%r``."""
-        register = f"%{self.name()}"
+        self._count = count = self._count + 1
+        register = f"%v{count}"
         self.lines.append(f"  {register} = {text}")
         return register
 
@@ -334,23 +336,15 @@ class Code:
 
         def pick(a: str, b: str, block: int, *blocks: tuple[int, int]) -> str:
             """Blocks of ``a`` (0) and ``b`` (1), by (which, number)."""
-            order = [w * lanes + n * block + i for w, n in blocks for i in range(block)]
             return self.let(
                 f"shufflevector <{lanes} x {kind}> {a}, <{lanes} x {kind}> {b}, "
-                f"<{lanes} x i32> <{', '.join(f'i32 {i}' for i in order)}>"
+                f"<{lanes} x i32> {_order(lanes, block, blocks)}"
             )
 
         def unpack(a: str, b: str, block: int) -> list[str]:
             """In each quarter the lower halves of both in turn, then the upper halves."""
             half = 2 // block
-            sides = []
-            for start in (0, half):
-                blocks = [
-                    (w, quarter * 2 * half + start + i)
-                    for quarter in range(lanes // 4) for i in range(half) for w in (0, 1)
-                ]  # fmt: skip
-                sides.append(pick(a, b, block, *blocks))
-            return sides
+            return [pick(a, b, block, *_interleaved(lanes, half, start)) for start in (0, half)]
 
         squares: list[list[str]] = [[], [], [], []]
         for g in range(0, lanes, 4):
@@ -454,11 +448,32 @@ class Code:
         )
 
 
+# Asked for again and again, in kernels of thousands of instructions.
+
+
+@functools.cache
+def _interleaved(lanes: int, half: int, start: int) -> tuple[tuple[int, int], ...]:
+    """Blocks of two vectors in turn: in each quarter ``half`` of them from the one at ``start``."""
+    return tuple(
+        (w, quarter * 2 * half + start + i)
+        for quarter in range(lanes // 4) for i in range(half) for w in (0, 1)
+    )  # fmt: skip
+
+
+@functools.cache
+def _order(lanes: int, block: int, blocks: tuple[tuple[int, int], ...]) -> str:
+    """The lanes of two vectors, one behind the other, that these blocks of them are."""
+    picks = [w * lanes + n * block + i for w, n in blocks for i in range(block)]
+    return "<" + ", ".join(f"i32 {i}" for i in picks) + ">"
+
+
+@functools.cache
 def _element(kind: str) -> str:
     """The element type of a vector type, or the type itself."""
     return kind.split(" x ")[1].rstrip(">") if kind.startswith("<") else kind
 
 
+@functools.cache
 def mangle(kind: str) -> str:
     """How a type is written in the name of an intrinsic."""
     if kind.startswith("<"):
@@ -467,5 +482,6 @@ def mangle(kind: str) -> str:
     return {"float": "f32", "double": "f64"}.get(kind, kind)
 
 
+@functools.cache
 def mask(lanes: int, used: int) -> str:
     return "<" + ", ".join(f"i1 {int(i < used)}" for i in range(lanes)) + ">"

@@ -49,9 +49,14 @@ def _machine() -> Any:
     return target.create_target_machine(cpu=name, features=features, opt=3, jit=True)
 
 
+@functools.cache
+def _apart(features: str) -> frozenset[str]:
+    return frozenset(features.split(","))
+
+
 def vector_bytes() -> int:
     """The width of this processor's vector registers."""
-    features = processor()[1].split(",")
+    features = _apart(processor()[1])
     if "+avx512f" in features:
         return 64
     return 32 if "+avx" in features else 16
@@ -65,12 +70,12 @@ def is_arm() -> bool:
 @functools.cache
 def scales_floats() -> bool:
     """Whether the processor multiplies vectors by powers of two in one instruction."""
-    return {"+avx512f", "+avx512vl"} <= set(processor()[1].split(","))
+    return {"+avx512f", "+avx512vl"} <= _apart(processor()[1])
 
 
 def vector_registers() -> int:
     """How many vector registers there are."""
-    return 32 if is_arm() or "+avx512f" in processor()[1].split(",") else 16
+    return 32 if is_arm() or "+avx512f" in _apart(processor()[1]) else 16
 
 
 #: What LLVM is asked to do; part of the name of what is kept on disk.
