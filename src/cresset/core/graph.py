@@ -500,20 +500,19 @@ def _older(
     }
 
 
-#: By a module's name: whether it belongs to this package.
-_ours: dict[Any, bool] = {}
+#: Namespaces of this package's modules, by identity: they stay as long as the process.
+_ours: set[int] = set()
 
 
 def _user_line() -> tuple[str, int]:
     """File and line of the nearest frame outside this package."""
     frame: Any = sys._getframe(1)
     while frame is not None:
-        name = frame.f_globals.get("__name__")
-        ours = _ours.get(name)
-        if ours is None:
-            package = __name__.split(".")[0] + "."
-            ours = _ours[name] = name != "__main__" and f"{name}.".startswith(package)
-        if not ours:
-            return frame.f_code.co_filename, frame.f_lineno
+        space = frame.f_globals
+        if id(space) not in _ours:
+            name = space.get("__name__", "")
+            if name == "__main__" or not f"{name}.".startswith(__name__.split(".")[0] + "."):
+                return frame.f_code.co_filename, frame.f_lineno
+            _ours.add(id(space))
         frame = frame.f_back
     return "?", 0
