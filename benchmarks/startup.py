@@ -19,7 +19,7 @@ def _seconds(statement: str, env: dict[str, str]) -> float:
     return time.perf_counter() - start
 
 
-def _environment(folder: str) -> dict[str, str]:
+def environment(folder: str) -> dict[str, str]:
     """Variables of a process that keeps its byte code in ``folder``, whatever they are here."""
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return {**env, "PYTHONPYCACHEPREFIX": folder}
@@ -30,7 +30,7 @@ def measure(names: list[str], rounds: int = 7) -> dict[str, float]:
     statements = {"": "pass", **{name: f"import {name}" for name in names}}
     times: dict[str, list[float]] = {name: [] for name in statements}
     with tempfile.TemporaryDirectory() as folder:
-        env = _environment(folder)
+        env = environment(folder)
         for statement in statements.values():
             _seconds(statement, env)  # byte code, and the system's file cache
         for _ in range(rounds):
@@ -55,7 +55,7 @@ def first_steps(rounds: int = 3) -> tuple[float, float]:
     here = os.path.dirname(os.path.abspath(__file__))
     cold, warm = [], []
     with tempfile.TemporaryDirectory() as folder:
-        env = _environment(folder)
+        env = environment(folder)
         env["PYTHONPATH"] = os.pathsep.join([here, env.get("PYTHONPATH", "")])
         for n in range(rounds + 1):  # once for byte code
             env["CRESSET_CACHE_DIR"] = os.path.join(folder, f"plans{n}")
