@@ -7,6 +7,7 @@ import pytest
 
 import cresset as torch
 import cresset.nn.functional as F
+from cresset.compiler import convolution
 from cresset.core.modes import PROCESS
 
 from .both import assert_close, run_both
@@ -61,6 +62,49 @@ def test_convolutions_of_other_dtypes_and_volumes_keep_their_relu_behind_them():
     assert "convolution_relu" not in ops(lambda: [F.conv3d(x, w).relu()])
     x, w = torch.randn(1, 2, 5, 5).double(), torch.randn(3, 2, 3, 3).double()
     assert "convolution_relu" not in ops(lambda: [F.conv2d(x, w).relu()])
+
+
+def _two(outputs, keep=False):
+    """Two convolutions with a relu between them."""
+    x = torch.randn(3, 2, 12, 12)
+    u = torch.randn(outputs, 2, 3, 3, requires_grad=True)
+    v = torch.randn(16, outputs, 3, 3, requires_grad=True)
+
+    def program():
+        u.grad = v.grad = None
+        y = F.conv2d(x, u, padding=1).relu()
+        if keep:
+            y.retain_grad()
+        z = F.conv2d(y, v, stride=2, padding=1)
+        (z * z.detach().cos()).sum().backward()
+        return [z, u.grad, v.grad] + ([y.grad] if keep else [])
+
+    return program
+
+
+@pytest.mark.parametrize("family, outputs", [("inputs", 20), ("inputs", 16), ("outputs", 3)])
+def test_the_gradient_of_an_input_is_cut_where_the_relu_in_front_was_zero(
+    family, outputs, monkeypatch
+):
+    monkeypatch.setattr(
+        convolution, "_cheapest", lambda cost, groups: family if family in cost else "rows"
+    )
+    names = ops(_two(outputs), tolerance=1e-3)
+    assert "convolution_input_relu" in names
+    assert not {"convolution_input", "relu_backward"} & set(names)
+
+
+def test_gradients_along_rows_are_cut_afterwards(monkeypatch):
+    monkeypatch.setattr(convolution, "_cheapest", lambda cost, groups: "rows")
+    names = ops(_two(16), tolerance=1e-3)
+    assert {"convolution_input", "relu_backward"} <= set(names)
+
+
+def test_a_gradient_that_is_held_is_cut_afterwards(monkeypatch):
+    monkeypatch.setattr(
+        convolution, "_cheapest", lambda cost, groups: "inputs" if "inputs" in cost else "rows"
+    )
+    assert "relu_backward" in ops(_two(16, keep=True), tolerance=1e-3)
 
 
 # -- max pooling -----------------------------------------------------------------------------------

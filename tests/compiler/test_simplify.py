@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def ops(program):
+def ops(program, tolerance=2e-5):
     """The ops of the compiled plan, after both tiers were compared."""
     held = []
 
@@ -24,7 +24,7 @@ def ops(program):
         held[:] = program()
 
     seen = run_both(run)
-    assert_close(seen)
+    assert_close(seen, tolerance, tolerance)
     plan = [plan for plan, _ in seen if isinstance(plan, native.NativePlan)][-1]
     names = []
     for step in plan.built.steps:

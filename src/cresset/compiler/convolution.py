@@ -16,6 +16,7 @@ taken.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from cresset.compiler import (
@@ -28,6 +29,7 @@ from cresset.compiler import (
 )
 from cresset.compiler.code import Code
 from cresset.compiler.convolution_rows import Shape, forward, place, weight_block, weight_sums, zero
+from cresset.compiler.host import vector_bytes
 from cresset.compiler.step import Array, Lowering
 from cresset.core.call import Call
 from cresset.core.spec import Spec, contiguous_stride
@@ -180,16 +182,45 @@ def lower_input(
     if not _fits([a.spec for a in (*operands, *outs)], geometry):
         return None
     geometry, operands, outs = _planes(geometry), _images(operands), _images(outs)
-    g, w = operands
-    (_, _, oh, ow), (_, _, kh, kw) = g.spec.shape, w.spec.shape
-    _, _, width = outs[0].spec.shape[1:]
-    groups = geometry.groups
+    sizes, cost = _input_cycles(geometry, operands, outs[0], lanes)
+    if call.op.name == "convolution_input_relu":
+        cost = {family: cost[family] for family in _CUTTING}
+        family = _FAMILIES[_cheapest(cost, geometry.groups)]
+        return family.lower_input(sizes, operands[:2], outs[0], lanes, operands[2])
+    family = _FAMILIES[_cheapest(cost, geometry.groups)]
+    if family is not None:
+        return family.lower_input(sizes, operands, outs[0], lanes)
+    return _lower_passes(sizes, geometry.groups, operands[0], operands[1], outs[0], lanes)
+
+
+#: Families that can write the gradient of an input cut by the relu in front of it.
+_CUTTING = ("inputs", "outputs")
+
+
+def takes_cut(call: Call) -> bool:
+    """Whether the kernel of an input's gradient can cut it where a relu was zero."""
+    if call.op.name != "convolution_input" or any(s.device is not CPU for s in call.specs):
+        return False
+    if not _fits([*call.specs, *call.outs], call.params[1]):
+        return False
+    geometry = _planes(call.params[1])
+    g, w, out = _images([Array("", spec) for spec in (*call.specs, *call.outs)])
+    _, cost = _input_cycles(geometry, [g, w], out, vector_bytes() // 4)
+    return _cheapest(cost, geometry.groups) in _CUTTING
+
+
+def _input_cycles(
+    geometry: Any, operands: list[Array], out: Array, lanes: int
+) -> tuple[channels.Sizes, dict[str, float]]:
+    """The sizes, and what each family takes."""
+    g, w = operands[:2]
+    width = out.spec.shape[3]
     # Weaving costs more than turning does, unless a tap is all there is to a wide row.
-    woven = max(geometry.stride) > 1 and (kh * kw > 1 or width <= 16)
-    sizes = _sizes(outs[0], w, geometry, (oh, ow))
+    woven = max(geometry.stride) > 1 and (math.prod(w.spec.shape[2:]) > 1 or width <= 16)
+    sizes = _sizes(out, w, geometry, tuple(g.spec.shape[2:]))
     # Rows of the gradient meet the zeros around it, too.
     steps = geometry.stride[0] * geometry.stride[1]
-    used = min(1.0, steps * oh * ow / (sizes.height * width))
+    used = min(1.0, steps * math.prod(sizes.out) / (sizes.height * width))
     row = -(-width // geometry.stride[1])
     cost = {
         "rows": convolution_rows.cycles(sizes.flops(), row, used, steps > 1, lanes)
@@ -201,10 +232,7 @@ def lower_input(
     if channels.suits(sizes.outputs, sizes.inputs, width, _WIDEST if woven else 4):
         del cost["rows"]
         cost["channels"] = channels.cycles(sizes, lanes)
-    family = _FAMILIES[_cheapest(cost, groups)]
-    if family is not None:
-        return family.lower_input(sizes, operands, outs[0], lanes)
-    return _lower_passes(sizes, groups, g, w, outs[0], lanes)
+    return sizes, cost
 
 
 class _Pass(NamedTuple):

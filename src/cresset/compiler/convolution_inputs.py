@@ -60,7 +60,8 @@ class _Input(NamedTuple):
     def tiles(self) -> list[Tile]:
         return reaches(self.s, max(8, sum_registers() * 2 // 3))
 
-    def emit(self, c: Code, g: str, out: str) -> None:
+    def emit(self, c: Code, g: str, out: str, by: str) -> None:
+        """The gradient, cut where ``by`` is not above zero, if given."""
         s, lanes = self.s, self.lanes
         for blocks in vectors(s.inputs, lanes):
             with c.share(s.n * blocks.number) as pair, c.uncut():
@@ -70,10 +71,11 @@ class _Input(NamedTuple):
                 image = c.at("float", g, c.times(n, s.outputs * s.out[0] * s.out[1]))
                 panel = c.at("float", "%shared", c.times(block, _panel(s) * lanes))
                 plane = c.plus(c.times(n, s.inputs), c.times(block, lanes))
-                target = c.at("float", out, c.times(plane, s.height * s.width))
-                self._image(c, image, panel, target, blocks.used)
+                start = c.times(plane, s.height * s.width)
+                target, other = c.at("float", out, start), by and c.at("float", by, start)
+                self._image(c, image, panel, target, other, blocks.used)
 
-    def _image(self, c: Code, g: str, panel: str, out: str, used: int) -> None:
+    def _image(self, c: Code, g: str, panel: str, out: str, by: str, used: int) -> None:
         """Some channels of one image."""
         s, plane = self.s, self.s.height * self.s.width
         for taps, count, first in remainders(
@@ -85,7 +87,8 @@ class _Input(NamedTuple):
                     place = c.at("float", out, c.plus(line, column))
                     if taps.number and tile.used:
                         totals = self._tile(c, tile, taps, q, column, g, panel)
-                        give(c, totals, used, plane, place, self.lanes)
+                        other = by and c.at("float", by, c.plus(line, column))
+                        give(c, totals, used, plane, place, self.lanes, other)
                         continue
                     with c.loop(used) as channel:
                         zero(c, c.at("float", place, c.times(channel, plane)), tile.columns)
@@ -115,7 +118,9 @@ class _Input(NamedTuple):
         return [c.get(vector, slot) for slot in totals]
 
 
-def lower_input(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+def lower_input(
+    s: Sizes, operands: list[Array], out: Array, lanes: int, by: Array | None = None
+) -> Lowering:
     g, w = operands
     kernel, count = _Input(s, lanes), _count(s, lanes)
 
@@ -123,7 +128,7 @@ def lower_input(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowe
         _panels(c, s, w.base(c), lanes)
 
     def emit(c: Code) -> None:
-        kernel.emit(c, g.base(c), out.base(c))
+        kernel.emit(c, g.base(c), out.base(c), "" if by is None else by.base(c))
 
     return Lowering(
         emit, pieces=s.n * count, flops=s.flops(), prepare=prepare,

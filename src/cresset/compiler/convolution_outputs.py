@@ -162,14 +162,24 @@ class _Forward(NamedTuple):
         return [relu(c, vector, value) for value in found] if self.cut else found
 
 
-def give(c: Code, totals: list[str], used: int, plane: int, out: str, lanes: int) -> None:
-    """Write the sums of neighbouring pixels into ``used`` planes."""
+def give(
+    c: Code, totals: list[str], used: int, plane: int, out: str, lanes: int, by: str = ""
+) -> None:
+    """Write the sums of neighbouring pixels into ``used`` planes; with ``by`` only where what lies
+    there is above zero."""
     for first in range(0, len(totals), lanes):
         some = totals[first : first + lanes]
         rows = some + ["zeroinitializer"] * (lanes - len(some))
         for o, row in enumerate(c.transpose("float", lanes, rows)[:used]):
-            place = c.at("float", out, o * plane + first)
-            c.masked_store("float", lanes, len(some), row, place)
+            put(c, lanes, len(some), row, out, o * plane + first, by)
+
+
+def put(c: Code, lanes: int, used: int, value: str, out: str, at: int, by: str) -> None:
+    """Write ``used`` lanes at ``out + at``; with ``by`` only where what lies there is above 0."""
+    if by:
+        other = c.masked_load("float", lanes, used, c.at("float", by, at))
+        value = relu(c, f"<{lanes} x float>", value, other)
+    c.masked_store("float", lanes, used, value, c.at("float", out, at))
 
 
 def columns_read(s: Sizes, used: frozenset[tuple[int, ...]]) -> dict[int, list[tuple[int, int]]]:
@@ -275,8 +285,8 @@ class _Input(NamedTuple):
         most = max(1, min(sum_registers(), self.lanes) // width)
         return divisor(self.s.inputs, most)
 
-    def emit(self, c: Code, g: str, panels: str, out: str) -> None:
-        """One image: ``g`` is turned."""
+    def emit(self, c: Code, g: str, panels: str, out: str, by: str) -> None:
+        """One image: ``g`` is turned; the gradient is cut where ``by`` is not above zero."""
         s, some = self.s, self.together()
         for taps, count, first in remainders(
             s.height, s.kernel[0], s.stride[0], s.padding[0], s.dilation[0]
@@ -291,7 +301,8 @@ class _Input(NamedTuple):
                             zero(c, c.at("float", place, b * s.height * s.width), tile.columns)
                         continue
                     totals = self._tile(c, tile, taps, q, column, g, panels, channel, some)
-                    self._give(c, tile, totals, place)
+                    other = by and c.at("float", by, c.plus(line, column))
+                    self._give(c, tile, totals, place, other)
 
     @contextmanager
     def _loops(self, c: Code, rows: int, some: int) -> Iterator[tuple[str, str]]:
@@ -342,7 +353,7 @@ class _Input(NamedTuple):
                             c.set(vector, totals[b, i], total)
         return [c.get(vector, slot) for slot in totals.values()]
 
-    def _give(self, c: Code, tile: Tile, totals: list[str], out: str) -> None:
+    def _give(self, c: Code, tile: Tile, totals: list[str], out: str, by: str) -> None:
         """Add up the lanes and write the pixels: some planes' share a vector."""
         s, lanes = self.s, self.lanes
         (found,) = c.sum_vectors("float", lanes, totals)
@@ -351,11 +362,12 @@ class _Input(NamedTuple):
             if b:
                 wide = tile.columns
                 part = c.piece("float", found, lanes, b * tile.columns, wide)
-            place = c.at("float", out, b * s.height * s.width)
-            c.masked_store("float", wide, tile.columns, part, place)
+            put(c, wide, tile.columns, part, out, b * s.height * s.width, by)
 
 
-def lower_input(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
+def lower_input(
+    s: Sizes, operands: list[Array], out: Array, lanes: int, by: Array | None = None
+) -> Lowering:
     g, w = operands
     kernel, plane = _Input(s, lanes), s.out[0] * s.out[1]
 
@@ -372,7 +384,8 @@ def lower_input(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowe
                     target = c.at("float", "%scratch", c.times(first, plane))
                     turn(c, source, (blocks.used, plane, plane), target, lanes)
             image = c.times(n, s.inputs * s.height * s.width)
-            kernel.emit(c, "%scratch", "%shared", c.at("float", out.base(c), image))
+            other = "" if by is None else c.at("float", by.base(c), image)
+            kernel.emit(c, "%scratch", "%shared", c.at("float", out.base(c), image), other)
 
     count = vector_count(s, lanes)
     return Lowering(

@@ -120,10 +120,10 @@ def rows_together(s: Shape, lanes: int) -> int:
     return together
 
 
-def relu(c: Code, kind: str, value: str) -> str:
-    """Zero where ``value`` is not above it; NaN stays."""
+def relu(c: Code, kind: str, value: str, by: str = "") -> str:
+    """``value``, but zero where it, or ``by`` if given, is not above zero; NaN counts as above."""
     zeros = "zeroinitializer" if kind.startswith("<") else "0.0"
-    below = c.let(f"fcmp ole {kind} {value}, {zeros}")
+    below = c.let(f"fcmp ole {kind} {by or value}, {zeros}")
     which = kind.replace("float", "i1")
     return c.let(f"select {which} {below}, {kind} {zeros}, {kind} {value}")
 

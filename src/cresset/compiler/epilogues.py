@@ -1,6 +1,7 @@
 """What comes after a kernel and is done by it, while the values are in registers.
 
-*relu and convolution.* A convolution whose result only a relu reads writes the relu of it.
+*relu and convolution.* A convolution whose result only a relu reads writes the relu of it. On the
+way back, the gradient of a convolution's input is written cut where the relu in front was zero.
 
 *Max pooling.* Where windows lie side by side and nobody but the gradient's way back reads where
 their largest values were, the place within the window is kept: a byte instead of an int64. A relu
@@ -16,7 +17,7 @@ import functools
 from typing import Any
 
 from cresset import dtypes
-from cresset.compiler.convolution import takes_relu
+from cresset.compiler.convolution import takes_cut, takes_relu
 from cresset.compiler.pooling import CUT, side_by_side
 from cresset.compiler.steps import call_of, makers, plain, readers
 from cresset.core.call import Call, Op
@@ -26,7 +27,7 @@ from cresset.core.spec import spec as make_spec
 
 
 def fold(steps: list[Step], live: set[int]) -> list[Step]:
-    return _bytes(_relu_inside(steps, live), live)
+    return _bytes(_cut_inside(_relu_inside(steps, live), live), live)
 
 
 def _relu_inside(steps: list[Step], live: set[int]) -> list[Step]:
@@ -57,6 +58,43 @@ def _with_relu(conv: Op, relu: Op) -> Op:
     return Op(
         "convolution_relu", conv.infer, lambda xp, *args: then(xp, first(xp, *args)), family="conv"
     )
+
+
+def _cut_inside(steps: list[Step], live: set[int]) -> list[Step]:
+    """``convolution_input_relu(g, w, y)`` instead of ``relu_backward(convolution_input(g, w), y)``:
+    ``y`` was there when the gradient came."""
+    made_by, read_by = makers(steps), readers(steps)
+    result = list(steps)
+    done = set()
+    for at, cut in enumerate(steps):
+        if cut.call.op.name != "relu_backward" or not plain(cut):
+            continue
+        (g, spec, _), (y, y_spec, _) = cut.operands
+        place = made_by.get(g, at)
+        back = steps[place]
+        if g in live or len(read_by[g]) > 1 or made_by.get(y, -1) >= place:
+            continue
+        if y_spec != spec or not (plain(back) and takes_cut(back.call)):
+            continue
+        op = _with_cut(back.call.op, cut.call.op)
+        call = call_of(op, back.call.params, (*back.call.specs, y_spec))
+        if call.outs == (cut.outs[0][1],):
+            result[place] = back._replace(
+                call=call, operands=(*back.operands, (y, y_spec, None)), outs=cut.outs
+            )
+            done.add(at)
+    return [step for at, step in enumerate(result) if at not in done]
+
+
+@functools.cache
+def _with_cut(back: Op, cut: Op) -> Op:
+    """The op that is both; its reference kernel is theirs in turn."""
+    first, then = back.kernel, cut.kernel
+    assert first is not None and then is not None
+    return Op(
+        "convolution_input_relu", lambda g, w, y, *params: back.infer(g, w, *params),
+        lambda xp, g, w, y, *params: then(xp, first(xp, g, w, *params), y), family="conv",
+    )  # fmt: skip
 
 
 # -- max pooling -----------------------------------------------------------------------------------
