@@ -211,3 +211,21 @@ def test_a_pool_by_hand():
 
     assert "max_pool2d_relu_bytes" in ops(program)
     assert x.grad.tolist() == [[[[0, 5, 0, 0], [0, 0, 0, 0]]]]
+
+
+def test_a_pool_between_convolutions_does_the_cutting_rather_than_the_convolution(monkeypatch):
+    monkeypatch.setattr(
+        convolution, "_cheapest", lambda cost, groups: "inputs" if "inputs" in cost else "rows"
+    )
+    x, w = torch.randn(2, 3, 12, 12), torch.randn(5, 16, 3, 3)
+    u = torch.randn(16, 3, 3, 3, requires_grad=True)
+
+    def program():
+        u.grad = None
+        z = F.conv2d(F.max_pool2d(F.conv2d(x, u).relu(), 2), w)
+        (z * z.detach().cos()).sum().backward()
+        return [z, u.grad]
+
+    names = ops(program, tolerance=1e-3)
+    assert "max_pool2d_relu_bytes" in names and "convolution_input" in names
+    assert not {"relu", "relu_backward", "convolution_input_relu"} & set(names)

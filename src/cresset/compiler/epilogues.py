@@ -27,7 +27,7 @@ from cresset.core.spec import spec as make_spec
 
 
 def fold(steps: list[Step], live: set[int]) -> list[Step]:
-    return _bytes(_cut_inside(_relu_inside(steps, live), live), live)
+    return _cut_inside(_bytes(_relu_inside(steps, live), live), live)
 
 
 def _relu_inside(steps: list[Step], live: set[int]) -> list[Step]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 from cresset.compiler.code import Code
 from cresset.compiler.step import Array, Lowering
@@ -33,59 +34,118 @@ def lower_max(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
     kind = {"int64": "i64", "uint8": "i8"}[positions.spec.dtype.name]
     cut = call.op.name == "max_pool2d_relu_bytes"
     joined = dilation[1] == 1 and kernel[1] == stride[1] and kernel[1] in (2, 4)
+    cells = list(itertools.product(*map(range, kernel)))
+    together = lanes // ow if kind == "i8" else 1
 
     def emit(c: Code) -> None:
-        with c.share(n * ch) as plane, c.loop(oh) as row:
-            top = c.times(row, stride[0] * w)
-            line = c.at("float", x.pointer, c.plus(c.times(plane, h * w), top, x.spec.offset))
-            target = c.plus(c.times(plane, oh * ow), c.times(row, ow))
+        with c.share(n * ch) as plane:
+            image = c.at("float", x.pointer, c.plus(c.times(plane, h * w), x.spec.offset))
+            own = c.times(plane, oh * ow)
 
-            def columns(first: str, used: int) -> None:
-                left = c.times(first, stride[1])
-                best, where = "", ""
-                for number, (ky, kx) in enumerate(itertools.product(*map(range, kernel))):
-                    shift = ky * dilation[0] * w + kx * dilation[1]
-                    if joined and kx == 0:
-                        start = c.at("float", line, c.plus(left, shift))
-                        parts = _apart_columns(c, start, used, kernel[1], lanes)
-                    if joined:
-                        value = parts[kx]
-                    else:
-                        start = c.at("float", line, c.plus(left, shift))
-                        value = c.strided_load("float", lanes, used, stride[1], start)
-                    own = [shift + lane * stride[1] for lane in range(lanes)]
-                    place = c.constants(kind, own if kind == "i64" else [number] * lanes)
-                    if not best:
-                        best, where = value, place
-                        continue
+            def columns(row: str, first: str, used: int) -> None:
+                """Some outputs of one row."""
+                top, left = c.times(row, stride[0] * w), c.times(first, stride[1])
+                candidates: list[str] = []
+                for ky, kx in cells:
+                    start = c.plus(top, left, ky * dilation[0] * w + kx * dilation[1])
+                    start = c.at("float", image, start)
+                    if not joined:
+                        candidates.append(c.strided_load("float", lanes, used, stride[1], start))
+                    elif kx == 0:
+                        candidates += _apart_columns(c, start, used, kernel[1], lanes)
+                place = c.plus(own, c.times(row, ow), first)
+                put(candidates, place, used, c.plus(top, left))
+
+            def rows(row: str, number: int) -> None:
+                """All outputs of some short rows: their windows lie side by side in memory."""
+                size = number * kernel[0] * w
+                start = c.at("float", image, c.times(row, kernel[0] * w))
+                chunks = [
+                    c.masked_load("float", lanes, min(lanes, size - i), c.at("float", start, i))
+                    for i in range(0, size, lanes)
+                ]
+                candidates = [
+                    _picked(c, chunks, [
+                        (r * kernel[0] + ky) * w + i * kernel[1] + kx
+                        for r in range(number) for i in range(ow)
+                    ], lanes)
+                    for ky, kx in cells
+                ]  # fmt: skip
+                put(candidates, c.plus(own, c.times(row, ow)), number * ow, "0")
+
+            def put(candidates: list[str], place: str, used: int, corner: str) -> None:
+                best, where = candidates[0], constants(0)
+                for number, value in enumerate(candidates[1:], 1):
                     larger = c.let(f"fcmp ogt {floats} {value}, {best}")
                     nan = c.let(f"fcmp uno {floats} {value}, {value}")
                     better = c.let(f"or <{lanes} x i1> {larger}, {nan}")
                     best = pick(better, floats, value, best)
-                    where = pick(better, places, place, where)
+                    where = pick(better, places, constants(number), where)
                 if cut:
                     below = c.let(f"fcmp ole {floats} {best}, zeroinitializer")
                     best = pick(below, floats, "zeroinitializer", best)
                     where = pick(below, places, c.constants(kind, [CUT] * lanes), where)
-                at = c.plus(target, first)
-                c.masked_store("float", lanes, used, best, c.at("float", values.pointer, at))
+                c.masked_store("float", lanes, used, best, c.at("float", values.pointer, place))
                 if kind == "i64":
-                    begin = c.splat("i64", lanes, c.plus(top, left))
-                    where = c.let(f"add {places} {where}, {begin}")
-                c.masked_store(kind, lanes, used, where, c.at(kind, positions.pointer, at))
+                    where = c.let(f"add {places} {where}, {c.splat('i64', lanes, corner)}")
+                c.masked_store(kind, lanes, used, where, c.at(kind, positions.pointer, place))
+
+            def constants(number: int) -> str:
+                """How a cell of the window is called: by its number, or flat in the plane."""
+                if kind == "i8":
+                    return c.constants(kind, [number] * lanes)
+                ky, kx = cells[number]
+                shift = ky * dilation[0] * w + kx * dilation[1]
+                return c.constants(kind, [shift + lane * stride[1] for lane in range(lanes)])
 
             def pick(which: str, vector: str, yes: str, no: str) -> str:
                 return c.let(f"select <{lanes} x i1> {which}, {vector} {yes}, {vector} {no}")
 
-            whole = ow // lanes * lanes
-            if whole:
-                with c.loop(whole, lanes) as column:
-                    columns(column, lanes)
-            if whole < ow:
-                columns(str(whole), ow - whole)
+            if together > 1:
+                _by_rows(c, oh, together, rows)
+                return
+            with c.loop(oh) as row:
+                whole = ow // lanes * lanes
+                if whole:
+                    with c.loop(whole, lanes) as column:
+                        columns(row, column, lanes)
+                if whole < ow:
+                    columns(row, str(whole), ow - whole)
 
     floats, places = f"<{lanes} x float>", f"<{lanes} x {kind}>"
     return Lowering(emit, pieces=n * ch)
+
+
+def _by_rows(c: Code, size: int, together: int, body: Callable[[str, int], None]) -> None:
+    """Some rows at a time, and those that are left."""
+    whole = size // together * together
+    if whole:
+        with c.loop(whole, together) as row:
+            body(row, together)
+    if whole < size:
+        body(str(whole), size - whole)
+
+
+def _picked(c: Code, chunks: list[str], places: list[int], lanes: int) -> str:
+    """A vector of elements of several vectors that lie side by side; zero where the place is
+    negative and in lanes without one."""
+    vector = f"<{lanes} x float>"
+    found = "zeroinitializer"
+    for first in range(0, len(chunks), 2):
+        two = chunks[first : first + 2]
+        low, high = first * lanes, (first + len(two)) * lanes
+        mine = [lane for lane, place in enumerate(places) if low <= place < high]
+        if not mine:
+            continue
+        picks = ", ".join(
+            f"i32 {places[lane] - low if lane in mine else 'poison'}" for lane in range(lanes)
+        )
+        part = c.let(
+            f"shufflevector {vector} {two[0]}, {vector} {two[-1]}, <{lanes} x i32> <{picks}>"
+        )
+        order = ", ".join(f"i32 {lane + lanes if lane in mine else lane}" for lane in range(lanes))
+        found = c.let(f"shufflevector {vector} {found}, {vector} {part}, <{lanes} x i32> <{order}>")
+    return found
 
 
 def _apart_columns(c: Code, start: str, used: int, parts: int, lanes: int) -> list[str]:
@@ -200,6 +260,32 @@ def _spread(
             place = c.at("float", target, c.plus(corner, ky * width))
             c.masked_store("float", lanes * kw, used * kw, wide, place)
 
+    def rows(row: str, number: int) -> None:
+        """All windows of some short rows, which lie side by side in memory."""
+        at, used = c.times(row, ow), number * ow
+        values = c.masked_load("float", lanes, used, c.at("float", g, at))
+        places = c.masked_load(kind, lanes, used, c.at(kind, positions, at))
+        cells = []
+        for cell in range(kh * kw):
+            own = c.constants(kind, [cell] * lanes)
+            here = c.let(f"icmp eq {whole_numbers} {places}, {own}")
+            cells.append(
+                c.let(f"select <{lanes} x i1> {here}, {floats} {values}, {floats} zeroinitializer")
+            )
+        start, size = c.at("float", target, c.times(row, kh * width)), number * kh * width
+        for first in range(0, size, lanes):
+            sources = []
+            for place in range(first, min(first + lanes, size)):
+                line, column = divmod(place, width)
+                cell = line % kh * kw + column % kw
+                inside = column < ow * kw
+                sources.append(cell * lanes + line // kh * ow + column // kw if inside else -1)
+            value = _picked(c, cells, sources, lanes)
+            c.masked_store("float", lanes, len(sources), value, c.at("float", start, first))
+
+    if kind == "i8" and lanes // ow > 1:
+        _by_rows(c, oh, lanes // ow, rows)
+        return
     whole = ow // lanes * lanes
     with c.loop(oh) as row:
         if whole:
