@@ -217,7 +217,7 @@ def test_a_pool_between_convolutions_does_the_cutting_rather_than_the_convolutio
     monkeypatch.setattr(
         convolution, "_cheapest", lambda cost, groups: "inputs" if "inputs" in cost else "rows"
     )
-    x, w = torch.randn(2, 3, 12, 12), torch.randn(5, 16, 3, 3)
+    x, w = torch.randn(2, 3, 12, 12), torch.randn(5, 16, 3, 3) / 12
     u = torch.randn(16, 3, 3, 3, requires_grad=True)
 
     def program():
