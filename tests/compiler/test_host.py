@@ -58,3 +58,13 @@ def test_a_text_that_is_wrong_is_an_error_whichever_thread_meets_it(monkeypatch,
     monkeypatch.setattr(PROCESS, "_threads", threads)
     with pytest.raises(RuntimeError, match="parsing error"):
         host.objects([*_many(), "define nonsense"])
+
+
+def test_where_no_thread_can_be_started_one_makes_it_all(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(PROCESS, "_threads", 3)
+    expected = host.objects(_many())
+    monkeypatch.setattr(host.Thread, "start", refuse)
+    assert host.objects(_many()) == expected

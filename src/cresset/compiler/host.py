@@ -6,6 +6,7 @@ not pay for it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import re
@@ -143,11 +144,14 @@ def objects(texts: list[str]) -> list[bytes]:
                 found[n] = _made(texts[n], _emitted)
             except BaseException as error:
                 found[n] = error
-                return
+                waiting.clear()
 
-    helpers = [Thread(target=work) for _ in range(min(PROCESS.threads(), len(texts)) - 1)]
-    for helper in helpers:
-        helper.start()
+    helpers: list[Thread] = []
+    with contextlib.suppress(RuntimeError):  # while the interpreter ends there are no new threads
+        while len(helpers) < min(PROCESS.threads(), len(texts)) - 1:
+            helper = Thread(target=work)
+            helper.start()
+            helpers.append(helper)
     work()
     for helper in helpers:
         helper.join()
