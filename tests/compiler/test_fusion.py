@@ -6,7 +6,7 @@ import pytest
 
 import cresset as torch
 import cresset.nn.functional as F
-from cresset.compiler import native
+from cresset.compiler import native, specials
 from cresset.compiler.formulas import FORMULAS
 from cresset.core.modes import PROCESS
 
@@ -205,12 +205,13 @@ _TWO = set(
     "clamp_min clamp_max".split()
 )
 _ABOVE = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0, "sqrt": 0.0, "rsqrt": 0.0}
-#: Reached by the tests of conditions, of backward passes and of dtypes (test_elements.py).
+#: Reached by the tests of conditions, of backward passes, of dtypes (test_elements.py), and of
+#: rarer functions (test_specials.py).
 _OWN_TESTS = set(
     "where masked_fill cast bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or "
     "logical_xor logical_not fill fill_like copy addcmul clamp pow_2 zero_where_zero "
     "put_where share_of_choice mse_loss floor_divide trunc_divide remainder fmod".split()
-)
+) | {*specials.SPECIAL, *specials.SINGLE, *specials.SHIFTS, *specials.WITH_PARAMS}
 _CALLS = {
     "addcdiv": lambda x, y: torch.addcdiv(x, y, y.abs() + 1, value=0.5),
     "lerp": lambda x, y: [torch.lerp(x, y.expand(5, 21), 0.3), torch.lerp(x, x * 2, x)],

@@ -105,3 +105,15 @@ def test_sums_are_rounded_once():
     a = torch.ones(1, 513, dtype=torch.bfloat16)
     # Adding up in bfloat16 would stop at 256.
     assert product(a, torch.ones(513, 2, dtype=torch.bfloat16)).tolist() == [[512, 512]]
+
+
+def test_a_gradient_that_is_one_number_for_all_is_copied():
+    def program():
+        x = torch.randn(2, 3, 8, 8, requires_grad=True)
+        w = torch.randn(4, 3, 3, 3, requires_grad=True)
+        F.max_pool2d(F.conv2d(x, w), 2).sum().backward()
+        y = torch.randn(2, 4, 6, requires_grad=True)
+        F.avg_pool1d(y, 3).mean().backward()
+        return [x.grad, w.grad, y.grad]
+
+    _agree(program, torch.float16)

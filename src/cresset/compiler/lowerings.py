@@ -96,9 +96,13 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "max_pool1d": windows.lower_max,
     "max_pool3d": windows.lower_max,
     **{f"avg_pool{n}d": windows.lower_average for n in (1, 2, 3)},
-    "avg_pool_backward": windows.lower_average_backward,
+    "avg_pool_backward": _first_of(
+        unpooling.lower_average_backward, windows.lower_average_backward
+    ),
     "adaptive_avg_pool": windows.lower_adaptive,
-    "adaptive_avg_pool_backward": windows.lower_adaptive_backward,
+    "adaptive_avg_pool_backward": _first_of(
+        unpooling.lower_average_backward, windows.lower_adaptive_backward
+    ),
     "max_pool_backward": pooling.lower_backward,
     "max_pool2d_bytes": pooling.lower_max,
     "max_pool2d_relu_bytes": pooling.lower_max,
@@ -183,7 +187,11 @@ def _lower(step: Step, lanes: int, makers: Mapping[int, Call]) -> Lowering | Non
     outs = [Array(f"%o{n}", spec) for n, (_, spec) in enumerate(step.outs)]
     if not isinstance(step.call, Group) and not all(a.spec.compact for a in outs):
         return None
-    if isinstance(step.call, Group) or not converted:
+    if isinstance(step.call, Group):
         return row(step.call, operands, outs, lanes)
-    low = row(step.call, operands, outs, lanes) if step.call.op.name in CONVERT else None
+    low = None
+    if not converted or step.call.op.name in CONVERT:
+        low = row(step.call, operands, outs, lanes)
+    if not converted and all(a.spec.number is not None or a.spec.contiguous for a in operands):
+        return low
     return low or lower_widened(row, step.call, operands, outs, lanes)

@@ -2,7 +2,9 @@
 
 So do the reference kernels, and PyTorch on CPUs: a product of bfloat16 matrices adds up in float32
 and rounds once. Operands of other dtypes than the one that an op computes in become that one in the
-same way. The copies lie behind ``%shared``, in front of what the lowering keeps there itself.
+same way, and what lies in memory as a lowering does not know it (a gradient that is one number for
+all, say) becomes row-major. The copies lie behind ``%shared``, in front of what the lowering keeps
+there itself.
 """
 
 from __future__ import annotations
@@ -140,11 +142,11 @@ def _convert(c: Code, source: Array, target: Array, lanes: int) -> None:
 
 
 def _wanted(call: Call, operands: list[Array]) -> list[dtype | None]:
-    """The dtype that each operand is to be converted to, None where it is that already."""
+    """The dtype that each operand is to be copied to, None where it is as it should be."""
     found: list[dtype | None] = []
     for a, spec in zip(operands, call.specs, strict=True):
         kind = None if spec.number is not None else _named(taken_as(call, spec))
-        found.append(None if kind is a.spec.dtype else kind)
+        found.append(None if kind is a.spec.dtype and a.spec.contiguous else kind)
     return found
 
 

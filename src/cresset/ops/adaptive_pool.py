@@ -131,6 +131,11 @@ def _adaptive_max_kernel(xp: Any, x: Any, out: tuple[int, ...]) -> Any:
         window = tuple(slice(*spans[i][j]) for i, j in enumerate(cell))
         part = x[PLANES + tuple(window)].reshape(n, c, -1)
         best = part.argmax(-1)
+        if x.dtype.kind == "f":
+            # Of several NaN PyTorch takes the last.
+            nan = xp.isnan(part)
+            last = part.shape[-1] - 1 - nan[..., ::-1].argmax(-1)
+            best = xp.where(nan.any(-1), last, best)
         values[PLANES + tuple(cell)] = xp.take_along_axis(part, best[..., None], -1)[..., 0]
         where[PLANES + tuple(cell)] = plane[window].reshape(-1)[best]
     return values, where
