@@ -29,13 +29,14 @@ from cresset.tensor import Tensor
 _PACKAGE = __name__.split(".")[0] + "."
 
 #: Instructions that move values, call and jump. Writing an attribute, an item or a global name,
-#: importing and yielding are not among them.
+#: importing, yielding and catching errors are not among them (RERAISE ends a comprehension that was
+#: inlined, after an error).
 _INSTRUCTIONS = re.compile(
     "LOAD_(FAST|CONST|GLOBAL|ATTR|METHOD|DEREF|CLOSURE|ASSERTION_ERROR|SMALL_INT)|STORE_FAST|"
     "BINARY_|INPLACE_|UNARY_|COMPARE_OP|IS_OP|CONTAINS_OP|TO_BOOL|CALL$|CALL_(FUNCTION|METHOD|KW)|"
     "PRECALL|KW_NAMES|PUSH_NULL|RETURN_|POP_|COPY$|SWAP|DUP_|ROT_|BUILD_(TUPLE|LIST|SLICE)|"
     "LIST_(EXTEND|APPEND|TO_TUPLE)|UNPACK_SEQUENCE|GET_ITER|FOR_ITER|END_FOR|JUMP_|RESUME|CACHE|"
-    "NOP|EXTENDED_ARG|MAKE_FUNCTION|MAKE_CELL|COPY_FREE_VARS|NOT_TAKEN"
+    "NOP|EXTENDED_ARG|MAKE_FUNCTION|MAKE_CELL|COPY_FREE_VARS|NOT_TAKEN|RERAISE"
 )
 _GENERATORS = 0x20 | 0x80 | 0x100 | 0x200
 _BUILTINS = (
