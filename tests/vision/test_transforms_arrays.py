@@ -10,6 +10,7 @@ import pytest
 import cresset
 from cresset.vision.transforms import functional as F
 from cresset.vision.transforms.functional import arrays, dimensions
+from cresset.vision.transforms.v2 import functional as F2
 
 RNG = np.random.default_rng(1)
 CASES: dict[str, Any] = {
@@ -32,6 +33,20 @@ CASES: dict[str, Any] = {
     "mirrored": F.hflip,
     "cropped": lambda x: F.crop(x, 2, 1, 20, 30),
     "erased": lambda x: F.erase(x, 1, 2, 3, 4, cresset.tensor([7.6])[:, None, None]),
+    "grey, v2": F2.rgb_to_grayscale,
+    "three greys, v2": lambda x: F2.rgb_to_grayscale(x, 3),
+    "dark, v2": lambda x: F2.adjust_brightness(x, 0.37),
+    "bright, v2": lambda x: F2.adjust_brightness(x, 1.63),
+    "flat, v2": lambda x: F2.adjust_contrast(x, 0.37),
+    "steep, v2": lambda x: F2.adjust_contrast(x, 1.63),
+    "pale, v2": lambda x: F2.adjust_saturation(x, 0.37),
+    "rich, v2": lambda x: F2.adjust_saturation(x, 1.63),
+    "smooth, v2": lambda x: F2.adjust_sharpness(x, 0.4),
+    "sharp, v2": lambda x: F2.adjust_sharpness(x, 1.8),
+    "turned, v2": lambda x: F2.adjust_hue(x, 0.23),
+    "turned back, v2": lambda x: F2.adjust_hue(x, -0.41),
+    "cropped, v2": lambda x: F2.crop(x, -2, 1, 20, 30),
+    "centre, v2": lambda x: F2.center_crop(x, [5, 4]),
 }
 BYTES: dict[str, Any] = {"posterized": lambda x: F.posterize(x, 3)}
 

@@ -12,6 +12,7 @@ import cresset
 from cresset.core.modes import PROCESS
 from cresset.vision.transforms import functional as F
 from cresset.vision.transforms.functional import blur, filters, machine, resampling, sampling
+from cresset.vision.transforms.v2 import functional as F2
 
 RNG = np.random.default_rng(0)
 SIZES = [(32, 32), (17, 40), (100, 70)]
@@ -61,6 +62,17 @@ def test_positions_that_are_no_numbers_give_what_lies_outside(same):
 def test_axes_are_resampled_the_same(same, size, out, mode, antialias):
     pixels = RNG.random((3, *size), np.float32)
     same(lambda: resampling.resize_array(pixels, *out, mode, antialias))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("out", [(24, 24), (48, 100), (16, 33), (130, 17)])
+@pytest.mark.parametrize(
+    "mode, antialias",
+    [("bilinear", True), ("bicubic", True), ("lanczos", True), ("bilinear", False)],
+)
+def test_bytes_are_resampled_in_whole_numbers_the_same(same, size, out, mode, antialias):
+    image = cresset.from_numpy(RNG.integers(0, 256, (2, 3, *size)).astype(np.uint8))
+    same(lambda: F2.resize(image, list(out), mode, antialias=antialias).numpy())
 
 
 @pytest.mark.parametrize("size", SIZES)

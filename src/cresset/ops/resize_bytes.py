@@ -33,7 +33,7 @@ def widened_filter(mode: str, x: np.ndarray, a: float = -0.5) -> np.ndarray:
 
 
 @lru_cache(maxsize=128)
-def _taps(
+def byte_taps(
     size: int, out: int, mode: str, align: bool, antialias: bool, scale: float | None
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], int]:
     """Pairs (which input pixel, its weight) for all output pixels, and by how many bits the weights
@@ -105,7 +105,7 @@ def _kernel(xp: Any, x: Any, out: Any, mode: str, scales: Any, align: bool, anti
     for axis in (3, 2):  # rows first: the order shows, as values are bytes in between
         size, n = x.shape[axis], out[axis - 2]
         if size != n:
-            taps, bits = _taps(size, n, mode, align, antialias, scales[axis - 2])
+            taps, bits = byte_taps(size, n, mode, align, antialias, scales[axis - 2])
             turned = xp.ascontiguousarray(xp.swapaxes(x, axis, 2))
             x = xp.swapaxes(_pass(xp, turned, taps, bits), axis, 2)
     return xp.array(x, order="C")

@@ -157,7 +157,7 @@ def adjust_hue(img: Any, hue_factor: float) -> Any:
         assert_channels(img, [1, 3])
         if get_dimensions(img)[0] == 1:
             return img
-        if (pixels := arrays.pixels_at_hand(img)) is not None:
+        if (pixels := arrays.pixels_at_hand(img)) is not None and np.isfinite(pixels).all():
             return arrays.turned_hue(pixels, hue_factor)
         h, s, v = rgb_to_hsv(convert_image_dtype(img, dtypes.float32))
         h = (h / 6.0 + 1.0).fmod(1.0)

@@ -85,13 +85,17 @@ class Taps:
     """Which pixels each of ``out`` outputs along an axis is the sum of, with what weights.
 
     ``places`` and ``weights`` are (taps, out). Products before ``grouped`` are rounded and then
-    added, the others fused.
+    added, the others fused. Where weights are whole numbers, they are scaled by 2 ** ``bits``.
     """
 
-    def __init__(self, places: np.ndarray, weights: np.ndarray, grouped: np.ndarray) -> None:
+    def __init__(
+        self, places: np.ndarray, weights: np.ndarray, grouped: Any = 0, bits: int = 0
+    ) -> None:
         self.count, self.out = places.shape
         self.places = np.ascontiguousarray(places, np.int32)
-        self.weights = np.ascontiguousarray(weights, np.float32)
+        whole = weights.dtype.kind == "i"
+        self.weights = np.ascontiguousarray(weights, np.int32 if whole else np.float32)
+        self.bits = bits
         self.grouped = np.ascontiguousarray(grouped, np.int32)
         self.addresses = [_address(x) for x in (self.places, self.weights, self.grouped)]
 
@@ -113,6 +117,26 @@ def resampled(pixels: np.ndarray, axis: int, taps: Taps, whole: bool = False) ->
     function(
         _address(pixels), _address(out), *taps.addresses, count * height if across else count,
         height, width, taps.out, taps.count,
+    )  # fmt: skip
+    return out
+
+
+def resampled_bytes(pixels: np.ndarray, axis: int, taps: Taps) -> np.ndarray | None:
+    """``resampled`` for bytes, in whole numbers; the result is rounded to bytes."""
+    *planes, height, width = pixels.shape
+    across = axis == -1
+    size = (height, taps.out) if across else (taps.out, width)
+    count = int(np.prod(planes))
+    name = "byte_rows" if across else "byte_lines"
+    function = _function(name, size[1], count * size[0] * size[1] * taps.count)
+    if function is None or not pixels.size:
+        return None
+    pixels = np.ascontiguousarray(pixels)
+    out = np.empty((*planes, *size), np.uint8)
+    line = np.empty(width, np.int32)
+    function(
+        _address(pixels), _address(out), *taps.addresses[:2], _address(line),
+        count * height if across else count, height, width, taps.out, taps.count, taps.bits,
     )  # fmt: skip
     return out
 

@@ -246,6 +246,61 @@ def _sum(code: Code, pixel: Callable[[str], tuple[Lanes, Lanes]], grouped: Lanes
     return total.like("float", code.get(total.kind, slot))
 
 
+_BYTES = _AXIS.replace("%grouped", "%line") + ", i64 %bits"
+
+
+def _byte_rows(code: Code) -> None:
+    """Along the rows of bytes. Gathered elements have four, so a row is widened first."""
+    with code.loop("%planes") as row:
+        source = code.at("i8", "%pixels", _times(code, row, "%width"))
+        target = code.at("i8", "%result", _times(code, row, "%out"))
+        with code.loop("%width") as i:
+            byte = code.let(f"zext i8 {code.load('i8', source, i)} to i32")
+            code.store("i32", byte, "%line", i)
+        with _along(code, "%out") as at:
+
+            def product(k: str, at: str = at) -> Lanes:
+                entry = code.plus(_times(code, k, "%out"), at)
+                places = vector(code, "i32", LANES, "%places", entry)
+                weight = vector(code, "i32", LANES, "%weights", entry)
+                return _gathered(code, "i32", "%line", places) * weight
+
+            _store_bytes(_whole_sum(code, product), target, at)
+
+
+def _byte_lines(code: Code) -> None:
+    """Along the columns of bytes."""
+    with code.loop("%planes") as plane, code.loop("%out") as y:
+        source = code.at("i8", "%pixels", _times(code, plane, "%height", "%width"))
+        line = code.plus(_times(code, plane, "%out"), y)
+        target = code.at("i8", "%result", _times(code, line, "%width"))
+        with _along(code, "%width") as at:
+
+            def product(k: str, source: str = source, at: str = at, y: str = y) -> Lanes:
+                entry = code.plus(_times(code, k, "%out"), y)
+                place = code.let(f"sext i32 {code.load('i32', '%places', entry)} to i64")
+                weight = _spread(code, "i32", code.load("i32", "%weights", entry))
+                start = code.plus(_times(code, place, "%width"), at)
+                x = Lanes(code, "i8", LANES, code.load(f"<{LANES} x i8>", source, start, align=1))
+                return x._convert("zext", "i32") * weight
+
+            _store_bytes(_whole_sum(code, product), target, at)
+
+
+def _whole_sum(code: Code, product: Callable[[str], Lanes]) -> Lanes:
+    """The sum of scaled products over all taps, rounded, within 0 to 255."""
+    bits = code.let("trunc i64 %bits to i32")
+    half = code.let(f"lshr i32 {code.let(f'shl i32 1, {bits}')}, 1")
+    start = _spread(code, "i32", half)
+    slot = code.slot(start.kind, start.register)
+    with code.loop("%taps") as k:
+        before = start.like("i32", code.get(start.kind, slot))
+        code.set(start.kind, slot, (before + product(k)).register)
+    shift = _spread(code, "i32", bits).register
+    total = start.like("i32", code.let(f"ashr {start.kind} {code.get(start.kind, slot)}, {shift}"))
+    return total.intrinsic("smax", 0).intrinsic("smin", 255)
+
+
 # -- neighbourhoods --------------------------------------------------------------------------------
 
 _FILTER = (
@@ -285,6 +340,8 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Code], None]]] = {
     "rows": (_AXIS, _rows),
     "lines": (_AXIS, _lines(False)),
     "lines_bytes": (_AXIS, _lines(True)),
+    "byte_rows": (_BYTES, _byte_rows),
+    "byte_lines": (_BYTES, _byte_lines),
     "filter_1": (_FILTER, _filter(LANES)),
     "filter_2": (_FILTER, _filter(2 * LANES)),
     "filter_4": (_FILTER, _filter(4 * LANES)),

@@ -12,7 +12,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from cresset import dtypes
+from cresset.core.modes import THREAD
+from cresset.ops.resize_bytes import byte_taps
 from cresset.random.fused import fma32
+from cresset.tensor import Tensor, from_array
 from cresset.vision.transforms.functional import machine
 
 _F = np.float32
@@ -145,3 +149,41 @@ def _widened_sum(
         fused = fma32(line, weight, total) if (k >= grouped).any() else total
         total = np.where((k < grouped)[:, None], total + line * weight, fused)
     return total
+
+
+def resize_bytes_array(
+    pixels: np.ndarray, height: int, width: int, mode: str, antialias: bool
+) -> np.ndarray | None:
+    """Bytes (..., H, W) resized in whole numbers, as ``ops.resize_bytes`` does; None where machine
+    code is not to be had."""
+    for axis, out in ((-1, width), (-2, height)):
+        size = pixels.shape[axis]
+        if size != out:
+            found = machine.resampled_bytes(pixels, axis, _byte_taps(size, out, mode, antialias))
+            if found is None:
+                return None
+            pixels = found
+    return pixels
+
+
+@lru_cache(maxsize=128)
+def _byte_taps(size: int, out: int, mode: str, antialias: bool) -> machine.Taps:
+    taps, bits = byte_taps(size, out, mode, False, antialias, None)
+    places, weights = zip(*taps, strict=True)
+    return machine.Taps(np.stack(places), np.stack(weights)[..., 0], bits=bits)
+
+
+def resized_at_once(
+    img: Tensor, height: int, width: int, mode: str, antialias: bool
+) -> Tensor | None:
+    """A float32 image or one of bytes whose gradient nobody wants, with PyTorch's bits; None for
+    other images and modes."""
+    if img.device.type != "cpu" or (THREAD.grad and img.requires_grad):
+        return None
+    if img.dtype is dtypes.float32 and (mode == "bilinear" or (mode == "bicubic" and antialias)):
+        found = resize_array(img.numpy(force=True), height, width, mode, antialias)
+        return from_array(found, img.dtype)
+    if img.dtype is dtypes.uint8 and mode in ("bilinear", "bicubic", "lanczos"):
+        whole = resize_bytes_array(img.numpy(force=True), height, width, mode, antialias)
+        return None if whole is None else from_array(whole, img.dtype)
+    return None

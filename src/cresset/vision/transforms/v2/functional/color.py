@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from cresset import dtypes
-from cresset.tensor import Tensor
+from cresset.tensor import Tensor, from_array
 from cresset.vision.transforms import functional as v1
+from cresset.vision.transforms.functional import arrays
 from cresset.vision.transforms.functional.dimensions import max_value
 from cresset.vision.transforms.functional.hsv import hsv_to_rgb, rgb_to_hsv
 from cresset.vision.transforms.v2.functional.convert import to_dtype
@@ -74,7 +77,10 @@ def rgb_to_grayscale(image: Tensor, num_output_channels: int = 1) -> Tensor:
     if image.shape[-3] == 1:
         repeats = [1] * (image.ndim - 3) + [num_output_channels, 1, 1]
         return image.clone() if num_output_channels == 1 else image.repeat(repeats)
-    grey = _grey(image).to(image.dtype)
+    if (pixels := arrays.pixels_at_hand(image)) is not None:
+        grey = from_array(arrays.fused_grey(pixels), image.dtype)
+    else:
+        grey = _grey(image).to(image.dtype)
     return grey if num_output_channels == 1 else grey.expand(image.shape)
 
 
@@ -104,6 +110,8 @@ def adjust_brightness(image: Tensor, brightness_factor: float) -> Tensor:
     """
     check_factor("brightness", brightness_factor)
     check_channels(image)
+    if (pixels := arrays.pixels_at_hand(image)) is not None:
+        return arrays.bounded(pixels * np.float32(brightness_factor), pixels.dtype)
     return bounded(image.mul(brightness_factor), image.dtype)
 
 
@@ -120,6 +128,9 @@ def adjust_saturation(image: Tensor, saturation_factor: float) -> Tensor:
     check_factor("saturation", saturation_factor)
     if check_channels(image) == 1:
         return image
+    if (pixels := arrays.pixels_at_hand(image)) is not None:
+        grey = arrays.fused_whole_grey(pixels)
+        return arrays.fused_blend(pixels, grey, float(saturation_factor))
     return _blend(image, _whole_grey(image), saturation_factor)
 
 
@@ -133,7 +144,11 @@ def adjust_contrast(image: Tensor, contrast_factor: float) -> Tensor:
     tensor([[[ 58, 108, 183]]], dtype=torch.uint8)
     """
     check_factor("contrast", contrast_factor)
-    if check_channels(image) == 3:
+    channels = check_channels(image)
+    if (pixels := arrays.pixels_at_hand(image)) is not None:
+        mean = arrays.mean_grey(pixels, arrays.fused_whole_grey)
+        return arrays.fused_blend(pixels, mean, float(contrast_factor))
+    if channels == 3:
         grey = _whole_grey(image)
     else:
         grey = image if image.is_floating_point() else image.to(dtypes.float32)
@@ -160,6 +175,8 @@ def adjust_hue(image: Tensor, hue_factor: float) -> Tensor:
         raise ValueError(f"hue_factor ({hue_factor}) is not in [-0.5, 0.5].")
     if check_channels(image) == 1 or image.numel() == 0:
         return image
+    if (pixels := arrays.pixels_at_hand(image)) is not None and np.isfinite(pixels).all():
+        return arrays.fused_turned_hue(pixels, hue_factor)
     h, s, v = rgb_to_hsv(to_dtype(image, dtypes.float32, scale=True))
     h = (h * (1.0 / 6.0) + 1.0).fmod(1.0)
     turned = hsv_to_rgb((h + hue_factor).remainder(1.0), s, v, _fall_and_rise)

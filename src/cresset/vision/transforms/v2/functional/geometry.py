@@ -14,7 +14,13 @@ from cresset.ops.resize import interpolate
 from cresset.tensor import Tensor
 from cresset.vision.transforms import functional as v1
 from cresset.vision.transforms.functional.dimensions import InterpolationMode, pil_modes_mapping
-from cresset.vision.transforms.functional.geometry import PADDING_MODES, pad_symmetric, resized_to
+from cresset.vision.transforms.functional.geometry import (
+    PADDING_MODES,
+    pad_symmetric,
+    resized_to,
+    window,
+)
+from cresset.vision.transforms.functional.resampling import resized_at_once
 from cresset.vision.transforms.v2.functional.dimensions import get_size, mode_of
 from cresset.vision.transforms.v2.functional.dispatch import by_kind, gathered
 
@@ -124,6 +130,9 @@ def resize(
     shape = (*image.shape[:-2], height, width)
     if image.numel() == 0:
         return image.reshape(shape)
+    resized = resized_at_once(image, height, width, mode.value, bool(antialias))
+    if resized is not None:
+        return resized
     exact = image.dtype in (dtypes.float32, dtypes.float64, dtypes.uint8)
     x = image if exact else image.to(dtypes.float32)
     smooth = mode in _SMOOTH
@@ -218,8 +227,8 @@ def crop(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     h, w = image.shape[-2:]
     right, bottom = left + width, top + height
     if left >= 0 and top >= 0 and right <= w and bottom <= h:
-        return image[..., top:bottom, left:right]
-    part = image[..., max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        return window(image, top, bottom, left, right)
+    part = window(image, max(top, 0), max(bottom, 0), max(left, 0), max(right, 0))
     widths = [
         max(min(right, 0) - left, 0),
         max(right - max(w, left), 0),
@@ -253,7 +262,7 @@ def center_crop(image: Tensor, output_size: Any) -> Tensor:
         image = pad_tensor(image, sides)
         h, w = image.shape[-2:]
     top, left = round((h - height) / 2.0), round((w - width) / 2.0)
-    return image[..., top : top + height, left : left + width]
+    return window(image, top, top + height, left, left + width)
 
 
 def _resized_crop_of_picture(

@@ -12,12 +12,14 @@ from cresset import dtypes
 from cresset.ops.random import randn_like
 from cresset.ops.ranges import linspace
 from cresset.ops.select import where
+from cresset.random.fused import fma32
 from cresset.tensor import Tensor
 from cresset.vision.pil import ImageOps
 from cresset.vision.transforms import functional as v1
+from cresset.vision.transforms.functional import arrays
 from cresset.vision.transforms.functional.blur import blurred, check_kernel_size, check_sigma
 from cresset.vision.transforms.functional.dimensions import max_value
-from cresset.vision.transforms.functional.filters import convolve_planes
+from cresset.vision.transforms.functional.filters import convolve_array, convolve_planes
 from cresset.vision.transforms.functional.tone import equalized
 from cresset.vision.transforms.v2.functional.color import bounded, check_channels, check_factor
 from cresset.vision.transforms.v2.functional.convert import to_dtype, value_bits
@@ -112,12 +114,24 @@ def adjust_sharpness(image: Tensor, sharpness_factor: float) -> Tensor:
     levels = image if image.is_floating_point() else image.to(dtypes.float32)
     weights = np.full((3, 3), 1.0 / 13.0, levels.dtype.np)
     weights[1, 1] = 5.0 / 13.0
+    if (pixels := arrays.pixels_at_hand(image)) is not None:
+        return _sharpened_array(pixels, weights, sharpness_factor)
     smooth = convolve_planes(levels, weights)
     smooth = smooth if image.is_floating_point() else smooth.round()
     inner = levels[..., 1:-1, 1:-1]
     out = levels.clone()
     out[..., 1:-1, 1:-1] = fused_add(inner, smooth - inner, 1.0 - sharpness_factor)
     return bounded(out, image.dtype)
+
+
+def _sharpened_array(pixels: np.ndarray, weights: np.ndarray, factor: float) -> Tensor:
+    out = pixels.astype(np.float32)
+    inner = out[..., 1:-1, 1:-1]
+    smooth = convolve_array(out, weights)
+    if pixels.dtype == np.uint8:
+        np.rint(smooth, out=smooth)
+    inner[...] = fma32(smooth - inner, np.float32(1.0 - factor), inner)
+    return arrays.bounded(out, pixels.dtype)
 
 
 @by_kind(v1.autocontrast)
