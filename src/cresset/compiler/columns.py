@@ -6,15 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cresset.compiler.activations import larger
 from cresset.compiler.code import TYPES, Code
 from cresset.compiler.elements import ELEMENTS, store
 from cresset.compiler.lines import Lines, strides_beside, strides_without
-from cresset.compiler.rows import LOWEST, Rows, vector_lanes
+from cresset.compiler.rows import LOWEST, Rows, above, block_sums, in_blocks, vector_lanes
 from cresset.compiler.step import Array, Lowering
 from cresset.compiler.vectormath import FUNCTIONS
 from cresset.compiler.vectormath.lanes import Lanes, select
 from cresset.core.call import Call
+
+#: How many vectors of neighbouring lines are gone through together where there are enough.
+_TOGETHER = 4
+#: Bytes of exponentials that are kept rather than computed again.
+_MOST_KEPT = 256 << 10
 
 
 def _fits(call: Call, *arrays: Array) -> bool:
@@ -48,6 +52,14 @@ def _folded(c: Code, lines: Lines, start: float, step: Callable[[Lanes, str], La
     return first.like(first.element, c.get(first.kind, slot))
 
 
+def _together(lines: Lines) -> Lines:
+    """With several vectors of neighbours at once, as an exponential's operations wait for one
+    another."""
+    if lines.side >= 2 * _TOGETHER * lines.lanes:
+        lines.lanes *= _TOGETHER
+    return lines
+
+
 def _put(c: Code, lines: Lines, out: Array, value: Lanes, place: str, used: int) -> None:
     store(value, lines.dtype, used, c.at(ELEMENTS[lines.dtype].memory, out.pointer, place))
 
@@ -56,26 +68,47 @@ def _softmax(call: Call, x: Array, out: Array, lanes: int, logarithm: bool) -> L
     if not _fits(call, x, out):
         return None
     dim = call.params[0] % len(x.spec.shape)
-    lines = Lines(x, dim, lanes)
-    step, exp = out.spec.stride[dim], FUNCTIONS["exp"]
+    lines = _together(Lines(x, dim, lanes))
+    step, exp, kind = out.spec.stride[dim], FUNCTIONS["exp"], lines.register
+    # The exponentials wait in memory of their own: lines that are far apart share a place in the
+    # nearest cache at some sizes.
+    width = max(lines.lanes, 1)
+    room = lines.count * width * (4 if kind == "float" else 8)
+    keeps = not logarithm and room <= _MOST_KEPT
 
     def emit(c: Code) -> None:
         def body(start: str, own: str, used: int) -> None:
             def read(i: str) -> Lanes:
                 return lines.load(c, start, i, used)
 
-            top = _folded(c, lines, -float("inf"), lambda have, i: larger(have, read(i)))
-            total = _folded(c, lines, 0.0, lambda have, i: have + exp(read(i) - top))
+            def place(i: str) -> str:
+                return c.at(kind, "%scratch", c.times(i, width))
+
+            def grown(have: Lanes, i: str) -> Lanes:
+                value = exp(read(i) - top)
+                if keeps:
+                    c.store(value.kind, value.register, place(i), align=4)
+                return have + value
+
+            def finished(i: str) -> Lanes:
+                if logarithm:
+                    return read(i) - top - change
+                if not keeps:
+                    return exp(read(i) - top) * change
+                return top.like(kind, c.load(top.kind, place(i), align=4)) * change
+
+            # NaN is passed over at first: it is met again among the exponentials.
+            top = _folded(c, lines, -float("inf"), lambda have, i: above(read(i), have))
+            total = _folded(c, lines, 0.0, grown)
             change = FUNCTIONS["log"](total) if logarithm else 1.0 / total
             with c.loop(lines.count) as i:
-                shifted = read(i) - top
-                value = shifted - change if logarithm else exp(shifted) * change
-                _put(c, lines, out, value, c.plus(own, c.times(i, step)), used)
+                _put(c, lines, out, finished(i), c.plus(own, c.times(i, step)), used)
 
         lines.each(c, strides_beside(lines, out, dim), body)
 
     pieces = next((n for n in lines.shape if n > 1), 1)
-    return Lowering(emit, pieces=pieces, flops=60 * x.spec.numel)
+    scratch = room if keeps else 0
+    return Lowering(emit, scratch=scratch, pieces=pieces, flops=60 * x.spec.numel)
 
 
 def lower_log_softmax_backward(
@@ -87,7 +120,7 @@ def lower_log_softmax_backward(
     if not _fits(call, g, y, out):
         return None
     dim = call.params[0] % len(g.spec.shape)
-    lines, values = Lines(g, dim, lanes), Lines(y, dim, lanes)
+    lines, values = _together(Lines(g, dim, lanes)), _together(Lines(y, dim, lanes))
     step, exp = out.spec.stride[dim], FUNCTIONS["exp"]
 
     def emit(c: Code) -> None:
@@ -118,14 +151,14 @@ def lower_logsumexp(
         return _logsumexp_rows(rows, out, lanes)
     if len(dims) > 1:
         return None
-    lines = Lines(x, dims[0] % ndim, lanes)
+    lines = _together(Lines(x, dims[0] % ndim, lanes))
 
     def emit(c: Code) -> None:
         def body(start: str, own: str, used: int) -> None:
             def read(i: str) -> Lanes:
                 return lines.load(c, start, i, used)
 
-            top = _folded(c, lines, -float("inf"), lambda have, i: larger(have, read(i)))
+            top = _folded(c, lines, -float("inf"), lambda have, i: above(read(i), have))
             shift = _finite(top)
             total = _folded(c, lines, 0.0, lambda have, i: have + FUNCTIONS["exp"](read(i) - shift))
             _put(c, lines, out, FUNCTIONS["log"](total) + shift, own, used)
@@ -142,18 +175,27 @@ def _finite(top: Lanes) -> Lanes:
 
 def _logsumexp_rows(x: Array, out: Array, lanes: int) -> Lowering:
     count, size = x.spec.shape
-    kind = TYPES[x.spec.dtype.name]
+    kind, wide = TYPES[x.spec.dtype.name], vector_lanes(x, lanes)
+    short = in_blocks(size, count, wide)
 
-    def emit(c: Code) -> None:
-        rows = Rows(c, kind, size, vector_lanes(x, lanes))
+    def blocks(c: Code) -> None:
+        rows = Rows(c, kind, size, wide)
+        results = c.slot(rows.vector)
+        for first, here, shift, total in block_sums(c, rows, x, None, _finite):
+            value = FUNCTIONS["log"](total) + shift
+            c.store(rows.vector, value.register, results)
+            with c.loop(here) as r:
+                c.store(kind, c.load(kind, results, r), out.pointer, c.plus(first, r))
+
+    def one_by_one(c: Code) -> None:
+        rows = Rows(c, kind, size, wide)
         with c.share(count) as row:
             line = c.at(kind, x.base(c, kind), c.times(row, size))
 
             def high(i: str, used: int, have: Lanes) -> Lanes:
-                return have.intrinsic("maximum", rows.load(line, i, used, LOWEST))
+                return above(rows.load(line, i, used, LOWEST), have)
 
-            top = Lanes(c, kind, 0, rows.fold(LOWEST, high, "fmaximum", ways=4))
-            shift = _finite(top)
+            shift = _finite(Lanes(c, kind, 0, rows.fold(LOWEST, high, "fmax", ways=4)))
             every = rows.all(shift.register)
 
             def grow(i: str, used: int, have: Lanes) -> Lanes:
@@ -163,4 +205,8 @@ def _logsumexp_rows(x: Array, out: Array, lanes: int) -> Lowering:
             value = FUNCTIONS["log"](total) + shift
             c.store(kind, value.register, out.pointer, row)
 
-    return Lowering(emit, pieces=count, flops=40 * x.spec.numel)
+    def emit(c: Code) -> None:
+        blocks(c) if short else one_by_one(c)
+
+    pieces = -(-count // wide) if short else count
+    return Lowering(emit, pieces=pieces, flops=40 * x.spec.numel)

@@ -169,7 +169,7 @@ def _softmax(
     kind = TYPES[x.spec.dtype.name]
 
     wide = vector_lanes(x, lanes)
-    short = size <= _SHORT * wide and count > 1
+    short = in_blocks(size, count, wide)
 
     def emit(c: Code) -> None:
         if short:
@@ -201,6 +201,11 @@ def _together(c: Code, kind: str, size: int, lanes: int) -> Rows:
     return Rows(c, kind, size, lanes * (_TOGETHER if size >= 2 * _TOGETHER * lanes else 1))
 
 
+def in_blocks(size: int, count: int, lanes: int) -> bool:
+    """Whether rows go through in blocks."""
+    return size <= _SHORT * lanes and count > 1
+
+
 def _higher(rows: Rows, source: str, i: str, used: int, have: Lanes) -> Lanes:
     """NaN is passed over here: it is met again among the exponentials."""
     return above(rows.load(source, i, used, LOWEST), have)
@@ -228,12 +233,31 @@ def _finish(
 
 
 def _short_rows(c: Code, rows: Rows, x: Array, out: Array, logarithm: bool) -> None:
+    kind, vector = rows.kind, rows.vector
+    tops, changes = c.slot(vector), c.slot(vector)
+    for first, here, top, total in block_sums(c, rows, x, None if logarithm else out):
+        c.store(vector, top.register, tops)
+        c.store(vector, (log(total) if logarithm else 1.0 / total).register, changes)
+        with c.loop(here) as r:
+            highest, change = (rows.all(c.load(kind, place, r)) for place in (tops, changes))
+            row = c.plus(first, r)
+            source, target = (_line(c, kind, a, row, rows.size) for a in (x, out))
+            _finish(rows, source, target, highest, change, logarithm)
+
+
+def block_sums(
+    c: Code, rows: Rows, x: Array, kept: Array | None,
+    shift: Callable[[Lanes], Lanes] = lambda top: top,
+) -> Iterator[tuple[str, str, Lanes, Lanes]]:  # fmt: skip
+    """For each block of rows: its first row, how many there are, and per row what is taken off (the
+    maximum, put through ``shift``) and the sum of exponentials of the rest; these stay in ``kept``.
+    """
     kind, lanes, vector = rows.kind, rows.lanes, rows.vector
     count, far = x.spec.numel // rows.size, x.spec.nbytes >= _FAR
     many = _together(c, kind, rows.size, lanes)
     block = min(lanes, count)
-    # A vector of partial results for each row of the block; results, one for each.
-    partial, tops, changes = c.slot(f"[{block} x {vector}]"), c.slot(vector), c.slot(vector)
+    # A vector of partial results for each row of the block; what is taken off each.
+    partial, tops = c.slot(f"[{block} x {vector}]"), c.slot(vector)
 
     def keep(r: str, value: Lanes) -> None:
         c.store(vector, value.register, partial, c.times(r, lanes))
@@ -254,34 +278,29 @@ def _short_rows(c: Code, rows: Rows, x: Array, out: Array, logarithm: bool) -> N
             here = c.let(f"sub i64 {count}, {first}")
             full = c.let(f"icmp ugt i64 {here}, {lanes}")
             here = c.let(f"select i1 {full}, i64 {lanes}, i64 {here}")
-
-        def places(r: str) -> tuple[str, str]:
-            row = c.plus(first, r)
-            return _line(c, kind, x, row, rows.size), _line(c, kind, out, row, rows.size)
-
         with c.loop(here) as r:
-            source, _ = places(r)
+            source = _line(c, kind, x, c.plus(first, r), rows.size)
             keep(r, rows.partial(
                 LOWEST, lambda i, used, have: _higher(rows, source, i, used, have), above, ways=4
             ))  # fmt: skip
-        c.store(vector, joined(above).register, tops)
+        top = shift(joined(above))
+        c.store(vector, top.register, tops)
         with c.loop(here) as r:
-            source, target = places(r)
+            row = c.plus(first, r)
+            source = _line(c, kind, x, row, rows.size)
+            target = None if kept is None else _line(c, kind, kept, row, rows.size)
             highest = many.all(c.load(kind, tops, r))
 
             def grow(i: str, used: int, have: Lanes) -> Lanes:
                 for j in range(0, used if far else 0, lanes):  # the same place of the next block
                     ahead = c.plus(i, j + lanes * rows.size)
                     c.prefetch(c.at(kind, source, ahead))
-                    c.prefetch(c.at(kind, target, ahead), write=True)
-                return _grown(many, source, None if logarithm else target, highest, i, used, have)
+                    if target is not None:
+                        c.prefetch(c.at(kind, target, ahead), write=True)
+                return _grown(many, source, target, highest, i, used, have)
 
             keep(r, many.partial("0.0", grow, operator.add).folded(lanes, operator.add))
-        total = joined(operator.add)
-        c.store(vector, (log(total) if logarithm else 1.0 / total).register, changes)
-        with c.loop(here) as r:
-            highest, change = (rows.all(c.load(kind, place, r)) for place in (tops, changes))
-            _finish(rows, *places(r), highest, change, logarithm)
+        yield first, here, top, joined(operator.add)
 
 
 def lower_log_softmax_backward(
