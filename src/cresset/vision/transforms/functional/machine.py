@@ -149,7 +149,7 @@ def filtered(pixels: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
     count = int(np.prod(planes))
     name = f"filter_{max(n for n in (1, 2, 4) if n == 1 or columns >= n * LANES)}"
     function = _function(name, columns, count * rows * columns * weights.size)
-    if function is None or not count or rows < 1:
+    if function is None or not count or rows < 4:
         return None
     pixels, weights = np.ascontiguousarray(pixels), np.ascontiguousarray(weights, np.float32)
     out = np.empty((*planes, rows, columns), np.float32)

@@ -309,24 +309,31 @@ _FILTER = (
 )
 
 
-def _filter(lanes: int) -> Callable[[Code], None]:
+def _filter(lanes: int, rows: int) -> Callable[[Code], None]:
+    """Sums of so many rows at a time: each is one long chain of additions, and some chains overlap
+    where one would wait for itself."""
+
     def write(code: Code) -> None:
-        with code.loop("%planes") as plane, code.loop("%rows") as y:
+        lines = _along(code, "%rows", rows) if rows > 1 else code.loop("%rows")
+        with code.loop("%planes") as plane, lines as y:
             line = code.plus(_times(code, plane, "%height"), y)
             source = code.at("float", "%pixels", _times(code, line, "%width"))
             line = code.plus(_times(code, plane, "%rows"), y)
             target = code.at("float", "%out", _times(code, line, "%columns"))
             with _along(code, "%columns", lanes) as at:
-                total = Lanes(code, "float", lanes, "").constant(0.0)
-                slot = code.slot(total.kind, total.register)
+                zero = Lanes(code, "float", lanes, "").constant(0.0)
+                slots = [code.slot(zero.kind, zero.register) for _ in range(rows)]
                 with code.loop("%high") as i, code.loop("%wide") as j:
-                    weight = code.load("float", "%weights", code.plus(_times(code, i, "%wide"), j))
-                    place = code.plus(_times(code, i, "%width"), j, at)
-                    x = vector(code, "float", lanes, source, place)
-                    before = total.like("float", code.get(total.kind, slot))
-                    after = fma32(x, _spread(code, "float", weight, lanes), before)
-                    code.set(total.kind, slot, after.register)
-                _store(total.like("float", code.get(total.kind, slot)), target, at)
+                    entry = code.plus(_times(code, i, "%wide"), j)
+                    weight = _spread(code, "float", code.load("float", "%weights", entry), lanes)
+                    for k, slot in enumerate(slots):
+                        place = _times(code, code.plus(i, k), "%width")
+                        x = vector(code, "float", lanes, source, code.plus(place, j, at))
+                        total = zero.like("float", code.get(zero.kind, slot))
+                        code.set(zero.kind, slot, fma32(x, weight, total).register)
+                for k, slot in enumerate(slots):
+                    place = code.plus(_times(code, str(k), "%columns"), at)
+                    _store(zero.like("float", code.get(zero.kind, slot)), target, place)
 
     return write
 
@@ -342,7 +349,7 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Code], None]]] = {
     "lines_bytes": (_AXIS, _lines(True)),
     "byte_rows": (_BYTES, _byte_rows),
     "byte_lines": (_BYTES, _byte_lines),
-    "filter_1": (_FILTER, _filter(LANES)),
-    "filter_2": (_FILTER, _filter(2 * LANES)),
-    "filter_4": (_FILTER, _filter(4 * LANES)),
+    "filter_1": (_FILTER, _filter(LANES, 4)),
+    "filter_2": (_FILTER, _filter(2 * LANES, 2)),
+    "filter_4": (_FILTER, _filter(4 * LANES, 1)),
 }
