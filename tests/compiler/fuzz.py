@@ -37,7 +37,7 @@ UNARY: list[Callable[[Any], Any]] = [
     lambda x: x.clamp(-0.5, 0.75), torch.nan_to_num,
     torch.asinh, torch.sinc, lambda x: torch.erfinv(x.tanh() * 0.9), torch.special.i0e,
     lambda x: (x.abs() + 0.5).lgamma(), lambda x: torch.logit(x.sigmoid(), 0.1),
-    lambda x: torch.remainder(x * 4 + 0.0137, 1e4), lambda x: torch.fmod(x, 30),
+    lambda x: torch.remainder(x + 50, 1000) / 50, lambda x: torch.fmod(x, 30),
     lambda x: torch.floor(x * 0.7 + 0.13), lambda x: torch.frac(x * 0.7 + 0.13),
 ]  # fmt: skip
 #: From floats to whole numbers and truths, among those, and back.
