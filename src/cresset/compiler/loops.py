@@ -72,7 +72,7 @@ class _Loops:
         self.steps = dict(zip(self.tensors, steps[1:], strict=True))
         #: Whether several vectors may be computed together: their elements are neighbours, or one,
         #: and nothing fills the registers by itself.
-        powers = any(m.call.op.name == "pow" for m in group.members)
+        powers = any(m.call.op.name == "pow" and m.role == "each" for m in group.members)
         self.together = set(self.steps.values()) <= {0, 1} and not powers
         self.level = self._levels()
         self.passes = 1 + max(
