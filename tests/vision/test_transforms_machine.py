@@ -82,6 +82,15 @@ def test_neighbourhoods_are_summed_the_same(same, size, weights):
     same(lambda: filters.convolve_array(pixels, kernel))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "bool", "float32", "int32", "float64", "int16"])
+@pytest.mark.parametrize("width", [15, 16, 17, 40])
+def test_lines_are_mirrored_the_same(same, dtype, width):
+    image = RNG.integers(0, 100, (2, 3, 5, width)).astype(dtype)
+    same(lambda: F.hflip(cresset.from_numpy(image)).numpy())
+    flipped = F.hflip(cresset.from_numpy(image)[..., 1:])
+    assert flipped.tolist() == image[..., :0:-1].tolist()
+
+
 @pytest.mark.parametrize("dtype", [cresset.float32, cresset.uint8])
 def test_blurred_images_are_the_same(same, dtype):
     img = cresset.from_numpy(RNG.random((3, 33, 40)) * 255).to(dtype)

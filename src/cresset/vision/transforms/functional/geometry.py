@@ -15,6 +15,7 @@ from cresset.ops.join import pad as pad_tensor
 from cresset.ops.resize import interpolate
 from cresset.tensor import Tensor, from_array
 from cresset.vision.pil import Image, ImageOps, channels_of
+from cresset.vision.transforms.functional import machine
 from cresset.vision.transforms.functional.dimensions import (
     InterpolationMode,
     assert_image_tensor,
@@ -282,11 +283,9 @@ def hflip(img: Any) -> Any:
 
 
 def _mirrored(pixels: np.ndarray) -> np.ndarray:
-    """Lines backwards. Bytes go by eight: NumPy copies backwards number by number."""
-    if pixels.itemsize == 1 and pixels.flags.c_contiguous and not pixels.shape[-1] % 8:
-        words = pixels.view(np.uint64)[..., ::-1].copy()
-        return words.byteswap(inplace=True).view(pixels.dtype)
-    return pixels[..., ::-1]
+    """Lines backwards."""
+    made = machine.mirrored(pixels)  # NumPy copies backwards number by number
+    return pixels[..., ::-1] if made is None else made
 
 
 def vflip(img: Any) -> Any:

@@ -158,3 +158,16 @@ def filtered(pixels: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
         count, height, width, rows, columns, *weights.shape,
     )  # fmt: skip
     return out
+
+
+def mirrored(pixels: np.ndarray) -> np.ndarray | None:
+    """An array (..., W) of one or four bytes per element, with its lines backwards."""
+    width = pixels.shape[-1]
+    if pixels.itemsize not in (1, 4) or not pixels.flags.c_contiguous or not pixels.size:
+        return None
+    function = _function(f"mirror_{pixels.itemsize}", width, pixels.size // 8)
+    if function is None:
+        return None
+    out = np.empty(pixels.shape, pixels.dtype)
+    function(_address(pixels), _address(out), pixels.size // width, width)
+    return out

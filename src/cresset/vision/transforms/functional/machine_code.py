@@ -338,6 +338,34 @@ def _filter(lanes: int, rows: int) -> Callable[[Code], None]:
     return write
 
 
+# -- flips -----------------------------------------------------------------------------------------
+
+_MIRROR = "ptr %pixels, ptr %out, i64 %lines, i64 %width"
+
+
+def _mirror(kind: str, lanes: int) -> Callable[[Code], None]:
+    """Lines backwards."""
+
+    def write(code: Code) -> None:
+        order = ", ".join(f"i32 {lanes - 1 - i}" for i in range(lanes))
+        vector_kind = f"<{lanes} x {kind}>"
+        last = code.let(f"sub i64 %width, {lanes}")
+        with code.loop("%lines") as y:
+            source, target = (
+                code.at(kind, pointer, _times(code, y, "%width")) for pointer in ("%pixels", "%out")
+            )
+            with _along(code, "%width", lanes) as at:
+                place = code.let(f"sub i64 {last}, {at}")
+                x = code.load(vector_kind, source, place, align=1)
+                turned = code.let(
+                    f"shufflevector {vector_kind} {x}, {vector_kind} poison, <{lanes} x i32> "
+                    f"<{order}>"
+                )
+                code.store(vector_kind, turned, target, at, align=1)
+
+    return write
+
+
 #: Name -> the arguments and what writes the body.
 FUNCTIONS: dict[str, tuple[str, Callable[[Code], None]]] = {
     "nearest": (_SAMPLE, _sample(False, False)),
@@ -349,6 +377,8 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Code], None]]] = {
     "lines_bytes": (_AXIS, _lines(True)),
     "byte_rows": (_BYTES, _byte_rows),
     "byte_lines": (_BYTES, _byte_lines),
+    "mirror_1": (_MIRROR, _mirror("i8", LANES)),
+    "mirror_4": (_MIRROR, _mirror("i32", LANES)),
     "filter_1": (_FILTER, _filter(LANES, 4)),
     "filter_2": (_FILTER, _filter(2 * LANES, 2)),
     "filter_4": (_FILTER, _filter(4 * LANES, 1)),
