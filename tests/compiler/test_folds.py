@@ -74,3 +74,19 @@ def test_values_that_are_not_numbers_win():
     )
     assert biggest[0].isnan() and smallest[0].isnan() and true.tolist() == [True, False]
     assert none.tolist() == [8, 0]
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.float16])
+@pytest.mark.parametrize("dims", [(1,), (0,), (0, 1)])
+def test_norms_and_sums_of_what_is_a_number(kind, dims):
+    x = (torch.rand(6, 40) * 3 - 1).to(kind)
+    x[0, 1] = x[2, 3] = 0
+    y = x.clone()
+    y[1, 2] = float("nan")
+
+    def program():
+        orders = (1, 0, float("inf"), float("-inf"), 2)
+        found = [torch.linalg.vector_norm(v, n, dims) for n in orders for v in (x, y)]
+        return [*found, y.nansum(dims), y.nanmean(dims), x.norm(1) * x.sign()]
+
+    agree(program, *TOLERANCES.get(kind, (2e-6, 2e-6)))

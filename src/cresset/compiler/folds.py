@@ -6,6 +6,8 @@ on it, by rounding.
 
 from __future__ import annotations
 
+import math
+
 from cresset.compiler.activations import larger as _larger
 from cresset.compiler.activations import smaller as _smaller
 from cresset.compiler.code import Code, mangle, mask
@@ -17,6 +19,7 @@ from cresset.core.call import Call
 _JOIN = {
     "sum": ("fadd", "add"),
     "mean": ("fadd", "add"),
+    "nansum": ("fadd", "add"),
     "linalg_vector_norm": ("fadd", "add"),
     "prod": ("fmul", "mul"),
     "amax": ("fmaximum", "smax"),
@@ -27,6 +30,8 @@ _JOIN = {
     "any": ("or", "or"),
 }
 FOLDS = tuple(_JOIN)
+#: What the norms of an order other than 2 fold the sizes of elements with.
+_NORMS = {1: "sum", 0: "sum", math.inf: "amax", -math.inf: "amin"}
 #: Their result does not depend on the order at all.
 _EXACT = ("amax", "max", "amin", "min", "all", "any")
 
@@ -36,6 +41,10 @@ class Fold:
 
     def __init__(self, call: Call, count: int) -> None:
         self.name, self.count = call.op.name, count
+        #: The order of a norm that is not the usual one: then it is a fold by another name.
+        self.order = call.params[0] if self.name == "linalg_vector_norm" else None
+        if self.order in _NORMS:
+            self.name = _NORMS[self.order]
         self.source, self.target = call.specs[0].dtype.name, call.outs[0].dtype.name
         self.kind = "bool" if self.name in ("all", "any") else taken_as(call, call.specs[0])
         if self.kind == "bool" and self.name not in ("all", "any"):
@@ -62,6 +71,12 @@ class Fold:
     def term(self, x: Lanes) -> Lanes:
         """An element (of the operand's dtype) as it enters."""
         x = truth(x) if self.kind == "bool" else converted(x, self.source, self.kind)
+        if self.order == 0:
+            return select(x.equals(0.0), x.constant(0.0), 1.0)
+        if self.order in _NORMS:
+            return abs(x)
+        if self.name == "nansum":
+            return select(x.unordered(x), 0.0, x)
         return x * x if self.name == "linalg_vector_norm" else x
 
     def join(self, a: Lanes, b: Lanes) -> Lanes:
@@ -134,7 +149,7 @@ def fold_of(call: Call) -> bool:
         return False
     if any(s.dtype.name not in ELEMENTS for s in (call.specs[0], call.outs[0])):
         return False
-    if name in ("mean", "linalg_vector_norm"):
+    if name in ("mean", "nansum", "linalg_vector_norm"):
         return taken_as(call, call.specs[0]) in FLOATS
     return True
 
@@ -143,7 +158,7 @@ def folded_dims(call: Call) -> tuple[int, ...] | None:
     """The dimensions a fold goes over, in order; None if it is none that is known."""
     shape, params = call.specs[0].shape, call.params
     if call.op.name == "linalg_vector_norm":
-        if params[0] != 2:
+        if params[0] != 2 and params[0] not in _NORMS:
             return None
         params = params[1:]
     if isinstance(params[0], int):
