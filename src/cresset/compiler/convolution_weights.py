@@ -16,6 +16,7 @@ In all of them the order of summing does not depend on how many threads there ar
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -52,6 +53,22 @@ _SPILT = 4
 _Tap = tuple[int, int, int]
 
 
+@functools.lru_cache(256)
+def _block(s: Sizes, room: int) -> tuple[int, int]:
+    """Input channels and kernel rows, whose taps take at most ``room`` registers."""
+
+    def cost(block: tuple[int, int]) -> tuple[float, int]:
+        sums = block[0] * block[1] * s.kernel[1]
+        loads = 1 + block[0] * block[1] * min(s.stride[1], s.kernel[1])
+        return max(sums, loads) / sums, -sums
+
+    sizes = [
+        (b, k) for b in range(1, min(s.inputs, room) + 1) for k in range(1, s.kernel[0] + 1)
+        if s.inputs % b == 0 and s.kernel[0] % k == 0 and b * k * s.kernel[1] <= room
+    ]  # fmt: skip
+    return min(sizes or [(1, 1)], key=cost)
+
+
 class _Sum(NamedTuple):
     """A tap's sums: where they are in memory, and in which registers."""
 
@@ -77,19 +94,7 @@ class _Weights(NamedTuple):
 
     def block(self) -> tuple[int, int]:
         """Channels and kernel rows whose sums are in registers together."""
-        s = self.s
-
-        def cost(block: tuple[int, int]) -> tuple[float, int]:
-            products = block[0] * block[1] * s.kernel[1]
-            loads = 1 + block[0] * block[1] * min(s.stride[1], s.kernel[1])
-            return max(products, loads) / products, -products
-
-        sizes = [
-            (b, k) for b in range(1, s.inputs + 1) for k in range(1, s.kernel[0] + 1)
-            if s.inputs % b == 0 and s.kernel[0] % k == 0
-            and b * k * s.kernel[1] <= sum_registers()
-        ]  # fmt: skip
-        return min(sizes or [(1, 1)], key=cost)
+        return _block(self.s, sum_registers())
 
     def once(self) -> bool:
         """Whether the sums of all taps are in registers, so that each pixel is needed once."""
