@@ -181,7 +181,7 @@ def _logsumexp_rows(x: Array, out: Array, lanes: int) -> Lowering:
     def blocks(c: Code) -> None:
         rows = Rows(c, kind, size, wide)
         results = c.slot(rows.vector)
-        for first, here, shift, total in block_sums(c, rows, x, None, _finite):
+        for first, here, shift, total in block_sums(c, rows, x, None, shift=_finite):
             value = FUNCTIONS["log"](total) + shift
             c.store(rows.vector, value.register, results)
             with c.loop(here) as r:

@@ -235,7 +235,7 @@ def _finish(
 def _short_rows(c: Code, rows: Rows, x: Array, out: Array, logarithm: bool) -> None:
     kind, vector = rows.kind, rows.vector
     tops, changes = c.slot(vector), c.slot(vector)
-    for first, here, top, total in block_sums(c, rows, x, None if logarithm else out):
+    for first, here, top, total in block_sums(c, rows, x, out, keeps=not logarithm):
         c.store(vector, top.register, tops)
         c.store(vector, (log(total) if logarithm else 1.0 / total).register, changes)
         with c.loop(here) as r:
@@ -246,11 +246,12 @@ def _short_rows(c: Code, rows: Rows, x: Array, out: Array, logarithm: bool) -> N
 
 
 def block_sums(
-    c: Code, rows: Rows, x: Array, kept: Array | None,
+    c: Code, rows: Rows, x: Array, out: Array | None, keeps: bool = False,
     shift: Callable[[Lanes], Lanes] = lambda top: top,
 ) -> Iterator[tuple[str, str, Lanes, Lanes]]:  # fmt: skip
     """For each block of rows: its first row, how many there are, and per row what is taken off (the
-    maximum, put through ``shift``) and the sum of exponentials of the rest; these stay in ``kept``.
+    maximum, put through ``shift``) and the sum of exponentials of the rest. ``out`` is what will be
+    written for every element, and is left with the exponentials if it ``keeps`` them.
     """
     kind, lanes, vector = rows.kind, rows.lanes, rows.vector
     count, far = x.spec.numel // rows.size, x.spec.nbytes >= _FAR
@@ -288,7 +289,7 @@ def block_sums(
         with c.loop(here) as r:
             row = c.plus(first, r)
             source = _line(c, kind, x, row, rows.size)
-            target = None if kept is None else _line(c, kind, kept, row, rows.size)
+            target = None if out is None else _line(c, kind, out, row, rows.size)
             highest = many.all(c.load(kind, tops, r))
 
             def grow(i: str, used: int, have: Lanes) -> Lanes:
@@ -297,7 +298,7 @@ def block_sums(
                     c.prefetch(c.at(kind, source, ahead))
                     if target is not None:
                         c.prefetch(c.at(kind, target, ahead), write=True)
-                return _grown(many, source, target, highest, i, used, have)
+                return _grown(many, source, target if keeps else None, highest, i, used, have)
 
             keep(r, many.partial("0.0", grow, operator.add).folded(lanes, operator.add))
         yield first, here, top, joined(operator.add)
