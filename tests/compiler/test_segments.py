@@ -58,7 +58,7 @@ class Memory:
         table, stages = segments.segment(calls, count)
         address, arena = ctypes.addressof(table), self.arena.ctypes.data
         if not stages:
-            return segments.serial()(address, self.objects, self.numbers, arena, None, 0)
+            return segments.serial()(address, self.objects, self.numbers, arena)
         threads.POOL.start(count)
         return threads.POOL.run(address, self.objects, self.numbers, arena, stages)
 

@@ -107,7 +107,7 @@ class NativePlan(Plan):
                 if stages:
                     failed = POOL.run(function, table, numbers, arena, stages)
                 else:
-                    failed = function(table, numbers, arena, None, 0)
+                    failed = function(table, numbers, arena)
                 if failed:
                     values[:] = given
                     return self.reference.run(values, lines)

@@ -152,7 +152,7 @@ def _timed(plan: native.NativePlan, part: Segment, step: Step) -> float:
     numbers = plan.built.packed.pack(*[1] * len(plan.built.numbers))
     arena = native.ARENA.room(plan.built.arena)
     table = id(objects) + native.ITEMS
-    return _time(lambda: part.function(table, numbers, arena, None, 0))
+    return _time(lambda: part.function(table, numbers, arena))
 
 
 def _time(run: Any) -> float:

@@ -182,7 +182,7 @@ _BEGIN = f"""
 
 #: The calls of a table one after the other; 1 as soon as one fails.
 _SERIAL = f"""
-define i32 @serial(ptr %table, {_ARGUMENTS}, ptr %pool, i64 %me) optsize {{
+define i32 @serial(ptr %table, {_ARGUMENTS}) optsize {{
 {_BEGIN}
 next:
   %call = phi ptr [%begin, %0], [%after, %ran]
@@ -337,5 +337,5 @@ def _module() -> Any:
 @functools.cache
 def serial() -> Any:
     """What goes through a table on one thread: a function of the table's address, the objects, the
-    numbers, the arena, and two things that it does not need."""
-    return _module().function("serial", *[ctypes.c_void_p] * 5, ctypes.c_int64)
+    numbers and the arena."""
+    return _module().function("serial", *[ctypes.c_void_p] * 4)
