@@ -289,6 +289,31 @@ def test_a_submodule_that_was_replaced_counts():
     assert net(torch.ones(1, 1)).item() == -0.5
 
 
+class Shifted(Scaled):
+    def forward(self, x):
+        return (x + self.weight) * self.factor
+
+
+def test_a_class_that_was_exchanged_counts():
+    net = nn.Sequential(Scaled(), nn.Identity())
+    for _ in range(3):
+        assert net(torch.ones(2)).tolist() == [2.0, 4.0]
+    net[0].__class__ = Shifted
+    assert net(torch.ones(2)).tolist() == [4.0, 6.0]
+
+
+def test_what_is_cut_off_from_the_tape_gets_no_gradient():
+    class Straight(nn.Module):
+        def forward(self, x):
+            return x + (torch.round(x) - x).detach()
+
+    net = Straight()
+    for _ in range(3):
+        x = torch.tensor([0.4, 1.6], requires_grad=True)
+        net(x * 2).sum().backward()
+        assert x.grad.tolist() == [2.0, 2.0]
+
+
 def test_training_and_evaluation_are_told_apart():
     net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5), nn.Linear(2, 2))
     twin = unplayed(net)

@@ -48,6 +48,8 @@ FIT = {
     "mathematics": lambda self, x: x * math.sqrt(SIZES[0]),
     "a conditional": lambda self, x: x if x.dim() == 2 and len(x) > 1 else -x,
     "a comprehension": lambda self, x: sum([x * i for i in range(3)]),
+    "a part cut off from the tape": lambda self, x: x + (x * 2).detach(),
+    "a class": lambda self, x: x if isinstance(x, torch.Tensor) else x[0],
     "a slice": lambda self, x: x[:, 1:] + x[..., :-1],
     "a layer made on the way": lambda self, x: nn.ReLU()(x),
     "its own methods": lambda self, x: self.part(x),

@@ -273,6 +273,7 @@ class Tree:
         found: list[Any] = []
         for module in (root, *self.below):
             fields = module.__dict__
+            found.append(type(module))
             for table in ("_parameters", "_buffers", "_modules"):
                 found.extend(fields[table].values())
             if is_ours(type(module)):

@@ -49,10 +49,11 @@ _METHODS = frozenset(
     ("append", "extend", "index", "items", "values", "keys", "forward", "children", "modules",
      "named_children", "named_modules", "parameters", "named_parameters", "training")
 )  # fmt: skip
-#: Properties and methods of tensors that tell what the spec says.
+#: Properties and methods of tensors that tell what the spec says, or are views.
 _GEOMETRY = frozenset(
-    ("shape", "ndim", "size", "dim", "numel", "stride", "dtype", "device", "is_contiguous", "T")
-)
+    ("shape", "ndim", "size", "dim", "numel", "stride", "dtype", "device", "is_contiguous", "T",
+     "detach")
+)  # fmt: skip
 #: In the package of ops, but not fit: they look at values, or outside.
 _EFFECTS = frozenset(("item", "tolist", "numpy", "data_ptr", "from_numpy", "apply", "backward"))
 
@@ -259,7 +260,8 @@ class _Reader:
                 return _only_records(value)
             return self._read(value)
         if isinstance(value, type):
-            return value in _BUILTINS or value.__module__.startswith(_PACKAGE + "nn.")
+            ours = value is Tensor or value.__module__.startswith(_PACKAGE + "nn.")
+            return ours or value in _BUILTINS
         if isinstance(value, BuiltinFunctionType):
             return value in _BUILTINS or value.__module__ == "math"
         return is_constant(value)
