@@ -71,3 +71,17 @@ def test_code_is_made_when_enough_was_drawn(monkeypatch):
 def test_no_code_is_made_where_compiling_is_off(at_once, monkeypatch):
     monkeypatch.setattr(PROCESS, "compile", False)
     assert machine.kernels(1 << 30) is None
+
+
+def test_without_a_compiler_numpy_draws_on(at_once, monkeypatch):
+    def refuse(text):
+        raise OSError("no compiler here")
+
+    monkeypatch.setattr("cresset.compiler.host.Module", refuse)
+    machine._module.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning, match="drawn by NumPy, as no machine code .* here"):
+            values = recipes.uniform(Generator().manual_seed(0), 20_000, False)
+    finally:
+        machine._module.cache_clear()
+    assert f"{values[0]:.4f}" == "0.4963"

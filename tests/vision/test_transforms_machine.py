@@ -106,6 +106,22 @@ def test_code_is_made_when_enough_pixels_were(monkeypatch):
     assert made == [False, False, True]
 
 
+def test_without_a_compiler_numpy_goes_on(monkeypatch):
+    def refuse(text):
+        raise OSError("no compiler here")
+
+    monkeypatch.setattr(PROCESS, "compile", True)
+    monkeypatch.setattr(machine, "_WORTH_IT", 0)
+    monkeypatch.setattr("cresset.compiler.host.Module", refuse)
+    machine._compiled.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning, match="by NumPy, as no machine code .* here"):
+            flipped = F.hflip(cresset.from_numpy(np.arange(20, dtype=np.int32)[None]))
+    finally:
+        machine._compiled.cache_clear()
+    assert flipped.tolist() == [[*range(19, -1, -1)]]
+
+
 CASES: dict[str, Callable[[Any], Any]] = {
     "resize": lambda x: F.resize(x, [20, 31]),
     "resize, bicubic": lambda x: F.resize(x, [50, 31], F.InterpolationMode.BICUBIC),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class _Drawn:
     numbers = 0
 
 
-def kernels(count: int) -> Any:
+def kernels(count: int) -> _Module | None:
     """The module, if ``count`` numbers should be drawn with it, else None."""
     if count < _FEWEST or not PROCESS.compile:
         return None
@@ -46,24 +47,25 @@ def kernels(count: int) -> Any:
     return _module() if _Drawn.numbers >= _WORTH_IT else None
 
 
-def uniform(module: Any, generator: Any, out: np.ndarray, low: float, high: float) -> None:
+def uniform(module: _Module, generator: Any, out: np.ndarray, low: float, high: float) -> None:
     """Fill a float32 array as ``recipes.uniform`` does."""
     a, b = np.float32(low), np.float32(high)
-    _fill(module.uniform, generator, out, float(b - a), float(a))
+    _fill(module, module.uniform, generator, out, float(b - a), float(a))
 
 
-def normal(module: Any, generator: Any, out: np.ndarray, mean: float, std: float) -> None:
+def normal(module: _Module, generator: Any, out: np.ndarray, mean: float, std: float) -> None:
     """Fill a float32 array of whole blocks of 16 as ``boxmuller.normal_blocks`` does."""
-    _fill(module.normal, generator, out, std, mean)
+    _fill(module, module.normal, generator, out, std, mean)
 
 
-def _fill(kernel: Any, generator: Any, out: np.ndarray, scale: float, shift: float) -> None:
+def _fill(
+    module: _Module, kernel: Any, generator: Any, out: np.ndarray, scale: float, shift: float
+) -> None:
     words, position = generator.words()
     made = np.empty(_CHUNK + 3 * WORDS, np.uint32)
     made[:WORDS] = words
     rest = np.empty(STEP, np.float32)
     start, target = made.ctypes.data, out.ctypes.data
-    module = _module()
     for first in range(0, out.size, _CHUNK):
         count = min(_CHUNK, out.size - first)
         end = position + count
@@ -96,5 +98,13 @@ class _Module:
 
 
 @functools.cache
-def _module() -> _Module:
-    return _Module()
+def _module() -> _Module | None:
+    try:
+        return _Module()
+    except Exception as error:  # NumPy's way is still there
+        warnings.warn(
+            f"cresset: numbers are drawn by NumPy, as no machine code could be made ({error})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -37,10 +38,19 @@ def _function(name: str, narrowest: int, pixels: int) -> Any:
 
 @functools.cache
 def _compiled(name: str) -> Any:
-    from cresset.compiler.host import Module
     from cresset.vision.transforms.functional import machine_code
 
-    module = Module(machine_code.text(name))
+    try:
+        from cresset.compiler.host import Module
+
+        module = Module(machine_code.text(name))
+    except Exception as error:  # NumPy's way is still there
+        warnings.warn(
+            f"cresset: images are transformed by NumPy, as no machine code could be made ({error})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
     _modules.append(module)
     kinds = {"ptr": ctypes.c_void_p, "i64": ctypes.c_int64}
     arguments = machine_code.FUNCTIONS[name][0].split(", ")
