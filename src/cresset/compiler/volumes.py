@@ -33,6 +33,10 @@ _NEAR = 512 << 10
 #: Where channels fill the vectors, weights are turned for every few slices: pixels that are worth
 #: it, and the bytes that they may take.
 _WORTH_TURNING, _ROOM = 2048, 4 << 20
+#: Rows up to which they may be.
+_SHORT = 8
+#: Input channels that a slice of the weights is computed for at a time, where there are many.
+_FEW = 64
 
 
 class _Volume(NamedTuple):
@@ -93,14 +97,14 @@ def _array(pointer: str, like: Array, *shape: int) -> Array:
     return Array(pointer, spec)
 
 
-def _some(m: int, outputs: int, inputs: int, pixels: int, size: int, lanes: int) -> int:
+def _some(m: int, outputs: int, inputs: int, plane: tuple[int, int], size: int, lanes: int) -> int:
     """How many of ``m`` images a kernel for images is given at a time, of ``size`` floats each."""
 
     def most(limit: int) -> int:
         return max(d for d in range(1, m + 1) if m % d == 0 and d <= max(1, limit))
 
-    if min(outputs, inputs) >= channels._FEWEST:
-        return most(min(-(-_WORTH_TURNING // pixels), _ROOM // (4 * size)))
+    if channels.suits(outputs, inputs, plane[1], _SHORT):
+        return most(min(-(-_WORTH_TURNING // _area(plane)), _ROOM // (4 * size)))
     batch = 2 * lanes
     if m % batch == 0 and batch * size * 4 <= 2 * _NEAR:
         return batch
@@ -297,7 +301,7 @@ def lower_forward(
         return convolution.lower_forward(flat, [image, weights, *bias], [result], lanes)
     planes = _Planes(v.plane, padding[1:] if max(stride[1:]) == 1 else (0, 0))
     size = v.inputs * deep * planes.area + v.outputs * _area(v.result)
-    some = _some(v.n * v.out[0], v.outputs, v.inputs * deep, _area(v.result), size, lanes)
+    some = _some(v.n * v.out[0], v.outputs, v.inputs * deep, v.result, size, lanes)
     flat = Call(call.op, (v.flat(any(planes.pad)),), call.specs, (y.spec,))
     low = convolution.lower_forward(
         flat,
@@ -389,7 +393,7 @@ def _input_pass(
     planes, results = _Planes(v.result), _Planes(v.plane)
     many = v.outputs * taps.number
     size = many * planes.area + v.inputs * results.area
-    some = _some(v.n * count, v.inputs, many, results.area, size, lanes)
+    some = _some(v.n * count, v.inputs, many, results.size, size, lanes)
     shape = (some, v.inputs, *v.plane)
     flat = Call(call.op, (shape, v.flat(False)), call.specs, (out.spec,))
     low = convolution.lower_input(
@@ -425,7 +429,7 @@ def lower_weight(
     planes = _Planes(v.plane, padding[1:] if max(stride[1:]) == 1 else (0, 0))
     pixels, m = _area(v.result), v.n * v.out[0]
     size = wide * planes.area + outputs * pixels
-    some = _some(m, outputs, wide, pixels, size, lanes)
+    some = _some(m, outputs, wide, v.result, size, lanes)
     flat = v.flat(any(planes.pad))._replace(groups=1)
     shape = (outputs, wide, *v.kernel[1:])
     low = convolution.lower_weight(
@@ -494,8 +498,8 @@ def lower_weight(
 
 def _wide(inputs: int, units: int) -> int:
     """Input channels of a unit: enough units for some threads, and channels for the vectors."""
-    if inputs >= 2 * channels._FEWEST:
-        return min(d for d in range(channels._FEWEST, inputs + 1) if inputs % d == 0)
+    if inputs >= 2 * _FEW:
+        return min(d for d in range(_FEW, inputs + 1) if inputs % d == 0)
     if units >= 4:
         return inputs
     return inputs // 2 if inputs % 2 == 0 else inputs
