@@ -108,6 +108,45 @@ def test_a_gradient_that_is_held_is_cut_afterwards(monkeypatch):
     assert "relu_backward" in ops(_two(16, keep=True), tolerance=1e-3)
 
 
+def _biased(case, options):
+    n, ci, co, size, kernel = case
+    torch.manual_seed(0)
+    x = torch.randn(n, ci, *size)
+    w = (torch.randn(co, ci, *kernel) / 9).requires_grad_()
+    b = torch.randn(co, requires_grad=True)
+
+    def program():
+        w.grad = b.grad = None
+        y = F.conv2d(x, w, b, **options)
+        (y * y.detach().cos()).sum().backward()
+        return [w.grad, b.grad]
+
+    return program
+
+
+@pytest.mark.parametrize(
+    "case, options",
+    [
+        ((5, 1, 16, (28, 28), (3, 3)), {"stride": 2, "padding": 1}),
+        ((5, 6, 16, (14, 14), (5, 5)), {}),
+        ((3, 1, 19, (9, 9), (1, 1)), {}),
+        ((33, 4, 37, (5, 7), (3, 3)), {"padding": 1}),
+    ],
+)
+def test_the_gradient_of_a_bias_is_summed_up_by_the_kernel_of_the_weights(
+    case, options, monkeypatch
+):
+    monkeypatch.setattr(convolution, "_cheapest", lambda cost, groups: "outputs")
+    names = ops(_biased(case, options), tolerance=1e-3)
+    assert "convolution_weight_sum" in names and "sum" not in names
+
+
+def test_the_gradient_of_a_bias_is_summed_up_apart_where_the_weights_are_along_rows(monkeypatch):
+    monkeypatch.setattr(convolution, "_cheapest", lambda cost, groups: "rows")
+    names = ops(_biased((2, 3, 6, (12, 12), (3, 3)), {}), tolerance=1e-3)
+    assert {"convolution_weight", "sum"} <= set(names)
+
+
 # -- max pooling -----------------------------------------------------------------------------------
 
 

@@ -350,32 +350,20 @@ def lower_weight(
         return None
     geometry, operands, outs = _planes(geometry), _images(operands), _images(outs)
     g, x = operands
-    (n, o, oh, ow), (_, ch, h, w) = g.spec.shape, x.spec.shape
+    (n, _, oh, ow), (_, ch, h, w) = g.spec.shape, x.spec.shape
     kernel = tuple(outs[0].spec.shape[2:])
     groups = geometry.groups
     ph, pw = geometry.padding
-    sizes = _sizes(x, outs[0], geometry, (oh, ow))
-    parts = _parts(geometry, o // groups * kernel[0] * kernel[1])
-    shape = Shape(
-        n, ch // groups, h + 2 * ph, _up(w + 2 * pw, parts), o // groups, kernel,
-        geometry.dilation, geometry.stride, oh, ow, groups, parts > 1,
-    )  # fmt: skip
-    cost = {
-        "rows": convolution_rows.cycles(
-            sizes.flops(), ow, convolution_rows.weight_share(shape), max(sizes.stride) > 1, lanes
-        ),
-        "batches": batches.cycles(sizes, lanes),
-        "outputs": convolution_weights.weight_cycles(sizes, lanes),
-    }
-    if channels.suits(sizes.outputs, sizes.inputs, ow, 8):
-        del cost["rows"]
-        cost["channels"] = channels.cycles(sizes, lanes)
+    sizes, shape, cost = _weight_cycles(geometry, operands, outs[0], lanes)
+    if call.op.name == "convolution_weight_sum":
+        return convolution_weights.lower_weight(sizes, operands, outs[0], lanes, outs[1])
     family = {**_FAMILIES, "outputs": convolution_weights}[_cheapest(cost, groups)]
     if family is not None:
         return family.lower_weight(sizes, operands, outs[0], lanes)
     if kernel[1] > 12:
         return None
-    padded = n * ch * shape.h * shape.w * 4 if ph or pw or parts > 1 else 0
+    parts = shape.stride[1] if shape.parted else 1
+    padded = n * ch * shape.h * shape.w * 4 if ph or pw or shape.parted else 0
 
     def pad(c: Code) -> None:
         with c.share(n) as i:
@@ -399,3 +387,42 @@ def lower_weight(
         emit, pieces=shape.o // weight_block(shape) * shape.c, flops=_flops(shape),
         prepare=pad if padded else None, shared=padded,
     )  # fmt: skip
+
+
+def takes_sum(call: Call) -> bool:
+    """Whether the kernel of the weights' gradient can sum up the gradient on the way."""
+    if call.op.name != "convolution_weight" or any(s.device is not CPU for s in call.specs):
+        return False
+    geometry = call.params[1]
+    if geometry.groups > 1 or not _fits([*call.specs, *call.outs], geometry):
+        return False
+    lanes = vector_bytes() // 4
+    g, x, out = _images([Array("", spec) for spec in (*call.specs, *call.outs)])
+    sizes, _, cost = _weight_cycles(_planes(geometry), [g, x], out, lanes)
+    return _cheapest(cost, 1) == "outputs" and convolution_weights.sums_up(sizes, lanes)
+
+
+def _weight_cycles(
+    geometry: Any, operands: list[Array], out: Array, lanes: int
+) -> tuple[channels.Sizes, Shape, dict[str, float]]:
+    """The sizes, those of a group along rows, and what each family takes."""
+    g, x = operands
+    (n, o, oh, ow), (_, ch, h, w) = g.spec.shape, x.spec.shape
+    kernel, groups, (ph, pw) = tuple(out.spec.shape[2:]), geometry.groups, geometry.padding
+    sizes = _sizes(x, out, geometry, (oh, ow))
+    parts = _parts(geometry, o // groups * kernel[0] * kernel[1])
+    shape = Shape(
+        n, ch // groups, h + 2 * ph, _up(w + 2 * pw, parts), o // groups, kernel,
+        geometry.dilation, geometry.stride, oh, ow, groups, parts > 1,
+    )  # fmt: skip
+    cost = {
+        "rows": convolution_rows.cycles(
+            sizes.flops(), ow, convolution_rows.weight_share(shape), max(sizes.stride) > 1, lanes
+        ),
+        "batches": batches.cycles(sizes, lanes),
+        "outputs": convolution_weights.weight_cycles(sizes, lanes),
+    }
+    if channels.suits(sizes.outputs, sizes.inputs, ow, 8):
+        del cost["rows"]
+        cost["channels"] = channels.cycles(sizes, lanes)
+    return sizes, shape, cost

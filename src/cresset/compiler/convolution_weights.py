@@ -11,7 +11,8 @@ in registers while pixels go by. Three ways to have pixels as vectors:
 - Many weights, whose sums would have to go to memory and back too often: the whole gradient is
   turned first. Then every block of taps has its sums in registers until all images are through.
 
-In all of them the order of summing does not depend on how many threads there are.
+Where the gradient of a bias is wanted as well, the first two add up the vectors of pixels on the
+way. In all of them the order of summing does not depend on how many threads there are.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ _SPILT = 4
 
 #: A tap among those whose sums are in registers: input, kernel row, and column.
 _Tap = tuple[int, int, int]
+#: Stands for the sum of the gradient itself.
+_ALL: _Tap = (-1, -1, -1)
 
 
 @functools.lru_cache(256)
@@ -79,6 +82,12 @@ class _Sum(NamedTuple):
 class _Weights(NamedTuple):
     s: Sizes
     lanes: int
+    #: The gradient is summed up, too: the gradient of a bias.
+    summed: bool = False
+
+    def panel(self) -> int:
+        """Floats of the sums of one vector of output channels."""
+        return (panel_size(self.s) + self.summed) * self.lanes
 
     def rows(self) -> tuple[int, int]:
         """Images and rows of gradients that are turned at a time."""
@@ -120,7 +129,7 @@ class _Weights(NamedTuple):
         for blocks in vectors(s.outputs, lanes):
             with c.loop(blocks.number) as i:
                 block = c.plus(i, blocks.first)
-                panel = c.at("float", sums, c.times(block, panel_size(s) * lanes))
+                panel = c.at("float", sums, c.times(block, self.panel()))
                 first = c.plus(c.times(n, s.outputs), c.times(block, lanes))
                 place = c.plus(c.times(first, plane), c.times(top, s.out[1]))
                 source, size = c.at("float", g, place), rows * s.out[1]
@@ -129,14 +138,37 @@ class _Weights(NamedTuple):
                         near = c.at("float", source, c.times(m, s.outputs * plane))
                         target = c.at("float", "%scratch", c.times(m, size * lanes))
                         turn(c, near, (blocks.used, plane, size), target, lanes)
+                    if self.summed:
+                        self._add_up(c, panel, images * size)
                 with c.loop(s.inputs, some) as channel, c.loop(s.kernel[0], kernel_rows) as ky:
                     totals = self.places(c, panel, channel, ky)
+                    if self.summed and self.once():
+                        totals[_ALL] = self._all(c, panel, 2)
                     with c.loop(images) as m, c.loop(rows) as y:
                         plane_ = c.plus(c.times(m, s.inputs), channel)
                         lines = self.lines(c, image, zeros, plane_, c.plus(top, y), ky)
                         near = source if self.once() else "%scratch"
                         self.row(c, near, blocks.used, rows, lines, m, y, totals)
                     self.put(c, totals)
+
+    def _all(self, c: Code, panel: str, sets: int) -> _Sum:
+        """The sums of the gradient itself, behind those of the weights."""
+        vector = f"<{self.lanes} x float>"
+        place = c.at("float", panel, panel_size(self.s) * self.lanes)
+        slots = [c.slot(vector, c.load(vector, place, align=4))]
+        return _Sum(place, slots + [c.slot(vector, "zeroinitializer") for _ in range(1, sets)])
+
+    def _add_up(self, c: Code, panel: str, pixels: int) -> None:
+        """Add up turned pixels."""
+        vector, total = f"<{self.lanes} x float>", self._all(c, panel, 4)
+        for first, count in ((0, pixels // 4 * 4), (pixels // 4 * 4, pixels % 4)):
+            if count:
+                with c.loop(count, 4) as i:
+                    for j, slot in enumerate(total.slots[: min(count, 4)]):
+                        place = c.times(c.plus(i, first + j), self.lanes)
+                        value = c.load(vector, c.at("float", "%scratch", place), align=4)
+                        c.set(vector, slot, c.let(f"fadd {vector} {c.get(vector, slot)}, {value}"))
+        self.put(c, {_ALL: total})
 
     def places(self, c: Code, panel: str, channel: str, ky: str) -> dict[_Tap, _Sum]:
         """Where a block's sums are in memory, and registers that begin with them."""
@@ -203,6 +235,11 @@ class _Weights(NamedTuple):
                 pixel = c.plus(c.times(c.plus(c.times(m, rows), y), s.out[1]), column)
                 near = c.at("float", source, c.times(pixel, lanes))
                 given = [c.load(vector, near, i * lanes, align=4) for i in range(tile.columns)]
+            if _ALL in totals:
+                slots = totals[_ALL].slots
+                for i, value in enumerate(given):
+                    slot = slots[i % len(slots)]
+                    c.set(vector, slot, c.let(f"fadd {vector} {c.get(vector, slot)}, {value}"))
             left = c.times(column, s.stride[1])
             for k, (line, step) in enumerate(lines):
                 for b in range(self.block()[0]):
@@ -241,15 +278,25 @@ class _Weights(NamedTuple):
             c.do(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
 
 
-def lower_weight(s: Sizes, operands: list[Array], out: Array, lanes: int) -> Lowering:
-    kernel = _Weights(s, lanes)
-    return (_in_groups if kernel.few() else _in_blocks)(kernel, operands[0], operands[1], out)
+def lower_weight(
+    s: Sizes, operands: list[Array], out: Array, lanes: int, bias: Array | None = None
+) -> Lowering:
+    kernel = _Weights(s, lanes, bias is not None)
+    if kernel.few():
+        return _in_groups(kernel, operands[0], operands[1], out, bias)
+    assert bias is None
+    return _in_blocks(kernel, operands[0], operands[1], out)
 
 
-def _in_groups(kernel: _Weights, g: Array, x: Array, out: Array) -> Lowering:
+def sums_up(s: Sizes, lanes: int) -> bool:
+    """Whether the gradient of a bias can be had as well."""
+    return _Weights(s, lanes).few()
+
+
+def _in_groups(kernel: _Weights, g: Array, x: Array, out: Array, bias: Array | None) -> Lowering:
     """Sums for each group of images first, then the sums of those."""
     s, lanes = kernel.s, kernel.lanes
-    size = vector_count(s, lanes) * panel_size(s) * lanes
+    size = vector_count(s, lanes) * kernel.panel()
     chunks = kernel.chunks()
     groups = min(chunks, _GROUPS)
     turned = 0 if kernel.once() else math.prod(kernel.rows()) * s.out[1] * lanes
@@ -272,8 +319,8 @@ def _in_groups(kernel: _Weights, g: Array, x: Array, out: Array) -> Lowering:
         for blocks in vectors(s.outputs, lanes):
             with c.share(blocks.number) as i, c.uncut():
                 block = c.plus(i, blocks.first)
-                first = c.at("float", "%shared", c.times(block, panel * lanes))
-                with c.loop(panel) as tap:
+                first = c.at("float", "%shared", c.times(block, kernel.panel()))
+                with c.loop(panel + kernel.summed) as tap:
                     place = c.at("float", first, c.times(tap, lanes))
                     total = c.load(vector, place, align=4)
                     for group in range(1, groups):
@@ -282,6 +329,10 @@ def _in_groups(kernel: _Weights, g: Array, x: Array, out: Array) -> Lowering:
                     c.store(vector, total, place, align=4)
                 target = c.at("float", out.base(c), c.times(block, lanes * panel))
                 turn(c, target, (blocks.used, panel, panel), first, lanes, back=True)
+                if bias is not None:
+                    total = c.load(vector, c.at("float", first, panel * lanes), align=4)
+                    place = c.at("float", bias.base(c), c.times(block, lanes))
+                    c.masked_store("float", lanes, blocks.used, total, place)
 
     return Lowering(
         emit, scratch=4 * (turned + s.width), pieces=groups,

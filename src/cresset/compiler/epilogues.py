@@ -1,7 +1,8 @@
 """What comes after a kernel and is done by it, while the values are in registers.
 
 *relu and convolution.* A convolution whose result only a relu reads writes the relu of it. On the
-way back, the gradient of a convolution's input is written cut where the relu in front was zero.
+way back, the gradient of a convolution's input is written cut where the relu in front was zero, and
+the kernel of the weights' gradient sums up the bias's.
 
 *Max pooling.* Where windows lie side by side and nobody but the gradient's way back reads where
 their largest values were, the place within the window is kept: a byte instead of an int64. A relu
@@ -17,7 +18,7 @@ import functools
 from typing import Any
 
 from cresset import dtypes
-from cresset.compiler.convolution import takes_cut, takes_relu
+from cresset.compiler.convolution import takes_cut, takes_relu, takes_sum
 from cresset.compiler.pooling import CUT, side_by_side
 from cresset.compiler.steps import call_of, makers, plain, readers
 from cresset.core.call import Call, Op
@@ -27,7 +28,8 @@ from cresset.core.spec import spec as make_spec
 
 
 def fold(steps: list[Step], live: set[int]) -> list[Step]:
-    return _cut_inside(_bytes(_relu_inside(steps, live), live), live)
+    steps = _bytes(_relu_inside(steps, live), live)
+    return _sum_inside(_cut_inside(steps, live))
 
 
 def _relu_inside(steps: list[Step], live: set[int]) -> list[Step]:
@@ -94,6 +96,50 @@ def _with_cut(back: Op, cut: Op) -> Op:
     return Op(
         "convolution_input_relu", lambda g, w, y, *params: back.infer(g, w, *params),
         lambda xp, g, w, y, *params: then(xp, first(xp, g, w, *params), y), family="conv",
+    )  # fmt: skip
+
+
+def _sum_inside(steps: list[Step]) -> list[Step]:
+    """``convolution_weight_sum(g, x)`` for the gradients of weights and bias."""
+    read_by = readers(steps)
+    result = list(steps)
+    sums = {step.operands[0][0]: at for at, step in enumerate(steps) if _is_bias(step)}
+    done = set()
+    for at, step in enumerate(steps):
+        other = sums.get(step.operands[0][0], -1) if step.operands else -1
+        if other < 0 or not (plain(step) and takes_sum(step.call)):
+            continue
+        total = steps[other]
+        if other < at and min(read_by.get(total.outs[0][0], [len(steps)])) < at:
+            continue
+        op = _with_sum(step.call.op, total.call.op, total.call.params)
+        call = call_of(op, step.call.params, step.call.specs)
+        result[at] = step._replace(call=call, outs=(*step.outs, *total.outs))
+        done.add(other)
+        del sums[step.operands[0][0]]
+    return [step for at, step in enumerate(result) if at not in done]
+
+
+def _is_bias(step: Step) -> bool:
+    """Whether a step sums up all but the second dimension."""
+    if step.call.op.name != "sum" or len(step.call.params) != 3 or not plain(step):
+        return False
+    (dims, keep, dtype), spec = step.call.params, step.operands[0][1]
+    wanted = (0, *range(2, len(spec.shape)))
+    return not keep and dtype is spec.dtype and tuple(dims) == wanted and len(wanted) > 1
+
+
+@functools.cache
+def _with_sum(weight: Op, total: Op, params: tuple) -> Op:
+    """The op with both results; its reference kernel is theirs."""
+    first, then = weight.kernel, total.kernel
+    assert first is not None and then is not None
+    return Op(
+        "convolution_weight_sum",
+        lambda g, x, *own: (
+            call_of(weight, own, (g, x)).outs[0], call_of(total, params, (g,)).outs[0],
+        ),
+        lambda xp, g, x, *own: (first(xp, g, x, *own), then(xp, g, *params)), family="conv",
     )  # fmt: skip
 
 

@@ -58,6 +58,7 @@ LOWERINGS: dict[str, Callable[..., Lowering | None]] = {
     "convolution": _first_of(convolution.lower_forward, volumes.lower_forward),
     "convolution_relu": convolution.lower_forward,
     "convolution_input_relu": convolution.lower_input,
+    "convolution_weight_sum": convolution.lower_weight,
     "convolution_input": _first_of(convolution.lower_input, volumes.lower_input),
     "convolution_weight": _first_of(convolution.lower_weight, volumes.lower_weight),
     "bmm": products.lower_bmm,
