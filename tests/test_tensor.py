@@ -8,6 +8,8 @@ import pickle
 import pytest
 
 import cresset
+from cresset.core.modes import PROCESS
+from cresset.tensor import is_at_hand
 
 from .ops.programs import same_program
 
@@ -226,3 +228,12 @@ def test_public_modules_show_no_names_of_their_source(path):
         and not vars(module)[n].__name__.startswith("cresset")
     }  # fmt: skip
     assert not strangers
+
+
+def test_an_operand_of_what_has_run_is_at_hand_and_one_of_what_waits_is_not():
+    x = cresset.ones(3) * 1
+    (x + 1).data_ptr()
+    assert is_at_hand(x)
+    y = x + 1
+    assert is_at_hand(y) is PROCESS.eager
+    assert not is_at_hand(x.requires_grad_())

@@ -527,7 +527,9 @@ def is_at_hand(tensor: Any) -> bool:
     """
     return (
         type(tensor) is Tensor
-        and tensor._storage.epoch < 0
+        # Not named by the graph that is being recorded; one that ran left its number.
+        and tensor._storage.epoch != graph.RECORDER.graph.epoch
+        and tensor._storage.error is None
         and tensor._spec.device is CPU
         and not tensor._requires_grad
         and not tensor._inference

@@ -601,6 +601,35 @@ def test_loops_comprehensions_and_branches_over_shapes():
     assert net(torch.ones(2, 2)).tolist() != twin(torch.ones(2, 2)).tolist()
 
 
+def test_inference_mode_and_what_comes_out_of_it():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+    for _ in range(3):
+        with torch.inference_mode():
+            inside = net(torch.ones(1, 2))
+        assert inside.is_inference() and not inside.requires_grad
+        outside = net(torch.ones(1, 2))
+        assert not outside.is_inference() and outside.requires_grad
+        assert inside.tolist() == outside.tolist()
+        with pytest.raises(RuntimeError, match="Inference tensors cannot be saved"):
+            net(inside)
+    assert is_played(net) is not PROCESS.eager
+
+
+def test_modes_that_look_at_every_op_see_every_op():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+    for _ in range(3):
+        net(torch.ones(1, 2))
+    packed = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: packed.append(x) or x, lambda x: x):
+        net(torch.ones(1, 2)).sum().backward()
+    assert len(packed) >= 2
+    with torch.autograd.detect_anomaly(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(RuntimeError, match="returned nan values"):
+            (net(torch.ones(1, 2)) * 0).sqrt().sum().backward()
+    assert any("Traceback of forward call" in str(w.message) for w in caught)
+
+
 # -- hooks, debuggers, copies ----------------------------------------------------------------------
 
 

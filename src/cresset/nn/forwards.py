@@ -30,7 +30,7 @@ from cresset.nn.purity import (
     redefines,
 )
 from cresset.nn.tables import CHANGES
-from cresset.ops.replayed import replay, same, whole
+from cresset.ops.replayed import is_ordinary, replay, same, whole
 from cresset.ops.stretch import StretchCall, capture
 from cresset.random.generator import default_generator
 from cresset.tensor import Tensor
@@ -127,8 +127,8 @@ class Forwards:
 
     def __call__(self, module: Any, args: tuple, kwargs: dict) -> Any:
         if (
-            kwargs or THREAD.plain or PROCESS.eager or PROCESS.unusual or is_watched()
-            or self.module() is not module
+            kwargs or THREAD.plain or PROCESS.eager or is_watched()
+            or self.module() is not module or PROCESS.unusual and not is_ordinary(args)
         ):  # fmt: skip
             return module.forward(*args, **kwargs)
         key = _signature(args)
@@ -170,7 +170,7 @@ class Forwards:
 
 def _signature(args: tuple) -> tuple | None:
     """What the arguments are, for the code that gets them; None if that cannot be told."""
-    parts: list[Any] = [THREAD.grad, SETTING.changes, get_default_device()]
+    parts: list[Any] = [THREAD.grad, THREAD.inference, SETTING.changes, get_default_device()]
     for x in args:
         if x.__class__ is Tensor:
             parts.append(x._spec.at_zero())

@@ -10,6 +10,7 @@ from cresset.core.call import SETTING
 from cresset.core.fingerprint import fingerprint
 from cresset.core.modes import PROCESS, THREAD
 from cresset.core.storage import Storage
+from cresset.core.tape import ANOMALY
 from cresset.ops.registry import outside
 from cresset.ops.stretch import StretchCall, capture, play
 from cresset.tensor import Tensor, wrap
@@ -23,17 +24,24 @@ _known: dict[tuple, StretchCall | None] = {}
 
 def replayed(function: Callable[..., Any], operands: tuple[Tensor, ...], params: tuple = ()) -> Any:
     """``function(*operands, *params)``, of which it is known that it only records ops."""
-    if THREAD.plain or PROCESS.eager or PROCESS.unusual:
+    if THREAD.plain or PROCESS.eager or PROCESS.unusual and not is_ordinary(operands):
         return function(*operands, *params)
     kinds = [
         (x._spec if not x._spec.offset else x._spec.at_zero(), x._requires_grad) for x in operands
     ]
-    key = (function, params, THREAD.grad, SETTING.changes, *kinds)
+    key = (function, params, THREAD.grad, THREAD.inference, SETTING.changes, *kinds)
     call = _known.get(key, _UNKNOWN)
     if call is _UNKNOWN or PROCESS.check:
         return _meet(key, function, operands, params)
     result = None if call is None else replay(call, operands)
     return function(*operands, *params) if result is None else result
+
+
+def is_ordinary(args: Sequence[Any]) -> bool:
+    """Whether no mode is on that wants to see every op, and no tensor here refuses to be saved."""
+    if THREAD.saved_hooks is not None or ANOMALY.enabled:
+        return False
+    return not THREAD.grad or not any(isinstance(x, Tensor) and x._inference for x in args)
 
 
 def _meet(key: tuple, function: Callable[..., Any], operands: tuple, params: tuple) -> Any:

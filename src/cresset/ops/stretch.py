@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from cresset.core import graph
 from cresset.core.call import Body, Call, Op, Result
 from cresset.core.graph import RECORDER, WATCHED
-from cresset.core.modes import THREAD
+from cresset.core.modes import PROCESS, THREAD
 from cresset.core.spec import Spec
 from cresset.core.spec import spec as make_spec
 from cresset.core.tape import Node, edge_of, next_sequence, node_class
@@ -173,6 +173,8 @@ def play(call: StretchCall, operands: Sequence[Tensor], args: list) -> Tensor:
         node.watch = None
         out._grad_fn = node
         out._requires_grad = True
+    if PROCESS.unusual and THREAD.inference:
+        out._inference = True
     return out
 
 
@@ -291,7 +293,11 @@ class _Look:
         place = local.get(storage.slot) if storage.epoch == self.graph.epoch else None
         if place is None or place not in sources or result._own_version is not None:
             return None
-        if result._hooks is not None or result._retains or result._inference:
+        if (
+            result._hooks is not None
+            or result._retains
+            or result._inference is not THREAD.inference
+        ):
             return None
         tape: list[Inside] = []
         outs = [place]

@@ -16,8 +16,8 @@ from cresset import dtypes
 from cresset.dtypes import get_default_dtype
 from cresset.ops.reduce import MEAN_DIM
 from cresset.random.fused import fma32
-from cresset.tensor import Tensor, from_array
-from cresset.vision.transforms.functional.dimensions import at_hand, max_value
+from cresset.tensor import Tensor, from_array, is_at_hand
+from cresset.vision.transforms.functional.dimensions import max_value
 
 _F = np.float32
 #: Images of more numbers are worth a plan (``transforms.settle``).
@@ -26,7 +26,7 @@ _MOST = 1 << 14
 
 def pixels_at_hand(img: Tensor, most: int = _MOST) -> np.ndarray | None:
     """The bytes or float32 numbers of a small image that are there to be read, else None."""
-    if not at_hand(img) or get_default_dtype() is not dtypes.float32:
+    if not is_at_hand(img) or get_default_dtype() is not dtypes.float32:
         return None
     if img.dtype not in (dtypes.uint8, dtypes.float32) or not 0 < img.numel() <= most:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.ops.creation import zeros_like
-from cresset.tensor import Tensor, from_array
+from cresset.tensor import Tensor, from_array, is_at_hand
 from cresset.vision.pil import Image, ImageEnhance, ImageOps, image_from_array, is_pil_image
 from cresset.vision.transforms.functional import arrays
 from cresset.vision.transforms.functional.convert import can_be_spread, convert_image_dtype
@@ -17,7 +17,6 @@ from cresset.vision.transforms.functional.dimensions import (
     assert_channels,
     assert_image_tensor,
     assert_pil_image,
-    at_hand,
     get_dimensions,
     max_value,
 )
@@ -206,7 +205,7 @@ def erase(img: Any, i: int, j: int, h: int, w: int, v: Tensor, inplace: bool = F
     if not isinstance(img, Tensor):
         raise TypeError(f"img should be Tensor Image. Got {type(img)}")
     assert_image_tensor(img)
-    if not inplace and at_hand(img) and at_hand(v):
+    if not inplace and is_at_hand(img) and is_at_hand(v):
         pixels = img._array().copy()
         part = pixels[..., i : i + h, j : j + w]
         if can_be_spread(v.shape, part.shape) and _fits(v, img.dtype):

@@ -16,11 +16,10 @@ from cresset.autograd.grad_mode import inference_mode
 from cresset.device import CPU, get_default_device
 from cresset.ops.creation import as_tensor, from_numpy
 from cresset.ops.host_data import dtype_of
-from cresset.tensor import Tensor, from_array
+from cresset.tensor import Tensor, from_array, is_at_hand
 from cresset.vision.pil import GREY_16, Image, array_of, image_from_array, is_pil_image
 from cresset.vision.transforms.functional.dimensions import (
     assert_image_tensor,
-    at_hand,
     max_value,
 )
 
@@ -107,7 +106,7 @@ def convert_image_dtype(image: Tensor, dtype: Any = dtypes.float32) -> Tensor:
         # Just under one more than the largest value: each integer gets an interval of equal width.
         return image.mul(float(max_value(dtype)) + 1.0 - 1e-3).to(dtype)
     if dtype.is_floating_point:
-        if source is dtypes.uint8 and dtype is dtypes.float32 and at_hand(image):
+        if source is dtypes.uint8 and dtype is dtypes.float32 and is_at_hand(image):
             return from_array(image._array().astype(np.float32) / np.float32(255), dtype)
         return image.to(dtype) / float(max_value(source))
     levels_in, levels_out = max_value(source) + 1, max_value(dtype) + 1
@@ -200,8 +199,8 @@ def normalize(tensor: Any, mean: Any, std: Any, inplace: bool = False) -> Tensor
         return tensor.sub_(mean).div_(std)
     if not all(can_be_spread(values.shape, tensor.shape) for values in (mean, std)):
         return tensor.clone().sub_(mean).div_(std)  # which is an error
-    if dtype in (dtypes.float32, dtypes.float64) and at_hand(tensor):
-        if at_hand(mean) and at_hand(std):
+    if dtype in (dtypes.float32, dtypes.float64) and is_at_hand(tensor):
+        if is_at_hand(mean) and is_at_hand(std):
             with np.errstate(all="ignore"):
                 array = tensor._host() - mean._host()
                 array /= std._host()

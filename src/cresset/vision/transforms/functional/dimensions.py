@@ -11,8 +11,7 @@ from enum import Enum
 from typing import Any
 
 from cresset import dtypes
-from cresset.core.graph import RECORDER, materialize
-from cresset.tensor import Tensor, is_at_hand
+from cresset.tensor import Tensor
 from cresset.vision.pil import channels_of, is_pil_image
 
 
@@ -97,15 +96,6 @@ def assert_channels(img: Tensor, permitted: Sequence[int]) -> None:
             f"Input image tensor permitted channel values are {list(permitted)}, "
             f"but found {channels}"
         )
-
-
-def at_hand(img: Any) -> bool:
-    """``is_at_hand``, also for what a graph that has run had as an operand."""
-    storage = img._storage if isinstance(img, Tensor) else None
-    if storage is not None and storage.epoch > 0 and storage.buffer is not None:
-        if storage.epoch != RECORDER.graph.epoch and storage.error is None:
-            materialize(storage)
-    return is_at_hand(img)
 
 
 def get_dimensions(img: Any) -> list[int]:

@@ -13,14 +13,13 @@ from cresset import dtypes
 from cresset.ops.creation import from_numpy
 from cresset.ops.join import pad as pad_tensor
 from cresset.ops.resize import interpolate
-from cresset.tensor import Tensor, from_array
+from cresset.tensor import Tensor, from_array, is_at_hand
 from cresset.vision.pil import Image, ImageOps, channels_of
 from cresset.vision.transforms.functional import machine
 from cresset.vision.transforms.functional.dimensions import (
     InterpolationMode,
     assert_image_tensor,
     assert_pil_image,
-    at_hand,
     get_dimensions,
     interpolation_mode,
     pil_modes_mapping,
@@ -119,7 +118,7 @@ def _pad_tensor(img: Tensor, borders: Sequence[int], fill: float, mode: str) -> 
 def _rows_at_hand(img: Tensor) -> bool:
     """Whether the pixels can be read and lie row by row, as after a crop: then so does a copy."""
     stride = img._spec.stride
-    return at_hand(img) and all(a >= b for a, b in zip(stride, stride[1:]))
+    return is_at_hand(img) and all(a >= b for a, b in zip(stride, stride[1:]))
 
 
 def _framed(img: Tensor, left: int, top: int, right: int, bottom: int) -> Tensor:
