@@ -121,9 +121,16 @@ def rows_together(s: Shape, lanes: int) -> int:
 
 
 def relu(c: Code, kind: str, value: str, by: str = "") -> str:
-    """``value``, but zero where it, or ``by`` if given, is not above zero; NaN counts as above."""
+    """``value``, but zero where it, or ``by`` if given, is below zero or zero; NaN stays.
+
+    Without ``by`` it is one instruction, which lets a -0.0 through: a sum of products is one only
+    where it is too small for a float.
+    """
     zeros = "zeroinitializer" if kind.startswith("<") else "0.0"
-    below = c.let(f"fcmp ole {kind} {by or value}, {zeros}")
+    if by:
+        below = c.let(f"fcmp ole {kind} {by}, {zeros}")
+    else:
+        below = c.let(f"fcmp ogt {kind} {zeros}, {value}")
     which = kind.replace("float", "i1")
     return c.let(f"select {which} {below}, {kind} {zeros}, {kind} {value}")
 
