@@ -78,5 +78,5 @@ if __name__ == "__main__":
     print(f"peak of one core: {top:.0f} GFLOP/s")
     for row in rows():
         shape = "x".join(map(str, row.shape))
-        print(f"{row.net:30s} {row.kernel:20s} {shape:14s} {row.gflops:6.1f} GFLOP/s "
+        print(f"{row.net:30s} {row.kernel:24s} {shape:14s} {row.gflops:6.1f} GFLOP/s "
               f"{row.gflops / top:4.0%}")  # fmt: skip
