@@ -11,7 +11,7 @@ from typing import Any
 
 from cresset.autograd import enable_grad, no_grad
 from cresset.ops.creation import as_tensor
-from cresset.ops.join import broadcast_tensors
+from cresset.ops.grids import broadcast_tensors
 from cresset.size import Size
 from cresset.tensor import Tensor
 

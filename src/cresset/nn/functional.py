@@ -68,7 +68,6 @@ from cresset.ops.einsum import bilinear
 from cresset.ops.elementwise import C_NAMES
 from cresset.ops.embedding import embedding, embedding_bag, one_hot
 from cresset.ops.grid import affine_grid, grid_sample
-from cresset.ops.join import pad, pixel_shuffle, pixel_unshuffle
 from cresset.ops.loss import (
     cross_entropy,
     gaussian_nll_loss,
@@ -109,6 +108,7 @@ from cresset.ops.norm import (
     local_response_norm,
     rms_norm,
 )
+from cresset.ops.padding import pad
 from cresset.ops.pair_loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -118,7 +118,7 @@ from cresset.ops.pair_loss import (
     soft_margin_loss,
 )
 from cresset.ops.pointwise import mul
-from cresset.ops.rearrange import channel_shuffle
+from cresset.ops.rearrange import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from cresset.ops.resize import fold, interpolate, unfold, upsample
 from cresset.ops.select import threshold
 from cresset.ops.view import squeeze, unsqueeze

@@ -74,7 +74,8 @@ def _others(x: Tensor, dim: int) -> Tensor:
     """Per element, the product of the other elements along ``dim``."""
     if not x.shape or x.shape[dim] <= 1:
         return x.new_ones(x.shape)  # type: ignore[attr-defined]
-    from cresset.ops.join import cat, flip
+    from cresset.ops.join import cat
+    from cresset.ops.rearrange import flip
     from cresset.ops.scan import cumprod
 
     size = x.shape[dim]

@@ -343,7 +343,7 @@ def _named_padding(
         raise RuntimeError("padding='same' is not supported for strided convolutions")
     total = [d * (k - 1) for k, d in zip(w._spec.shape[2:], dilation, strict=True)]
     if any(p % 2 for p in total):
-        from cresset.ops.join import pad
+        from cresset.ops.padding import pad
 
         extra = [v for p in reversed(total) for v in (0, p % 2)]
         x = pad(x, extra)

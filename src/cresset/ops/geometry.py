@@ -133,3 +133,6 @@ def _become(self: Tensor, new: Tensor) -> Tensor:
     if new._grad_fn is not None:
         self._grad_fn, self._output_nr = new._grad_fn, new._output_nr
     return self
+
+
+METHODS = ("resize_", "resize_as_", "set_", "squeeze_", "unsqueeze_", "t_", "transpose_")

@@ -457,7 +457,7 @@ def local_response_norm(
 ) -> Tensor:
     """``x / (k + alpha * mean of squares over size neighbouring channels) ** beta``."""
     from cresset.ops.avg_pool import avg_pool2d
-    from cresset.ops.join import pad
+    from cresset.ops.padding import pad
 
     shape = input._spec.shape
     if len(shape) < 3:

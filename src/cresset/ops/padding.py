@@ -122,3 +122,6 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
 def constant_pad_nd(input: Tensor, pad_: Any, value: float = 0) -> Tensor:
     """``pad`` with a constant."""
     return pad(input, pad_, "constant", value)
+
+
+TORCH = ("constant_pad_nd",)

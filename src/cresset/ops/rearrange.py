@@ -214,3 +214,12 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """The inverse of ``pixel_shuffle``: (..., c, h r, w r) to (..., c r r, h, w)."""
     return apply(PIXEL_UNSHUFFLE, (input,), (downscale_factor,))
+
+
+TORCH = (
+    "flip", "fliplr", "flipud", "roll", "rot90", "pixel_shuffle", "pixel_unshuffle",
+    "channel_shuffle",
+)  # fmt: skip
+
+
+METHODS = ("flip", "fliplr", "flipud", "roll", "rot90")

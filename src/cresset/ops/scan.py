@@ -26,7 +26,7 @@ def _scan_infer(s: Spec, dim: int, d: dtype) -> Result:
 
 def _reversed_sum(g: Tensor, dim: int) -> Tensor:
     """Sums of the tail: the transpose of cumsum."""
-    from cresset.ops.join import flip
+    from cresset.ops.rearrange import flip
 
     if not g.shape:
         return g
@@ -186,7 +186,7 @@ def _logcumsumexp_grad(n: Any, g: Tensor, x: Tensor, out: Tensor) -> Tensor:
         tail = logcumsumexp(flip(sub(logs, out), [dim]), dim)
         return add(flip(tail, [dim]), x).exp()  # type: ignore[attr-defined]
 
-    from cresset.ops.join import flip
+    from cresset.ops.rearrange import flip
 
     if not x.shape:
         return g

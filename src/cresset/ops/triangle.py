@@ -160,3 +160,18 @@ def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
                      dim2: int = 1) -> Tensor:  # fmt: skip
     """A copy of ``input`` with ``src`` on a diagonal."""
     return _scattered(input, src, lambda c: c.diagonal(offset, dim1, dim2))
+
+
+TORCH = (
+    "tril", "triu", "tril_indices", "triu_indices", "diag", "diag_embed", "diagflat",
+    "select_scatter", "slice_scatter", "diagonal_scatter", "as_strided_scatter",
+)  # fmt: skip
+
+
+METHODS = (
+    "tril", "triu", "diag", "diag_embed", "diagflat", "select_scatter", "slice_scatter",
+    "diagonal_scatter", "as_strided_scatter",
+)  # fmt: skip
+
+
+IN_PLACE = ("tril", "triu")

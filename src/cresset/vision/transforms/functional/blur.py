@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cresset import dtypes
-from cresset.ops.join import pad
+from cresset.ops.padding import pad
 from cresset.tensor import Tensor, from_array
 from cresset.vision.pil import is_pil_image
 from cresset.vision.transforms.functional.convert import pil_to_tensor, to_pil_image

@@ -11,7 +11,7 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.ops.creation import from_numpy
-from cresset.ops.join import pad as pad_tensor
+from cresset.ops.padding import pad as pad_tensor
 from cresset.ops.resize import interpolate
 from cresset.tensor import Tensor, from_array, is_at_hand
 from cresset.vision.pil import Image, ImageOps, channels_of

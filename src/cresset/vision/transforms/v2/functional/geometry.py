@@ -9,7 +9,7 @@ from typing import Any
 
 from cresset import dtypes
 from cresset.ops.creation import tensor
-from cresset.ops.join import pad as pad_tensor
+from cresset.ops.padding import pad as pad_tensor
 from cresset.ops.resize import interpolate
 from cresset.tensor import Tensor
 from cresset.vision.transforms import functional as v1
