@@ -8,7 +8,7 @@ ends, so its readers belong to the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from cresset.compiler.code import Code, mask
 from cresset.compiler.elements import ELEMENTS, FLOATS, converted, load, store, taken_as, width
@@ -23,6 +23,8 @@ from cresset.core.spec import contiguous_stride
 
 #: How many sums of vectors a row's sum is made of, where the loop is short.
 _SUMS = 4
+#: Vectors of a row up to which a short body is written for each of them.
+_UNROLLED = 8
 _SHORT_BODY = 60
 #: Vectors that are computed together where a loop's body costs so much: its operations wait for one
 #: another, and the processor looks only so far ahead for others.
@@ -284,7 +286,7 @@ class _Emission:
                     continue
                 totals[value][which].add(read(m.operands[0]), used)
 
-        self._vectors(lanes, sums, shared, body)
+        self._vectors(lanes, sums, shared, cost <= _SHORT_BODY, body)
         for value, fold in folds.items():
             parts = [total.value() for total in totals[value]]
             self._set_row(value, fold.finish(fold.total(c, parts)))
@@ -319,8 +321,9 @@ class _Emission:
             c.prefetch(place, write)
 
     def _vectors(
-        self, lanes: int, sums: int, shared: bool, body: Callable[[str, int, int], None]
-    ) -> None:
+        self, lanes: int, sums: int, shared: bool, short: bool,
+        body: Callable[[str, int, int], None],
+    ) -> None:  # fmt: skip
         c, size = self.c, self.loops.size
         if not lanes:
             body("0", 0, 0)
@@ -331,15 +334,24 @@ class _Emission:
             return
         start = size // (sums * lanes) * (sums * lanes) if sums > 1 else 0
         if start:
-            with c.loop(start, sums * lanes) as i:
+            for i in self._steps(start, sums * lanes, short):
                 for which in range(sums):
                     body(c.plus(i, which * lanes), lanes, which)
         whole = (size - start) // lanes * lanes
         if whole:
-            with c.loop(whole, lanes) as i:
+            for i in self._steps(whole, lanes, short):
                 body(c.plus(i, start), lanes, 0)
         if start + whole < size:
             body(str(start + whole), size - start - whole, 0)
+
+    def _steps(self, count: int, step: int, short: bool) -> Iterator[str]:
+        """0, step, ... below ``count``: in a loop, unless a short body is wanted a few times."""
+        if short and count <= _UNROLLED * self.loops.lanes:
+            for i in range(0, count, step):
+                yield str(i)
+        else:
+            with self.c.loop(count, step) as i:
+                yield i
 
     def _load(self, value: int, i: str, used: int, lanes: int) -> Lanes:
         step = self.loops.steps.get(value, 1)
