@@ -41,6 +41,7 @@ def _global_state_is_put_back() -> Iterator[None]:
     yield
     if "cresset" not in sys.modules:
         return
+    import cresset.runtime
     from cresset.core.modes import THREAD
     from cresset.device import set_default_device
     from cresset.dtypes import float32, set_default_dtype_unchecked
@@ -50,3 +51,5 @@ def _global_state_is_put_back() -> Iterator[None]:
     set_default_device(None)
     THREAD.grad, THREAD.inference = True, False
     set_printoptions(profile="default")
+    for where in [where for where in cresset.runtime._backends if where.type == "cuda"]:
+        del cresset.runtime._backends[where]  # simulated devices go with the test
