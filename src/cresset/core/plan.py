@@ -59,8 +59,10 @@ def _work(steps: list[Step]) -> int:
     for step in steps:
         moved = step.call.nbytes + sum(spec.nbytes for _, spec, _ in step.operands)
         total += 5 + moved // 2_000
-        if step.call.op.family in ("conv", "pool"):
+        if step.call.op.family in ("conv", "pool", "matmul"):
             total += 50
+            if any(spec.dtype in (dtypes.float16, dtypes.bfloat16) for spec in step.call.outs):
+                total += HEAVY  # NumPy has no fast products of these
     return total
 
 
