@@ -81,6 +81,11 @@ def nodes(run):
     return len(graph.RECORDER.graph.calls)
 
 
+def close(a, b):
+    """Equal to rounding: two programs' plans may be compiled at different calls."""
+    return torch.allclose(torch.as_tensor(a), torch.as_tensor(b), rtol=1e-5, atol=1e-6)
+
+
 def unplayed(module):
     """A copy whose code always runs."""
     twin = copy.deepcopy(module)
@@ -130,10 +135,10 @@ def test_the_result_is_what_the_code_gives_at_every_batch_size_and_without_gradi
     twin = unplayed(net)
     for count in (1, 3, 2, 3):
         for _ in range(2):
-            assert net(images(count)).tolist() == twin(images(count)).tolist()
+            assert close(net(images(count)), twin(images(count)))
             with torch.no_grad():
                 out = net(images(count))
-            assert out.tolist() == twin(images(count)).tolist() and not out.requires_grad
+            assert close(out, twin(images(count))) and not out.requires_grad
 
 
 # -- the tape --------------------------------------------------------------------------------------
@@ -207,9 +212,9 @@ def test_gradients_of_gradients():
             x = torch.tensor([[0.5, -1.0]], requires_grad=True)
             (slope,) = torch.autograd.grad(module(x).sum(), x, create_graph=True)
             slope.pow(2).sum().backward()
-            found.append((slope.tolist(), x.grad.tolist(), module[0].weight.grad.tolist()))
+            found.append((slope.detach(), x.grad, module[0].weight.grad))
             module.zero_grad()
-        assert found[0] == found[1]
+        assert all(map(close, *found))
 
 
 def test_gradients_of_inputs_of_results_and_hooks_on_them():
@@ -238,7 +243,7 @@ def test_a_result_can_be_written_to_and_go_on():
             out.mul_(3)
             out[:, 0] = 0
             out.sum().backward()
-        assert net[0].weight.grad.tolist() == twin[0].weight.grad.tolist()
+        assert close(net[0].weight.grad, twin[0].weight.grad)
 
 
 def test_a_module_called_twice_in_one_graph():
@@ -248,7 +253,7 @@ def test_a_module_called_twice_in_one_graph():
         for module in (net, twin):
             module.zero_grad()
             module(module(torch.ones(1, 2))).sum().backward()
-        assert net[0].weight.grad.tolist() == twin[0].weight.grad.tolist()
+        assert close(net[0].weight.grad, twin[0].weight.grad)
 
 
 # -- what changes between calls --------------------------------------------------------------------
@@ -324,7 +329,7 @@ def test_training_and_evaluation_are_told_apart():
             torch.manual_seed(1)
             found = net(torch.ones(4, 2)).tolist()
             torch.manual_seed(1)
-            assert found == twin(torch.ones(4, 2)).tolist()
+            assert close(found, twin(torch.ones(4, 2)))
 
 
 def test_frozen_and_thawed_parameters():
@@ -595,7 +600,7 @@ def test_loops_comprehensions_and_branches_over_shapes():
     for count in (1, 2, 1, 2):
         for _ in range(2):
             x = torch.arange(2.0 * count).reshape(count, 2)
-            assert net(x).tolist() == twin(x).tolist()
+            assert close(net(x), twin(x))
     assert is_played(net) is not PROCESS.eager
     net.skip = False
     assert net(torch.ones(2, 2)).tolist() != twin(torch.ones(2, 2)).tolist()
@@ -609,7 +614,7 @@ def test_inference_mode_and_what_comes_out_of_it():
         assert inside.is_inference() and not inside.requires_grad
         outside = net(torch.ones(1, 2))
         assert not outside.is_inference() and outside.requires_grad
-        assert inside.tolist() == outside.tolist()
+        assert close(inside, outside.detach())
         with pytest.raises(RuntimeError, match="Inference tensors cannot be saved"):
             net(inside)
     assert is_played(net) is not PROCESS.eager
@@ -716,7 +721,7 @@ def test_an_error_in_forward_leaves_everything_usable():
         net(torch.ones(2, 3, 12, 12))
     twin = unplayed(net)
     for _ in range(3):
-        assert net(images()).tolist() == twin(images()).tolist()
+        assert close(net(images()), twin(images()))
 
 
 def test_keyword_arguments_and_constants():

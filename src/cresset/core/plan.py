@@ -51,6 +51,7 @@ class Step(NamedTuple):
 EARLY, LATE = 3, 30
 #: About half a millisecond of reference kernels.
 HEAVY = 500
+_HALVES = (dtypes.float16, dtypes.bfloat16)
 
 
 def _work(steps: list[Step]) -> int:
@@ -59,10 +60,11 @@ def _work(steps: list[Step]) -> int:
     for step in steps:
         moved = step.call.nbytes + sum(spec.nbytes for _, spec, _ in step.operands)
         total += 5 + moved // 2_000
-        if step.call.op.family in ("conv", "pool", "matmul"):
+        family = step.call.op.family
+        if family in ("conv", "pool"):
             total += 50
-            if any(spec.dtype in (dtypes.float16, dtypes.bfloat16) for spec in step.call.outs):
-                total += HEAVY  # NumPy has no fast products of these
+        if family in ("conv", "matmul") and step.call.outs[0].dtype in _HALVES:
+            total += HEAVY  # NumPy has no fast products of these
     return total
 
 

@@ -12,6 +12,7 @@ sorting by them is a topological order.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 from weakref import ref
 
@@ -299,6 +300,20 @@ def edge_of(tensor: Any) -> tuple | None:
     return (grad_fn, tensor._output_nr)
 
 
+def edges_of(tensors: Sequence[Any]) -> list[tuple | None]:
+    """``edge_of`` for each of them, on the hot path."""
+    edges: list[tuple | None] = []
+    for x in tensors:
+        if not x._requires_grad:
+            edges.append(None)
+        elif x._base is None:
+            grad_fn = x._grad_fn
+            edges.append((x, 0) if grad_fn is None else (grad_fn, x._output_nr))
+        else:
+            edges.append(edge_of(x))
+    return edges
+
+
 def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
     """Record a node for an op that was just recorded; ``outs`` are its fresh output tensors."""
     node = (op.node_class or node_class(op))()
@@ -307,14 +322,7 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
     edges: list[Any] = []
     if call.plain:
         node.numbers = ()
-        for x in operands:
-            if not x._requires_grad:
-                edges.append(None)
-            elif x._base is None:
-                grad_fn = x._grad_fn
-                edges.append((x, 0) if grad_fn is None else (grad_fn, x._output_nr))
-            else:
-                edges.append(edge_of(x))
+        edges = edges_of(operands)
     else:
         numbers = []
         for x, spec in zip(operands, call.specs):  # noqa: B905

@@ -27,7 +27,7 @@ from cresset.core.graph import RECORDER, WATCHED
 from cresset.core.modes import PROCESS, THREAD
 from cresset.core.spec import Spec
 from cresset.core.spec import spec as make_spec
-from cresset.core.tape import Node, edge_of, next_sequence, node_class
+from cresset.core.tape import Node, edge_of, edges_of, next_sequence, node_class
 from cresset.tensor import Tensor, wrap
 
 _MOST_CALLS = 1_000
@@ -146,16 +146,7 @@ def play(call: StretchCall, operands: Sequence[Tensor], args: list) -> Tensor:
         node = _new(StretchNode)
         node.op = call.op
         node.call = call
-        edges: list[Any] = []
-        for x in operands:
-            if not x._requires_grad:
-                edges.append(None)
-            elif x._base is None:
-                grad_fn = x._grad_fn
-                edges.append((x, 0) if grad_fn is None else (grad_fn, x._output_nr))
-            else:
-                edges.append(edge_of(x))
-        node.edges = tuple(edges)
+        node.edges = tuple(edges_of(operands))
         saved = []
         versions = []
         for number in call.keeps:
