@@ -180,3 +180,17 @@ def test_new_files_have_the_permissions_of_the_process(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "w.pt").stat().st_mode & 0o777 == 0o640
+
+
+def test_the_room_of_a_large_file_that_was_replaced_is_given_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(replacing, "_LARGE", 1000)
+    path = tmp_path / "file"
+    before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    for i in range(5):
+        with replacing.replacing(path) as f:
+            f.write(bytes([i]) * 5000)
+        assert path.read_bytes() == bytes([i]) * 5000
+    replacing._wait_for_room()
+    if before is not None:
+        assert set(os.listdir("/proc/self/fd")) == before
+    assert os.listdir(tmp_path) == ["file"]
