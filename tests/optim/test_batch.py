@@ -1,5 +1,7 @@
 """A step finds the tensors of the step before again, and notices when they are others."""
 
+import weakref
+
 import pytest
 
 import cresset as torch
@@ -89,6 +91,17 @@ def test_what_changed_between_steps_counts(change, options):
         change(optimizer, i)
 
     assert steps(parameters(), change, **options) == steps(parameters(), without, **options)
+
+
+def test_gradients_are_freed_between_steps():
+    optimizer = torch.optim.SGD(held := parameters(), lr=0.5, momentum=0.9)
+    for i in range(4):
+        for p in held:
+            p.grad = torch.full_like(p, float(i))
+        optimizer.step()
+        gradients = [weakref.ref(p.grad._storage) for p in held]
+        optimizer.zero_grad()
+        assert [ref() for ref in gradients] == [None, None]
 
 
 def test_memory_that_numpy_sees_is_written_at_once():

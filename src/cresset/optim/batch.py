@@ -2,7 +2,7 @@
 
 A step of a small network costs what Python does per parameter, so a batch is kept from step to
 step: the next one only looks whether all tensors are the ones it knows, and takes the new
-gradients.
+gradients. Between steps it holds no gradient: ``zero_grad`` frees them.
 """
 
 from __future__ import annotations
@@ -69,6 +69,10 @@ class Batch:
 
     def record(self, op: Op, numbers: tuple, static: tuple, state: int) -> None:
         """One node that updates all parameters and their state, which is there."""
+        self._record(op, numbers, static, state)
+        self.operands[1 :: 2 + state] = [None] * len(self.parameters)  # type: ignore[list-item]
+
+    def _record(self, op: Op, numbers: tuple, static: tuple, state: int) -> None:
         operands, rows = self.operands, len(self.parameters)
         params = (rows, (False,) * state, static)
         targets = _targets(rows, state)

@@ -125,6 +125,7 @@ class Optimizer:
         taken = {id(p) for group in self.param_groups for p in group["params"]}
         if not taken.isdisjoint(id(p) for p in params):
             raise ValueError("some parameters appear in more than one parameter group")
+        self._batches.clear()
         self.param_groups.append(param_group)
 
     # -- a step ------------------------------------------------------------------------------------
@@ -319,6 +320,7 @@ class Optimizer:
                 else:
                     state[p][name] = deepcopy(v)
         self.state = state
+        self._batches.clear()
         self.param_groups = []
         for group, new in zip(groups, saved, strict=True):
             new["params"] = group["params"]
