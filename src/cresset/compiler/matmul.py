@@ -12,6 +12,7 @@ Very large products go to BLAS, which packs its operands for the caches.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cresset.compiler.code import Code
@@ -204,6 +205,26 @@ def _row_block(m: int, n: int, lanes: int) -> tuple[int, int]:
     return best
 
 
+def _each_block(
+    c: Code, down: tuple[int, bool], across: tuple[int, bool], by_rows: bool,
+    block: Callable[[str, bool, str, bool], None],
+) -> None:  # fmt: skip
+    """``block(i, low, j, right)`` for all; the outer loop goes down the rows or across the columns.
+
+    ``low`` and ``right`` mark the last row and column of blocks, which may be smaller.
+    """
+    if by_rows:
+        for i, low in c.blocks(*down):
+            with c.uncut():
+                for j, right in c.blocks(*across):
+                    block(i, low, j, right)
+    else:
+        for j, right in c.blocks(*across):
+            with c.uncut():
+                for i, low in c.blocks(*down):
+                    block(i, low, j, right)
+
+
 def _rows(c: Code, kind: str, a: Matrix, b: Matrix, out: str, bias: str | None, lanes: int) -> None:
     (m, k), n = a.shape, b.shape[1]
     wide, tall = _row_block(m, n, lanes)
@@ -224,16 +245,7 @@ def _rows(c: Code, kind: str, a: Matrix, b: Matrix, out: str, bias: str | None, 
             ends if right else [lanes] * wide, m % tall if low else tall, k, n,
         )  # fmt: skip
 
-    if _by_rows(sum(down), sum(across), k, n):
-        for i, low in c.blocks(*down):
-            with c.uncut():
-                for j, right in c.blocks(*across):
-                    block(i, low, j, right)
-    else:
-        for j, right in c.blocks(*across):
-            with c.uncut():
-                for i, low in c.blocks(*down):
-                    block(i, low, j, right)
+    _each_block(c, down, across, _by_rows(sum(down), sum(across), k, n), block)
 
 
 def _row_sums(
@@ -297,16 +309,7 @@ def _dots(c: Code, kind: str, a: Matrix, b: Matrix, out: str, bias: str | None, 
         )  # fmt: skip
 
     down, across = (m // tall, bool(m % tall)), (n // wide, bool(n % wide))
-    if _dots_by_rows(m, k, n):
-        for i, low in c.blocks(*down):
-            with c.uncut():
-                for j, right in c.blocks(*across):
-                    block(i, low, j, right)
-    else:
-        for j, right in c.blocks(*across):
-            with c.uncut():
-                for i, low in c.blocks(*down):
-                    block(i, low, j, right)
+    _each_block(c, down, across, _dots_by_rows(m, k, n), block)
 
 
 def _dot_sums(
