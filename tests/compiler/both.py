@@ -9,7 +9,16 @@ import numpy as np
 import cresset
 from cresset.compiler import native
 from cresset.core import graph
-from cresset.core.plan import Plan
+from cresset.core.plan import Plan, from_bfloat16, run_step, to_bfloat16
+
+#: Ops that round nothing: what is equal before them is equal after them.
+EXACT = frozenset({
+    "abs", "amax", "amin", "cast", "cat", "clamp", "clone", "constant_pad_nd", "copy",
+    "copy_slices", "copysign", "dense_copy", "expand", "fill", "flip", "floor", "fmax", "fmin",
+    "gather", "hardshrink", "hardtanh", "index", "index_select", "max_pool2d", "maximum", "minimum",
+    "nan_to_num", "neg", "overwrite", "relu", "repeat", "roll", "round", "scatter", "select",
+    "sign", "sort", "stack", "tril", "trunc", "where",
+})  # fmt: skip
 
 
 class _Both:
@@ -18,13 +27,14 @@ class _Both:
     compile_at = -1
     tier = "reference"
 
-    def __init__(self, program: Any, plan: Plan, seen: list) -> None:
+    def __init__(self, program: Any, plan: Plan, seen: list, shake: int) -> None:
         self.steps = plan.steps
         self.constants = plan.constants
         self.program, self.plan, self.seen_plans = program, plan, seen
         self.seen = 1
         self.slots = plan.slots
         self.compiled: Any = None
+        self.shake = shake
 
     def verify(self, values: list) -> None:
         pass
@@ -35,7 +45,7 @@ class _Both:
             self.compiled = native.native_plan(self.program, self.plan)
         compiled = self.compiled
         wrong = compiled.run(copies, lines)
-        failure = self.plan.run(values, lines)
+        failure = self.plan.run(values, lines) if not self.shake else self._shaken(values)
         assert type(wrong) is type(failure)
         # A later plan may write over a value that nobody needs any more: keep copies.
         live = [] if failure else self.program.live
@@ -43,9 +53,33 @@ class _Both:
         self.seen_plans.append((compiled, found))
         return failure
 
+    def _shaken(self, values: list) -> None:
+        """The reference, each computed float moved by some roundings."""
+        moves = np.random.default_rng(int(self.shake))
+        for slot, value in self.plan.constants:
+            values[slot] = value
+        with np.errstate(all="ignore"):
+            for step in self.plan.steps:
+                run_step(step, values)
+                if step.call.op.name in EXACT:
+                    continue
+                for slot, spec in step.outs:
+                    if spec.dtype.is_floating_point and values[slot] is not None:
+                        values[slot] = _moved(values[slot], spec.dtype, self.shake, moves)
+
+
+def _moved(buffer: Any, dtype: Any, size: int, moves: np.random.Generator) -> Any:
+    epsilon = cresset.finfo(dtype).eps / 2
+    half = dtype is cresset.bfloat16
+    x = from_bfloat16(buffer) if half else buffer
+    with np.errstate(all="ignore"):
+        moved = (x * (1 + size * epsilon * moves.standard_normal(x.shape))).astype(x.dtype)
+    return to_bfloat16(np, moved) if half else moved
+
 
 class _Cache:
-    def __init__(self) -> None:
+    def __init__(self, shake: int = 0) -> None:
+        self.shake = shake
         self.seen: list = []
         self.plans: dict = {}
 
@@ -53,13 +87,16 @@ class _Cache:
         return self.plans.get(program)
 
     def put(self, program: Any, plan: Plan) -> None:
-        self.plans[program] = _Both(program, plan, self.seen)
+        self.plans[program] = _Both(program, plan, self.seen, self.shake)
 
 
-def run_both(function: Any, seed: int = 0) -> list:
-    """``function()`` a few times. Per plan that came back: the compiled one, pairs of results."""
+def run_both(function: Any, seed: int = 0, shake: int = 0) -> list:
+    """``function()`` a few times. Per plan that came back: the compiled one, pairs of results.
+
+    ``shake`` moves what the reference kernels compute by about so many roundings.
+    """
     real = graph.RECORDER.cache
-    cache = _Cache()
+    cache = _Cache(shake)
     cresset.manual_seed(seed)
     graph.flush()
     graph.RECORDER.cache = cache

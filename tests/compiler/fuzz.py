@@ -349,31 +349,43 @@ def _broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
 def check(seed: int) -> int:
     """Run one program on both tiers; how many results were compared.
 
-    Halves overflow now and then: what is not finite must be so on both tiers, and the same.
+    Some programs jump: they round, compare or sort a value that lies on the edge, and the tiers'
+    last bits fall on either side. Such a difference is let pass if the same result jumps when the
+    reference kernels' last bits are shaken.
     """
-    compared = 0
+    program, results = _run(seed)
+    wrong = {i for i, (a, b) in enumerate(results) if not _alike(a, b, program)}
+    for size in range(1, 17) if wrong else ():
+        _, shaken = _run(seed, size)
+        wrong -= {i for i in wrong if not _alike(results[i][0], shaken[i][0], program)}
+    assert not wrong, f"program {seed}: {len(wrong)} of {len(results)} results differ"
+    return len(results)
+
+
+def _run(seed: int, shake: int = 0) -> tuple[Program, list[tuple[Any, Any]]]:
+    programs: list[Program] = []
     held: list[Any] = []
-    program = Program(seed)
 
     def run() -> None:
-        nonlocal program
-        program = Program(seed)
-        held[:] = program.run()
+        programs[:] = [Program(seed)]
+        held[:] = programs[0].run()
 
-    for _, pairs in run_both(run, seed):
-        for reference, result in pairs:
-            if reference.dtype == np.uint16:
-                reference, result = from_bfloat16(reference), from_bfloat16(result)
-            if reference.dtype.kind == "f":
-                finite = np.isfinite(reference)
-                np.testing.assert_array_equal(result[~finite], reference[~finite], str(seed))
-                reference, result = reference[finite], result[finite]
-                bound = program.precision * (1 + np.max(np.abs(reference), initial=0.0))
-                assert np.max(np.abs(reference - result), initial=0.0) <= bound, seed
-            else:
-                assert np.mean(reference != result) <= 0.01, seed
-            compared += 1
-    return compared
+    seen = run_both(run, seed, shake)
+    return programs[0], [pair for _, pairs in seen for pair in pairs]
+
+
+def _alike(reference: Any, result: Any, program: Program) -> bool:
+    """Whether two results agree; halves overflow now and then, to the same infinity or NaN."""
+    if reference.dtype == np.uint16:
+        reference, result = from_bfloat16(reference), from_bfloat16(result)
+    if reference.dtype.kind != "f":
+        return bool(np.mean(reference != result) <= 0.01)
+    finite = np.isfinite(reference)
+    if not np.array_equal(result[~finite], reference[~finite], equal_nan=True):
+        return False
+    reference, result = reference[finite], result[finite]
+    bound = program.precision * (1 + np.max(np.abs(reference), initial=0.0))
+    return bool(np.max(np.abs(reference - result), initial=0.0) <= bound)
 
 
 def main(count: int, first: int = 0) -> int:
