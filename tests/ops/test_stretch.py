@@ -124,7 +124,7 @@ def test_many_stretches_count_towards_the_cap_on_pending_nodes(monkeypatch):
     _, call, _ = looked_at(lambda x: ((x + 1) * 2 - 1) / 2, x)
     for _ in range(25):
         replayed(call, x)
-        assert graph.RECORDER.graph.inner < 40
+        assert graph.RECORDER.graph.size < 40
 
 
 def test_an_error_on_the_way_leaves_the_graph_usable():

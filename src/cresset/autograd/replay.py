@@ -43,10 +43,10 @@ _new = object.__new__
 class _Visit(NamedTuple):
     """What a walk over a known tape expects of one node."""
 
-    kind: type[Node]
     call: Call
-    #: Per operand None, or (number of the node or leaf, its output, whether it is new).
-    edges: tuple[tuple[int, int, bool] | None, ...]
+    #: Per edge None, or: number of the node or leaf, its output, and if it is met for the first
+    #: time its class (a leaf's is Tensor).
+    edges: tuple[tuple[int, int, type | None] | None, ...]
     #: Per saved tensor its spec, or None.
     specs: tuple[Spec | None, ...]
 
@@ -177,7 +177,7 @@ def _follow(start: Node, spec: Spec) -> tuple[_Tape, _Pass] | None:
     tape = _Tape(nodes)
     leaves, storages = tape.leaves, tape.storages
     before = start.sequence + 1
-    for node, (_, call, edges, specs) in zip(nodes, known.visits):  # noqa: B905
+    for node, (call, edges, specs) in zip(nodes, known.visits):  # noqa: B905
         sequence = node.sequence
         if node.call is not call or node.watch is not None or node.released or sequence >= before:
             return None
@@ -188,21 +188,17 @@ def _follow(start: Node, spec: Spec) -> tuple[_Tape, _Pass] | None:
                     return None
                 continue
             target, output = edge
-            number, want, new = expected
+            number, want, kind = expected
             if output != want:
                 return None
-            if number >= 0:
-                if not new:
-                    if nodes[number] is not target:
-                        return None
-                elif target.__class__ is known.visits[number].kind:
-                    nodes[number] = target
-                else:
+            if kind is None:  # met before
+                if target is not (nodes[number] if number >= 0 else leaves[-1 - number]):
                     return None
-            elif not new:
-                if leaves[-1 - number] is not target:
+            elif number >= 0:
+                if target.__class__ is not kind:
                     return None
-            elif isinstance(target, Node) or (
+                nodes[number] = target
+            elif not isinstance(target, kind) or (
                 target._hooks or target._post_hooks or target._accumulator is not None
             ):
                 return None
@@ -219,11 +215,11 @@ def _follow(start: Node, spec: Spec) -> tuple[_Tape, _Pass] | None:
             own = tensor._own_version
             if (storage.version if own is None else own[0]) != version:
                 return None
-            if spec.offset or storage.exported:
+            if spec is not expected or storage.exported:
                 spec, storage, now = outside(spec, storage)
                 tape.run_now = tape.run_now or now
-            if spec is not expected:
-                return None
+                if spec is not expected:
+                    return None
             storages.append(storage)
         if node.__class__ is StretchNode:
             storages.extend(node.inner)
@@ -392,7 +388,8 @@ def _visits(tape: _Tape) -> tuple[_Visit, ...]:
                 edges.append(None)
                 continue
             number = tape.numbers[id(edge[0])]
-            edges.append((number, edge[1], number not in met))
+            kind = type(edge[0]) if number >= 0 else Tensor
+            edges.append((number, edge[1], None if number in met else kind))
             met.add(number)
         for value in node.numbers:
             if value is not None:
@@ -401,7 +398,7 @@ def _visits(tape: _Tape) -> tuple[_Visit, ...]:
         if isinstance(node, StretchNode):
             for _ in node.inner:
                 next(given)
-        visits.append(_Visit(type(node), node.call, tuple(edges), specs))
+        visits.append(_Visit(node.call, tuple(edges), specs))
     return tuple(visits)
 
 

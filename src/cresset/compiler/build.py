@@ -61,8 +61,8 @@ class Built(NamedTuple):
     lowered: list[Lowering | None]
     #: Segments, and steps that run their reference kernel.
     parts: list[Any]
-    #: Slots of the run-time numbers, in the order of the table, and how it is packed.
-    numbers: tuple[int, ...]
+    #: From the plan's values to the run-time numbers in the order of the table; how it is packed.
+    numbers: Callable[[list[Any]], tuple]
     packed: struct.Struct
     #: Bytes of the arena.
     arena: int
@@ -184,11 +184,13 @@ class _Builder:
             self._segment(group, kernels) if isinstance(group, _Draft) else group
             for group in groups
         ]
+        if isinstance(parts[-1], Segment):
+            parts[-1] = parts[-1]._replace(frees=())  # all values are dropped now
         used = self.threads if any(getattr(p, "stages", 0) for p in parts) else 1
         packed = struct.Struct("@" + "".join("dq"[whole] for _, whole in self.numbers))
         return Built(
-            self.steps, self.lowered, parts, tuple(slot for slot, _ in self.numbers), packed,
-            self.arena, kernels, used,
+            self.steps, self.lowered, parts, _taker(tuple([slot for slot, _ in self.numbers])),
+            packed, self.arena, kernels, used,
         )  # fmt: skip
 
     def _place(self) -> None:

@@ -25,6 +25,7 @@ from cresset.compiler.simplify import simplify
 from cresset.compiler.threads import POOL
 from cresset.core.check import close
 from cresset.core.modes import PROCESS
+from cresset.core.place import Place
 from cresset.core.plan import Plan, Program, run_step
 
 #: Fewer steps are not worth a module of their own, unless they are heavy.
@@ -82,7 +83,7 @@ class NativePlan(Plan):
         self.program, self.reference = program, reference
         self._apart: Any = None
 
-    def run(self, values: list[Any], lines: dict[int, tuple[str, int]]) -> BaseException | None:
+    def run(self, values: list[Any], places: dict[int, Place]) -> BaseException | None:
         LAST.plan = self
         built = self.built
         if built.threads > 1:
@@ -90,9 +91,9 @@ class NativePlan(Plan):
         for slot, value in self.constants:
             values[slot] = value
         try:
-            numbers = built.packed.pack(*[values[slot] for slot in built.numbers])
+            numbers = built.packed.pack(*built.numbers(values))
         except (OverflowError, struct.error):  # an int beyond the floats, or beyond int64
-            return self.reference.run(values, lines)
+            return self.reference.run(values, places)
         arena = ARENA.room(built.arena)
         given, empty = list(values), np.empty
         for part in self.parts:
@@ -110,7 +111,7 @@ class NativePlan(Plan):
                     failed = function(table, numbers, arena)
                 if failed:
                     values[:] = given
-                    return self.reference.run(values, lines)
+                    return self.reference.run(values, places)
                 for slot in frees:
                     values[slot] = None
             else:
@@ -119,7 +120,7 @@ class NativePlan(Plan):
                         run_step(part, values)
                 except Exception:
                     values[:] = given
-                    return self.reference.run(values, lines)
+                    return self.reference.run(values, places)
         return None
 
     def verify(self, values: list[Any]) -> None:

@@ -107,7 +107,8 @@ class Body(NamedTuple):
 class Call:
     """An op at known operand specs and static arguments, with its output specs."""
 
-    __slots__ = ("op", "params", "specs", "outs", "compute", "nbytes", "body", "grad_fix", "plain")
+    __slots__ = ("op", "params", "specs", "outs", "compute", "nbytes", "body", "grad_fix", "plain",
+                 "size")  # fmt: skip
 
     def __init__(self, op: Op, params: tuple, specs: tuple[Spec, ...], result: Any) -> None:
         self.op = op
@@ -120,6 +121,8 @@ class Call:
         self.outs: tuple[Spec, ...] = result.outs
         self.compute: dtype | None = result.compute
         self.nbytes = sum(s.nbytes for s in self.outs)
+        #: For how many Calls it stands where a graph's nodes are counted.
+        self.size = 1
         #: All operands are tensors.
         self.plain = all([s.number is None for s in specs])
         #: For a composite: what it expands to.

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from cresset.core.place import Place
 from cresset.core.plan import Plan, run_step
 
 
 def run_checked(
-    plan: Plan, values: list[Any], lines: dict[int, tuple[str, int]], live: tuple[int, ...],
+    plan: Plan, values: list[Any], places: dict[int, Place], live: tuple[int, ...],
     dead_inputs: tuple[int, ...],
 ) -> BaseException | None:  # fmt: skip
     """Run ``plan`` on ``values`` as ``plan.run`` does; RuntimeError if the plain run differs."""
@@ -37,7 +38,7 @@ def run_checked(
                 break
     if not failed:
         plan.verify(plain)
-    failure = plan.run(values, lines)
+    failure = plan.run(values, places)
     overwritten = [
         buffer for slot, buffer in zip(inputs, given, strict=True) if slot in dead_inputs
     ]

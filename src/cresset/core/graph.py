@@ -21,6 +21,7 @@ import os
 import sys
 import threading
 from bisect import bisect_left
+from itertools import count, repeat
 from operator import itemgetter
 from threading import get_ident
 from typing import Any
@@ -30,6 +31,7 @@ import numpy as np
 
 from cresset.core.call import Call
 from cresset.core.modes import PROCESS
+from cresset.core.place import Place, line_of, user_place
 from cresset.core.plan import Plan, Program, reference_plan
 from cresset.core.plan_cache import PlanCache
 from cresset.core.storage import Storage
@@ -42,6 +44,8 @@ WATCHED = -2
 _LARGE = 1 << 14
 
 _new = object.__new__
+#: Numbers of graphs. (A counter on the class would undo the interpreter's specialised code for it.)
+_epochs = count(1)
 _slot_first = itemgetter(0)
 
 #: Guards the current graph; recording and flushing are short or release the GIL themselves.
@@ -52,13 +56,11 @@ class Graph:
     """The nodes recorded since the last flush."""
 
     __slots__ = ("epoch", "calls", "operands", "owners", "inputs", "slots", "nbytes", "large",
-                 "orphaned", "lines", "threads", "tracing", "urgent", "renamed",
-                 "inner", "passes")  # fmt: skip
-    _epochs = 0
+                 "orphaned", "places", "tracing", "urgent", "renamed",
+                 "size", "passes")  # fmt: skip
 
     def __init__(self, tracing: bool = False) -> None:
-        Graph._epochs += 1
-        self.epoch = Graph._epochs
+        self.epoch = next(_epochs)
         self.calls: list[Call] = []
         #: Per node: the slot of its first output, then the slots of its operands.
         self.operands: list[tuple[int, ...]] = []
@@ -71,17 +73,15 @@ class Graph:
         self.nbytes = 0
         #: Bytes of large operands since they were last looked at; of those only the graph holds.
         self.large = self.orphaned = 0
-        #: (file, line) of the user's call, of nodes that may refuse their values.
-        self.lines: dict[int, tuple[str, int]] = {}
-        #: Which thread recorded a node that may refuse its values.
-        self.threads: dict[int, int] = {}
+        #: Where the user's call of a node that may refuse its values was: code, where in it, thread.
+        self.places: dict[int, Place] = {}
         self.tracing = tracing
         #: ``torch.compile`` had a hand in it: the plan is compiled at first sight.
         self.urgent = False
         #: A storage took over another's slot, so ``owners`` are not in slot order.
         self.renamed = False
-        #: Calls inside nodes that stand for several, as far as they count towards the cap.
-        self.inner = 0
+        #: Nodes; those that stand for several Calls count as so many.
+        self.size = 0
         #: Backward passes that were recorded.
         self.passes = 0
 
@@ -150,8 +150,11 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def record(call: Call, args: list, into: list | None = None) -> list[Storage]:
-    """Append a node. ``args`` holds, per operand, a Storage, a buffer (array) or a number.
+def record(
+    call: Call, args: list, into: list | None = None, numbers: tuple = ()
+) -> list[Storage]:
+    """Append a node. ``args`` holds, per operand, a Storage, a buffer (array) or a number; operands
+    that are ``numbers`` may also be given apart, behind them.
 
     Returns the storages that own its outputs: fresh ones, or those of ``into``, which then hold a
     new version (their memory must not be visible outside).
@@ -179,10 +182,15 @@ def record(call: Call, args: list, into: list | None = None) -> list[Storage]:
                     slot += 1
                     if arg.size >= _LARGE:
                         graph.large += arg.buffer.nbytes
+            if numbers:
+                named = range(slot, slot + len(numbers))
+                graph.inputs += zip(named, numbers, repeat(None))  # noqa: B905
+                slots += named
+                slot += len(numbers)
             slots[0] = slot
-            storages = []
             owners = graph.owners
             if into is None:
+                into = []
                 for spec in call.outs:
                     storage = _new(Storage)
                     storage.dtype = spec.dtype
@@ -192,7 +200,7 @@ def record(call: Call, args: list, into: list | None = None) -> list[Storage]:
                     storage.slot = slot
                     owners.append((slot, ref(storage)))
                     slot += 1
-                    storages.append(storage)
+                    into.append(storage)
             else:
                 for storage in into:
                     storage.error = None
@@ -200,7 +208,6 @@ def record(call: Call, args: list, into: list | None = None) -> list[Storage]:
                     storage.slot = slot
                     owners.append((slot, ref(storage)))
                     slot += 1
-                storages = into
             graph.slots = slot
             graph.calls.append(call)
             graph.operands.append(tuple(slots))
@@ -208,18 +215,24 @@ def record(call: Call, args: list, into: list | None = None) -> list[Storage]:
             graph.mend()
             raise
         graph.nbytes += call.nbytes
+        graph.size += call.size
         if call.op.checks_values or PROCESS.debug:
-            graph.lines[len(graph.calls) - 1] = _user_line()
-            graph.threads[len(graph.calls) - 1] = get_ident()
-        if graph.tracing:
-            return storages
-        if graph.large >= MOST_BYTES:
-            graph.count_orphans()
-        if PROCESS.eager:
-            flush("eager mode")
-        elif graph.nbytes >= MOST_BYTES or len(graph.calls) >= MOST_NODES:
-            flush("cap on pending nodes or bytes")
-    return storages
+            graph.places[len(graph.calls) - 1] = user_place()
+        if graph.nbytes + graph.large >= MOST_BYTES or graph.size >= MOST_NODES or PROCESS.eager:
+            _relieve(graph)
+    return into
+
+
+def _relieve(graph: Graph) -> None:
+    """Run a graph that has grown too large (or every graph, in eager mode)."""
+    if graph.tracing:
+        return
+    if graph.large >= MOST_BYTES:
+        graph.count_orphans()
+    if PROCESS.eager:
+        flush("eager mode")
+    elif graph.nbytes >= MOST_BYTES or graph.size >= MOST_NODES:
+        flush("cap on pending nodes or bytes")
 
 
 def rebind(storage: Storage, fresh: Storage) -> None:
@@ -356,18 +369,23 @@ def _flush(graph: Graph, reason: str) -> None:
         if (storage := owner()) is not None and storage.slot == slot and storage.epoch == epoch
     ]
     live = tuple([slot for slot, _ in bound])
+    values: list[Any] = [None] * graph.slots
     dead_inputs = []
-    for slot, _, owner in graph.inputs:
+    for slot, value, owner in graph.inputs:
+        values[slot] = value
         if owner is not None:
             storage = owner()
-            if storage is None or storage.slot != slot or storage.epoch != epoch:
+            if storage is None:
+                dead_inputs.append(slot)
+            elif storage.slot != slot or storage.epoch != epoch:
                 # Nobody can read this version any more (unless its memory is given out).
-                if storage is None or not (storage.home or storage.exported):
+                if not (storage.home or storage.exported):
                     dead_inputs.append(slot)
+    graph.inputs.clear()
     program = Program(tuple(graph.calls), tuple(graph.operands), live, tuple(dead_inputs))
     plan = RECORDER.cache.get(program)
     if PROCESS.debug:
-        where = "{}:{}".format(*_user_line())
+        where = line_of(user_place())
         print(f"[cresset] flush of {len(graph.calls)} ops: {reason} ({where})", file=sys.stderr)
     if plan is None:
         plan = reference_plan(program, graph.slots)
@@ -378,7 +396,8 @@ def _flush(graph: Graph, reason: str) -> None:
     if (urgent or plan.seen == plan.compile_at) and PROCESS.compile:
         plan.compile_at = 0
         plan = _compile(program, plan)
-    _run(graph, plan, program, bound)
+    values += [None] * (plan.slots - graph.slots)
+    _run(graph, plan, program, values, bound)
 
 
 def _compile(program: Program, plan: Plan) -> Plan:
@@ -393,41 +412,53 @@ def _compile(program: Program, plan: Plan) -> Plan:
     return native
 
 
-def _run(graph: Graph, plan: Plan, program: Program, bound: list[tuple[int, Storage]]) -> None:
-    values: list[Any] = [None] * plan.slots
-    for slot, value, _ in graph.inputs:
-        values[slot] = value
-    graph.inputs.clear()
-    given = values.copy() if graph.lines else None
+def _run(
+    graph: Graph, plan: Plan, program: Program, values: list[Any], bound: list[tuple[int, Storage]]
+) -> None:
+    given = values.copy() if graph.places else None
     if PROCESS.check:
         from cresset.core.check import run_checked
 
-        failure = run_checked(plan, values, graph.lines, program.live, program.dead_inputs)
+        failure = run_checked(plan, values, graph.places, program.live, program.dead_inputs)
     else:
-        failure = plan.run(values, graph.lines)
-    older = {} if failure is None or given is None else _older(graph, plan, program, values, given)
+        failure = plan.run(values, graph.places)
+    if failure is not None:
+        older = {} if given is None else _older(graph, plan, program, values, given)
+        bound = _without_failed(bound, values, older)
     if graph.renamed:
         bound.sort(key=_slot_first)
     last = -1
     for slot, storage in bound:
-        value = values[slot]
-        if failure is not None and isinstance(value, BaseException):
-            # A write that failed leaves what was there before; a new value is the error.
-            if storage in older:
-                settle(storage, older[storage])
-            elif storage.buffer is None:
-                storage.error = value
-        elif slot == last:
+        if slot == last:
             # Two storages may name one value (a write takes over a temporary): one memory each.
-            settle(storage, value.copy())
+            settle(storage, values[slot].copy())
         elif storage.exported:
-            settle(storage, value)
+            settle(storage, values[slot])
         else:
-            storage.buffer = value
+            storage.buffer = values[slot]
         storage.epoch = -1  # last: other threads may read without the lock
         last = slot
     if failure is not None and not _belongs_to_another(graph, plan, values, failure):
         raise failure
+
+
+def _without_failed(
+    bound: list[tuple[int, Storage]], values: list[Any], older: dict[Storage, Any]
+) -> list[tuple[int, Storage]]:
+    """What has a value. A write that failed leaves what was there before; a new value is the
+    error."""
+    there = []
+    for slot, storage in bound:
+        value = values[slot]
+        if not isinstance(value, BaseException):
+            there.append((slot, storage))
+            continue
+        if storage in older:
+            settle(storage, older[storage])
+        elif storage.buffer is None:
+            storage.error = value
+        storage.epoch = -1
+    return there
 
 
 def _belongs_to_another(
@@ -438,7 +469,8 @@ def _belongs_to_another(
     Threads share the graph: one that merely looks at a value of its own must not get the error.
     """
     step = next((s for s in plan.steps if values[s.outs[0][0]] is failure), None)
-    thread = None if step is None else graph.threads.get(step.node)
+    place = None if step is None else graph.places.get(step.node)
+    thread = None if place is None else place[2]
     if thread is None or thread == get_ident() or thread not in _running_threads():
         return False
     failure.__traceback__ = None  # nobody was told yet
@@ -498,21 +530,3 @@ def _older(
         for slot, storage in versions
         if not isinstance(found[slot], BaseException)
     }
-
-
-#: Namespaces of this package's modules, by identity: they stay as long as the process.
-_ours: set[int] = set()
-
-
-def _user_line() -> tuple[str, int]:
-    """File and line of the nearest frame outside this package."""
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        space = frame.f_globals
-        if id(space) not in _ours:
-            name = space.get("__name__", "")
-            if name == "__main__" or not f"{name}.".startswith(__name__.split(".")[0] + "."):
-                return frame.f_code.co_filename, frame.f_lineno
-            _ours.add(id(space))
-        frame = frame.f_back
-    return "?", 0

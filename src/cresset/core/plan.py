@@ -19,6 +19,7 @@ import numpy as np
 
 from cresset import dtypes
 from cresset.core.call import Call
+from cresset.core.place import Place, line_of
 from cresset.core.spec import Spec
 from cresset.core.storage import owner_of
 from cresset.runtime import backend
@@ -86,7 +87,7 @@ class Plan:
         self.heavy = _work(steps) >= HEAVY
         self.compile_at = EARLY if self.heavy else LATE
 
-    def run(self, values: list[Any], lines: dict[int, tuple[str, int]]) -> BaseException | None:
+    def run(self, values: list[Any], places: dict[int, Place]) -> BaseException | None:
         """Fill ``values`` in place. Returns the first error; failed values hold their exception."""
         for slot, value in self.constants:
             values[slot] = value
@@ -97,13 +98,13 @@ class Plan:
                     try:
                         run_step(step, values)
                     except Exception as error:
-                        return self._poison(step, error, values, lines)
+                        return self._poison(step, error, values, places)
             except KeyboardInterrupt as stop:
-                return self._finish(at, stop, values, lines)
+                return self._finish(at, stop, values, places)
         return None
 
     def _finish(
-        self, at: int, stop: BaseException, values: list[Any], lines: dict[int, tuple[str, int]]
+        self, at: int, stop: BaseException, values: list[Any], places: dict[int, Place]
     ) -> BaseException:
         """Run what is left after Ctrl-C, so that what was recorded has happened in full.
 
@@ -117,7 +118,7 @@ class Plan:
             try:
                 run_step(step, values)
             except Exception as error:
-                self._poison(step, error, values, lines)
+                self._poison(step, error, values, places)
                 break
         return stop
 
@@ -125,12 +126,12 @@ class Plan:
         """Compare each step with its reference kernel: nothing to do on the first tier."""
 
     def _poison(
-        self, failed: Step, error: Exception, values: list[Any], lines: dict[int, tuple[str, int]]
+        self, failed: Step, error: Exception, values: list[Any], places: dict[int, Place]
     ) -> BaseException:
         """Finish the steps that do not depend on the failed one; mark those that do."""
-        line = lines.get(failed.node)
+        place = places.get(failed.node)
         if hasattr(error, "add_note"):
-            where = f" recorded at {line[0]}:{line[1]}" if line else ""
+            where = f" recorded at {line_of(place)}" if place else ""
             error.add_note(f"raised by '{failed.call.op.name}'{where}")
         for slot, _ in failed.outs:
             values[slot] = error

@@ -21,23 +21,30 @@ class PlanCache:
         self.hits = 0
         self.misses = 0
         self._plans: OrderedDict[Any, Any] = OrderedDict()
+        #: The entry used last: a training loop asks for it again and again.
+        self._last: tuple[Any, Any] = (None, None)
 
     def __len__(self) -> int:
         return len(self._plans)
 
     def get(self, program: Any) -> Any:
         """The plan for this program, or None; counts the use."""
-        plan = self._plans.get(program)
-        if plan is None:
-            self.misses += 1
-            return None
+        known, plan = self._last
+        if program != known:
+            plan = self._plans.get(program)
+            if plan is None:
+                self.misses += 1
+                return None
+            self._plans.move_to_end(program)
+            self._last = program, plan
         self.hits += 1
         plan.seen += 1
-        self._plans.move_to_end(program)
         return plan
 
     def put(self, program: Any, plan: Any) -> None:
         self._plans[program] = plan
+        self._plans.move_to_end(program)
+        self._last = program, plan
         if len(self._plans) > self.most:
             self._plans.popitem(last=False)
 
@@ -47,3 +54,4 @@ class PlanCache:
 
     def clear(self) -> None:
         self._plans.clear()
+        self._last = None, None

@@ -51,7 +51,7 @@ class Inside(NamedTuple):
 class StretchCall(Call):
     """A composite made of what was recorded. Outputs: the result, then what the tape saves."""
 
-    __slots__ = ("result", "version", "tape", "keeps", "size")
+    __slots__ = ("result", "version", "tape", "keeps")
     #: The spec of the result, which may be a view of the first output.
     result: Spec
     #: The result's version: writes in place happened on the way.
@@ -60,8 +60,6 @@ class StretchCall(Call):
     tape: tuple[Inside, ...]
     #: The operands whose values the nodes inside save, by number; -1 is the result.
     keeps: tuple[int, ...]
-    #: How many Calls are inside.
-    size: int
 
 
 #: Stretches by what they consist of: another network of the same structure records the same Calls.
@@ -133,10 +131,6 @@ def _saved(which: Any, kept: dict, inner: tuple) -> tuple[Any, int]:
 def play(call: StretchCall, operands: Sequence[Tensor], args: list) -> Tensor:
     """Record a stretch; ``args`` holds per operand its storage, or a buffer (``outside``)."""
     storages = graph.record(call, args)
-    now = RECORDER.graph
-    now.inner += call.size
-    if now.inner >= graph.MOST_NODES:
-        graph.flush("cap on pending nodes")
     out = _new(Tensor)
     out._storage = storages[0]
     out._spec = call.result
@@ -210,7 +204,7 @@ class _Look:
         self.graph = now = RECORDER.graph
         self.runs = RECORDER.flushes, RECORDER.looks
         self.first = len(now.calls), len(now.inputs), len(now.owners)
-        self.counts = now.slots, now.nbytes, now.large, now.orphaned
+        self.counts = now.slots, now.nbytes, now.large, now.orphaned, now.size
         self.operands = operands
         self.state = self._state()
         self.edges = [edge_of(x) for x in operands]
@@ -264,10 +258,9 @@ class _Look:
         for storage in self.watched:
             storage.epoch = storage.slot = -1
         del now.calls[calls:], now.operands[calls:], now.inputs[inputs:], now.owners[owners:]
-        now.slots, now.nbytes, now.large, now.orphaned = self.counts
-        for table in (now.lines, now.threads):
-            for node in [node for node in table if node >= calls]:
-                del table[node]
+        now.slots, now.nbytes, now.large, now.orphaned, now.size = self.counts
+        for node in [node for node in now.places if node >= calls]:
+            del now.places[node]
 
     def describe(self, result: Any) -> tuple[StretchCall, tuple[int, ...]] | None:
         """The stretch as a Call, with the numbers of the operands that it has."""

@@ -7,7 +7,6 @@ gradients. Between steps it holds no gradient: ``zero_grad`` frees them.
 
 from __future__ import annotations
 
-import functools
 from itertools import repeat
 from operator import attrgetter, is_
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from cresset.core import graph
 from cresset.core.call import CALLS, Call, Op
 from cresset.core.spec import Spec, number_spec
+from cresset.core.storage import Storage
 from cresset.ops.inplace import write
 from cresset.ops.registry import apply
 from cresset.tensor import Tensor
@@ -27,7 +27,7 @@ _EXPORTED, _SIZE = attrgetter("exported"), attrgetter("size")
 class Batch:
     """Parameters, and the operands of their update: each parameter, its gradient, its state."""
 
-    __slots__ = ("parameters", "operands", "states", "held", "_call", "_params", "_specs", "_sizes")
+    __slots__ = ("parameters", "operands", "states", "held", "_call", "_specs", "_static", "_into")
 
     def __init__(self) -> None:
         self.parameters: list[Tensor] = []
@@ -35,11 +35,11 @@ class Batch:
         #: Per parameter its state, and all state tensors of all parameters.
         self.states: list[dict[str, Any]] = []
         self.held: list[Tensor] = []
-        # The node recorded last: its Call, static arguments, operands' specs, storages' sizes.
+        # The node recorded last: its Call, what it was made for, and what it wrote into.
         self._call: Call | None = None
-        self._params: tuple = ()
         self._specs: list[Spec] = []
-        self._sizes: list[int] = []
+        self._static: tuple = ()
+        self._into: list[Storage] = []
 
     def add(self, p: Tensor, g: Tensor, state: dict[str, Any], held: list[Tensor]) -> None:
         """One more parameter."""
@@ -73,50 +73,48 @@ class Batch:
         self.operands[1 :: 2 + state] = [None] * len(self.parameters)  # type: ignore[list-item]
 
     def _record(self, op: Op, numbers: tuple, static: tuple, state: int) -> None:
-        operands, rows = self.operands, len(self.parameters)
-        params = (rows, (False,) * state, static)
-        targets = _targets(rows, state)
-        specs = list(map(_SPEC, operands))
+        operands, width = self.operands, 2 + state
         storages = list(map(_STORAGE, operands))
-        sizes = list(map(_SIZE, storages))
-        kinds = list(map(number_spec, numbers))
-        specs.extend(kinds)
-        if specs != self._specs or sizes != self._sizes or params != self._params:
-            self._call = _fitting(op, specs, storages, params, targets)
-            self._specs, self._sizes, self._params = specs, sizes, params
+        into = storages.copy()
+        del into[1::width]
+        specs = list(map(_SPEC, operands))
+        specs += map(number_spec, numbers)
+        if specs != self._specs or into != self._into or static != self._static:
+            self._call = _fitting(op, specs, into, self._params(state, static), width)
+            self._specs, self._into, self._static = specs, into, static
+        written = operands.copy()
+        del written[1::width]
         if self._call is None or any(map(_EXPORTED, storages)):
-            results = apply(op, (*operands, *numbers), params)
+            results = apply(op, (*operands, *numbers), self._params(state, static))
             self._specs = []  # there is a Call now
-            for i, result in zip(targets, results, strict=True):
-                write(operands[i], result)
+            for x, result in zip(written, results, strict=True):
+                write(x, result)
             return
-        graph.record(self._call, [*storages, *numbers], [storages[i] for i in targets])
-        for i in targets:
-            own = operands[i]._own_version
+        graph.record(self._call, storages, into, numbers)
+        for x, storage in zip(written, into):  # noqa: B905
+            own = x._own_version
             if own is None:
-                storages[i].version += 1
+                storage.version += 1
             else:
                 own[0] += 1
 
+    def _params(self, state: int, static: tuple) -> tuple:
+        """The static arguments of the node's Call."""
+        return len(self.parameters), (False,) * state, static
+
 
 def _fitting(
-    op: Op, specs: list[Spec], storages: list[Any], params: tuple, targets: tuple[int, ...]
+    op: Op, specs: list[Spec], into: list[Storage], params: tuple, width: int
 ) -> Call | None:
-    """The Call whose outputs can become the targets' values as they are, if it is known."""
+    """The Call whose outputs can become the values of ``into`` as they are, if it is known."""
     call = CALLS.get((op, params, tuple(specs)))
-    if call is None or any(map(_OFFSET, specs[: len(storages)])):
+    operands = specs[: params[0] * width]
+    if call is None or any(map(_OFFSET, operands)):
         return None
-    into = [storages[i] for i in targets]
+    del operands[1::width]
     fits = (
-        tuple([specs[i] for i in targets]) == call.outs
+        tuple(operands) == call.outs
         and list(map(_NUMEL, call.outs)) == list(map(_SIZE, into))
         and list(map(_DTYPE, call.outs)) == list(map(_DTYPE, into))
     )
     return call if fits else None
-
-
-@functools.lru_cache(256)
-def _targets(rows: int, state: int) -> tuple[int, ...]:
-    """Where the operands that a step writes stand: all but the gradients."""
-    width = 2 + state
-    return tuple([i * width + j for i in range(rows) for j in range(width) if j != 1])

@@ -168,6 +168,19 @@ class Optimizer:
             THREAD.grad = grad
         return loss
 
+    def _before_step(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """Call the hooks that see a step's arguments first and may change them."""
+        for hook in self._optimizer_step_pre_hooks.values():
+            changed = hook(self, args, kwargs)
+            if changed is not None:
+                if not (isinstance(changed, tuple) and len(changed) == 2):
+                    raise RuntimeError(
+                        f"{hook} must return None or a tuple of (new_args, new_kwargs), "
+                        f"but got {changed}."
+                    )
+                args, kwargs = changed
+        return args, kwargs
+
     def _step_group(self, group: dict[str, Any]) -> None:
         """One node per (dtype, device, step count) found in the group; nearly always one."""
         names = self._state_names(group)
@@ -393,18 +406,12 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def wrapper(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        for hook in self._optimizer_step_pre_hooks.values():
-            changed = hook(self, args, kwargs)
-            if changed is not None:
-                if not (isinstance(changed, tuple) and len(changed) == 2):
-                    raise RuntimeError(
-                        f"{hook} must return None or a tuple of (new_args, new_kwargs), "
-                        f"but got {changed}."
-                    )
-                args, kwargs = changed
+        if self._optimizer_step_pre_hooks:
+            args, kwargs = self._before_step(args, kwargs)
         result = step(self, *args, **kwargs)
-        for hook in self._optimizer_step_post_hooks.values():
-            hook(self, args, kwargs)
+        if self._optimizer_step_post_hooks:
+            for hook in self._optimizer_step_post_hooks.values():
+                hook(self, args, kwargs)
         if "_opt_called" in self.__dict__:  # a scheduler watches the order of calls
             self._opt_called = True
         try:
