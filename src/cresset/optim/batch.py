@@ -7,7 +7,6 @@ gradients. Between steps it holds no gradient: ``zero_grad`` frees them.
 
 from __future__ import annotations
 
-from itertools import repeat
 from operator import attrgetter, is_
 from typing import Any
 
@@ -22,75 +21,93 @@ from cresset.tensor import Tensor
 _SPEC, _STORAGE, _GRAD = attrgetter("_spec"), attrgetter("_storage"), attrgetter("_grad")
 _OFFSET, _NUMEL, _DTYPE = attrgetter("offset"), attrgetter("numel"), attrgetter("dtype")
 _EXPORTED, _SIZE = attrgetter("exported"), attrgetter("size")
+#: Options that stay what they are as long as they are the same object.
+_FIXED = (bool, int, float, str, type(None))
 
 
 class Batch:
-    """Parameters, and the operands of their update: each parameter, its gradient, its state."""
+    """Parameters, and the operands of their update: each parameter, its gradient, its state.
 
-    __slots__ = ("parameters", "operands", "states", "held", "_call", "_specs", "_static", "_into")
+    ``names`` are those of the state tensors, ``fresh`` says of each whether the step makes it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("parameters", "gradients", "written", "states", "names", "fresh", "_op",
+                 "_numbers", "_kinds", "_static", "_options", "_call", "_specs",
+                 "_into")  # fmt: skip
+
+    def __init__(self, names: tuple[str, ...], fresh: tuple[bool, ...]) -> None:
         self.parameters: list[Tensor] = []
-        self.operands: list[Tensor] = []
-        #: Per parameter its state, and all state tensors of all parameters.
+        self.gradients: list[Tensor] = []
+        #: Per parameter it and the state tensors that are there.
+        self.written: list[Tensor] = []
         self.states: list[dict[str, Any]] = []
-        self.held: list[Tensor] = []
+        self.names, self.fresh = names, fresh
+        #: The options that numbers and static arguments were made from.
+        self._options: list[Any] | None = None
         # The node recorded last: its Call, what it was made for, and what it wrote into.
         self._call: Call | None = None
         self._specs: list[Spec] = []
-        self._static: tuple = ()
         self._into: list[Storage] = []
 
     def add(self, p: Tensor, g: Tensor, state: dict[str, Any], held: list[Tensor]) -> None:
         """One more parameter."""
         self.parameters.append(p)
-        self.operands.append(p)
-        self.operands.append(g)
-        self.operands.extend(held)
+        self.gradients.append(g)
+        self.written.append(p)
+        self.written.extend(held)
         self.states.append(state)
-        self.held.extend(held)
 
-    def renew(self, params: list[Tensor], states: dict[Any, Any], names: tuple[str, ...]) -> bool:
+    def set(self, op: Op, numbers: tuple, static: tuple, options: dict[str, Any]) -> None:
+        """What the next nodes do. ``options`` say what numbers and arguments depend on."""
+        self._op, self._numbers = op, numbers
+        self._kinds = list(map(number_spec, numbers))
+        if self._call is not None and static != self._static:
+            self._call, self._specs = None, []
+        self._static = static
+        values = list(options.values())
+        fixed = all(isinstance(v, _FIXED) or v is options.get("params") for v in values)
+        self._options = values if fixed else None
+
+    def is_set(self, options: dict[str, Any]) -> bool:
+        """Whether ``set`` was called with options that are still the same."""
+        values = self._options
+        return values is not None and all(map(is_, values, options.values()))
+
+    def renew(self, params: list[Tensor], states: dict[Any, Any]) -> bool:
         """Take the gradients of another step, if these are the same tensors as before."""
         mine = self.parameters
         if len(params) != len(mine) or not all(map(is_, params, mine)):
             return False
         gradients = list(map(_GRAD, params))
-        if any(map(is_, gradients, repeat(None))):
+        if not all([g is not None for g in gradients]):
             return False
+        names = self.names
         if names:
             if not all(map(is_, map(states.get, params), self.states)):
                 return False
             held = [state.get(name) for state in self.states for name in names]
-            if len(held) != len(self.held) or not all(map(is_, held, self.held)):
+            mine = self.written.copy()
+            del mine[:: 1 + len(names)]
+            if not all(map(is_, held, mine)):
                 return False
-        self.operands[1 :: 2 + len(names)] = gradients
+        self.gradients = gradients
         return True
 
-    def record(self, op: Op, numbers: tuple, static: tuple, state: int) -> None:
-        """One node that updates all parameters and their state, which is there."""
-        self._record(op, numbers, static, state)
-        self.operands[1 :: 2 + state] = [None] * len(self.parameters)  # type: ignore[list-item]
-
-    def _record(self, op: Op, numbers: tuple, static: tuple, state: int) -> None:
-        operands, width = self.operands, 2 + state
-        storages = list(map(_STORAGE, operands))
-        into = storages.copy()
-        del into[1::width]
-        specs = list(map(_SPEC, operands))
-        specs += map(number_spec, numbers)
-        if specs != self._specs or into != self._into or static != self._static:
-            self._call = _fitting(op, specs, into, self._params(state, static), width)
-            self._specs, self._into, self._static = specs, into, static
-        written = operands.copy()
-        del written[1::width]
+    def record(self) -> None:
+        """One node that updates all parameters and their state, which is there; lets the gradients
+        go."""
+        gradients, written = self.gradients, self.written
+        self.gradients = []
+        into = list(map(_STORAGE, written))
+        specs = [*map(_SPEC, written), *map(_SPEC, gradients), *self._kinds]
+        if specs != self._specs or into != self._into:
+            self._call = self._fitting(specs, into)
+            self._specs, self._into = specs, into
+        storages = self._mixed(into, list(map(_STORAGE, gradients)))
         if self._call is None or any(map(_EXPORTED, storages)):
-            results = apply(op, (*operands, *numbers), self._params(state, static))
-            self._specs = []  # there is a Call now
-            for x, result in zip(written, results, strict=True):
-                write(x, result)
+            self._record_singly(gradients)
             return
-        graph.record(self._call, storages, into, numbers)
+        graph.record(self._call, storages, into, self._numbers)
         for x, storage in zip(written, into):  # noqa: B905
             own = x._own_version
             if own is None:
@@ -98,23 +115,45 @@ class Batch:
             else:
                 own[0] += 1
 
-    def _params(self, state: int, static: tuple) -> tuple:
+    def _record_singly(self, gradients: list[Tensor]) -> None:
+        """Record the node, and write each of its outputs where it belongs."""
+        results = self.results(gradients)
+        self._specs = []  # there is a Call now
+        for x, result in zip(self.written, results, strict=True):
+            write(x, result)
+
+    def results(self, gradients: list[Tensor]) -> tuple[Tensor, ...]:
+        """The new values of each parameter and its state."""
+        operands = (*self._mixed(self.written, gradients), *self._numbers)
+        return tuple(apply(self._op, operands, self._params()))
+
+    def _mixed(self, written: list[Any], gradients: list[Any]) -> list[Any]:
+        """In the order of the node's operands: the gradient second of each parameter's."""
+        width = len(written) // len(gradients)
+        if width == 1:
+            mixed = written + gradients
+            mixed[::2], mixed[1::2] = written, gradients
+            return mixed
+        mixed = []
+        for i, gradient in enumerate(gradients):
+            p, *held = written[i * width : (i + 1) * width]
+            mixed += [p, gradient, *held]
+        return mixed
+
+    def _params(self) -> tuple:
         """The static arguments of the node's Call."""
-        return len(self.parameters), (False,) * state, static
+        return len(self.parameters), self.fresh, self._static
 
-
-def _fitting(
-    op: Op, specs: list[Spec], into: list[Storage], params: tuple, width: int
-) -> Call | None:
-    """The Call whose outputs can become the values of ``into`` as they are, if it is known."""
-    call = CALLS.get((op, params, tuple(specs)))
-    operands = specs[: params[0] * width]
-    if call is None or any(map(_OFFSET, operands)):
-        return None
-    del operands[1::width]
-    fits = (
-        tuple(operands) == call.outs
-        and list(map(_NUMEL, call.outs)) == list(map(_SIZE, into))
-        and list(map(_DTYPE, call.outs)) == list(map(_DTYPE, into))
-    )
-    return call if fits else None
+    def _fitting(self, specs: list[Spec], into: list[Storage]) -> Call | None:
+        """The Call whose outputs can become the values of ``into`` as they are, if it is known."""
+        written, count = specs[: len(into)], len(into) + len(self.parameters)
+        operands = self._mixed(written, specs[len(into) : count]) + self._kinds
+        call = CALLS.get((self._op, self._params(), tuple(operands)))
+        if call is None or any(map(_OFFSET, specs[:count])):
+            return None
+        fits = (
+            tuple(written) == call.outs
+            and list(map(_NUMEL, call.outs)) == list(map(_SIZE, into))
+            and list(map(_DTYPE, call.outs)) == list(map(_DTYPE, into))
+        )
+        return call if fits else None

@@ -50,7 +50,8 @@ class CountedOptimizer(Optimizer):
                 state.update(self._new_state(p, group))
             numbers = self._turn(state, group, _advance(state["step"]))
             key = (p._spec.dtype, p._spec.device, numbers)
-            batch = batches.setdefault(key, Batch())
+            batch = batches.setdefault(key, Batch(names, (False,) * len(names)))
             batch.add(p, g, state, [state[name] for name in names])
         for (_, _, numbers), batch in batches.items():
-            batch.record(self._op(), numbers, self._static(group), len(names))
+            batch.set(self._op(), numbers, self._static(group), group)
+            batch.record()

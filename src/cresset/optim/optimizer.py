@@ -30,7 +30,6 @@ from cresset.dtypes import float32
 from cresset.nn.parameter import typename
 from cresset.ops.creation import tensor, zeros_like
 from cresset.ops.inplace import write
-from cresset.ops.registry import apply
 from cresset.optim.batch import Batch
 from cresset.tensor import Tensor
 
@@ -183,12 +182,17 @@ class Optimizer:
 
     def _step_group(self, group: dict[str, Any]) -> None:
         """One node per (dtype, device, step count) found in the group; nearly always one."""
+        batch: Any = self._batches.get(id(group))
+        if batch is not None and not batch.is_set(group):
+            if self._state_names(group) == batch.names:
+                self._set(batch, group)
+            else:
+                batch = None
+        if batch is not None and batch.renew(group["params"], self.state):
+            batch.record()
+            return
         names = self._state_names(group)
         counts = self.counts_steps
-        last_batch = self._batches.get(id(group))
-        if last_batch is not None and last_batch.renew(group["params"], self.state, names):
-            last_batch.record(self._op(), self._numbers(group, 0), self._static(group), len(names))
-            return
         batches: dict[Any, Batch] = {}
         states = self.state
         count = 0
@@ -196,7 +200,6 @@ class Optimizer:
         there = fresh = (False,) * len(names)
         state: dict[str, Any] = {}
         last: Any = None
-        batch: Any = None
         for p in group["params"]:
             g = p._grad
             if g is None:
@@ -219,27 +222,28 @@ class Optimizer:
             spec = p._spec
             key = (spec.dtype, spec.device, count, fresh)
             if key != last:
-                batch = batches.setdefault(key, Batch())
+                batch = batches.setdefault(key, Batch(names, fresh))
                 last = key
             batch.add(p, g, state, held)
         if len(batches) == 1 and not counts and fresh is there:
             self._batches[id(group)] = batch
         for (_, _, count, fresh), batch in batches.items():
-            numbers = self._numbers(group, count)
+            self._set(batch, group, count)
             if fresh is there:
-                batch.record(self._op(), numbers, self._static(group), len(names))
+                batch.record()
             else:
-                params = (len(batch.parameters), fresh, self._static(group))
-                self._keep(
-                    batch, names, fresh, apply(self._op(), (*batch.operands, *numbers), params)
-                )
+                self._keep(batch, batch.results(batch.gradients))
 
-    def _keep(self, batch: Batch, names: tuple[str, ...], fresh: tuple, results: tuple) -> None:
+    def _set(self, batch: Batch, group: dict[str, Any], step: int = 0) -> None:
+        """Tell a batch what the group's options say."""
+        batch.set(self._op(), self._numbers(group, step), self._static(group), group)
+
+    def _keep(self, batch: Batch, results: tuple[Tensor, ...]) -> None:
         """Write what a step made where it belongs, and keep the state that it made first."""
         values = iter(results)
         for p in batch.parameters:
             write(p, next(values))
-            for name, new in zip(names, fresh, strict=True):
+            for name, new in zip(batch.names, batch.fresh, strict=True):
                 if new:
                     self.state[p][name] = next(values)
                 else:
