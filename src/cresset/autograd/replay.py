@@ -222,7 +222,11 @@ def _follow(start: Node, spec: Spec) -> tuple[_Tape, _Pass] | None:
                     return None
             storages.append(storage)
         if node.__class__ is StretchNode:
-            storages.extend(node.inner)
+            inner = node.inner
+            if inner.__class__ is range:
+                storages.append(inner)
+            else:
+                storages.extend(inner)
     if len(set(map(id, leaves))) != len(leaves):
         return None
     return tape, known
@@ -334,7 +338,7 @@ def _describe(nodes: list[Node], roots: Sequence[Root]) -> _Tape | None:
             node.unpack()  # raises
         if node.__class__ is StretchNode:
             specs.extend(call.outs[1:])
-            storages.extend(node.inner)
+            storages.extend(node.storages())
     return tape
 
 
@@ -396,7 +400,7 @@ def _visits(tape: _Tape) -> tuple[_Visit, ...]:
                 next(given)
         specs = tuple([None if t is None else next(given) for t in node.saved])
         if isinstance(node, StretchNode):
-            for _ in node.inner:
+            for _ in node.call.outs[1:]:
                 next(given)
         visits.append(_Visit(node.call, tuple(edges), specs))
     return tuple(visits)
@@ -439,5 +443,5 @@ def _copy_tape(
         copy.saved = tuple(None if t is None else next(given) for t in node.saved)
         copy.versions = tuple(0 if t is None else t._version for t in copy.saved)
         if isinstance(node, StretchNode):
-            copy.inner = tuple(next(given)._storage for _ in node.inner)
+            copy.inner = tuple(next(given)._storage for _ in node.call.outs[1:])
     return nodes, [Root(place(r.edge), r.spec, r.gradient) for r in copies]

@@ -108,7 +108,7 @@ class Call:
     """An op at known operand specs and static arguments, with its output specs."""
 
     __slots__ = ("op", "params", "specs", "outs", "compute", "nbytes", "body", "grad_fix", "plain",
-                 "size")  # fmt: skip
+                 "size", "shown", "hidden")  # fmt: skip
 
     def __init__(self, op: Op, params: tuple, specs: tuple[Spec, ...], result: Any) -> None:
         self.op = op
@@ -121,6 +121,8 @@ class Call:
         self.outs: tuple[Spec, ...] = result.outs
         self.compute: dtype | None = result.compute
         self.nbytes = sum(s.nbytes for s in self.outs)
+        #: Outputs that get a storage when it is recorded; how many more there are.
+        self.shown, self.hidden = self.outs, 0
         #: For how many Calls it stands where a graph's nodes are counted.
         self.size = 1
         #: All operands are tensors.

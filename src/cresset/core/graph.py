@@ -55,7 +55,7 @@ LOCK = threading.RLock()
 class Graph:
     """The nodes recorded since the last flush."""
 
-    __slots__ = ("epoch", "calls", "operands", "owners", "inputs", "slots", "nbytes", "large",
+    __slots__ = ("epoch", "calls", "operands", "owners", "keepers", "inputs", "slots", "nbytes", "large",
                  "orphaned", "places", "tracing", "urgent", "renamed",
                  "size", "passes")  # fmt: skip
 
@@ -66,6 +66,8 @@ class Graph:
         self.operands: list[tuple[int, ...]] = []
         #: (slot, weak reference to the storage that was given it), in slot order.
         self.owners: list[tuple[int, Any]] = []
+        #: Weak references to tape nodes whose ``inner`` are slots.
+        self.keepers: list[Any] = []
         #: (slot, buffer or number, weak reference to the Storage it is the value of, or None).
         self.inputs: list[tuple[int, Any, Any]] = []
         self.slots = 0
@@ -78,7 +80,7 @@ class Graph:
         self.tracing = tracing
         #: ``torch.compile`` had a hand in it: the plan is compiled at first sight.
         self.urgent = False
-        #: A storage took over another's slot, so ``owners`` are not in slot order.
+        #: A storage was given a slot later, so ``owners`` are not in slot order.
         self.renamed = False
         #: Nodes; those that stand for several Calls count as so many.
         self.size = 0
@@ -97,6 +99,25 @@ class Graph:
         )
         self.nbytes += orphaned - self.orphaned
         self.orphaned = orphaned
+
+    def give_storages(self, keeper: Any) -> None:
+        """Make storages for the slots that are ``inner`` to a tape node, for others to read."""
+        storages = []
+        for slot, spec in zip(keeper.inner, keeper.call.outs[1:], strict=True):
+            storage = Storage(spec.dtype, spec.numel, spec.device)
+            storage.epoch, storage.slot = self.epoch, slot
+            self.owners.append((slot, ref(storage)))
+            storages.append(storage)
+        self.renamed = True
+        keeper.inner = tuple(storages)
+
+    def keep(self) -> None:
+        """Have the values that tape nodes keep computed."""
+        for keeper in self.keepers:
+            node = keeper()
+            if node is not None and node.inner.__class__ is range:
+                self.give_storages(node)
+        self.keepers.clear()
 
     def mend(self) -> None:
         """Drop a node that was recorded by half; its slots stay unused."""
@@ -151,13 +172,14 @@ if hasattr(os, "register_at_fork"):
 
 
 def record(
-    call: Call, args: list, into: list | None = None, numbers: tuple = ()
+    call: Call, args: list, into: list | None = None, numbers: tuple = (), keeper: Any = None
 ) -> list[Storage]:
-    """Append a node. ``args`` holds, per operand, a Storage, a buffer (array) or a number; operands
-    that are ``numbers`` may also be given apart, behind them.
+    """Append a node. ``args`` holds, per operand, a Storage, a buffer (array), a number, or a range
+    of this graph's slots; operands that are ``numbers`` may also be given apart, behind them.
 
     Returns the storages that own its outputs: fresh ones, or those of ``into``, which then hold a
-    new version (their memory must not be visible outside).
+    new version (their memory must not be visible outside). Outputs that the Call hides get none:
+    they belong to the ``keeper``, whose ``inner`` becomes their slots.
     """
     with LOCK:
         graph = RECORDER.graph
@@ -167,6 +189,9 @@ def record(
         try:
             for arg in args:
                 if arg.__class__ is not Storage:
+                    if arg.__class__ is range:
+                        slots += arg
+                        continue
                     graph.inputs.append((slot, arg, None))
                     slots.append(slot)
                     slot += 1
@@ -191,7 +216,7 @@ def record(
             owners = graph.owners
             if into is None:
                 into = []
-                for spec in call.outs:
+                for spec in call.shown:
                     storage = _new(Storage)
                     storage.dtype = spec.dtype
                     storage.size = spec.numel
@@ -208,7 +233,10 @@ def record(
                     storage.slot = slot
                     owners.append((slot, ref(storage)))
                     slot += 1
-            graph.slots = slot
+            if keeper is not None:
+                keeper.inner = range(slot, slot + call.hidden)
+                graph.keepers.append(ref(keeper))
+            graph.slots = slot + call.hidden
             graph.calls.append(call)
             graph.operands.append(tuple(slots))
         except BaseException:  # an operand that failed, or Ctrl-C
@@ -217,7 +245,7 @@ def record(
         graph.nbytes += call.nbytes
         graph.size += call.size
         if call.op.checks_values or PROCESS.debug:
-            graph.places[len(graph.calls) - 1] = user_place()
+            graph.places[len(graph.calls) - 1] = user_place(call)
         if graph.nbytes + graph.large >= MOST_BYTES or graph.size >= MOST_NODES or PROCESS.eager:
             _relieve(graph)
     return into
@@ -353,6 +381,7 @@ def flush(reason: str = "asked for") -> None:
 
 def _give_up(graph: Graph) -> None:
     """Mark what an interrupted flush did not bind: a write did not happen, a new value is lost."""
+    graph.keep()
     for slot, owner in graph.owners:
         storage = owner()
         if storage is not None and storage.epoch == graph.epoch and storage.slot == slot:
@@ -363,6 +392,8 @@ def _give_up(graph: Graph) -> None:
 
 def _flush(graph: Graph, reason: str) -> None:
     epoch = graph.epoch
+    if graph.keepers:
+        graph.keep()
     bound = [
         (slot, storage)
         for slot, owner in graph.owners
@@ -385,7 +416,7 @@ def _flush(graph: Graph, reason: str) -> None:
     program = Program(tuple(graph.calls), tuple(graph.operands), live, tuple(dead_inputs))
     plan = RECORDER.cache.get(program)
     if PROCESS.debug:
-        where = line_of(user_place())
+        where = line_of(user_place(None))
         print(f"[cresset] flush of {len(graph.calls)} ops: {reason} ({where})", file=sys.stderr)
     if plan is None:
         plan = reference_plan(program, graph.slots)

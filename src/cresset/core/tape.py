@@ -44,8 +44,9 @@ class Node:
     outputs: int
     #: Hooks and notes, where somebody left any.
     watch: Watch | None
-    #: Of a ``StretchNode`` alone: storages of what it saved and nobody else has.
-    inner: tuple
+    #: Of a ``StretchNode`` alone: storages of what it saved and nobody else has, or just its slots
+    #: as long as the graph that computes it waits.
+    inner: tuple | range
 
     def open(self) -> Node:
         """The node itself; a stretch becomes the last of the nodes that it stands for."""

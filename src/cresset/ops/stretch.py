@@ -76,7 +76,7 @@ class StretchNode(Node):
         call: StretchCall = self.call  # type: ignore[assignment]
         edges, released = self.edges, self.released
         kept = dict(zip(call.keeps, zip(self.saved, self.versions)))  # noqa: B905
-        inner, sequence = self.inner, self.sequence
+        inner, sequence = self.storages(), self.sequence
         nodes: list[Node] = []
         for i, inside in enumerate(call.tape):
             last = i == len(call.tape) - 1
@@ -101,6 +101,13 @@ class StretchNode(Node):
                 node.versions = tuple([version for _, version in saved])
             nodes.append(node)
         return self
+
+    def storages(self) -> tuple:
+        """Those of the values inside that are saved."""
+        if self.inner.__class__ is range:
+            with graph.LOCK:
+                RECORDER.graph.give_storages(self)
+        return self.inner  # type: ignore[return-value]
 
     def release(self) -> None:
         self.saved = self.versions = self.inner = ()
@@ -130,16 +137,19 @@ def _saved(which: Any, kept: dict, inner: tuple) -> tuple[Any, int]:
 
 def play(call: StretchCall, operands: Sequence[Tensor], args: list) -> Tensor:
     """Record a stretch; ``args`` holds per operand its storage, or a buffer (``outside``)."""
-    storages = graph.record(call, args)
+    node = None
+    if call.tape and THREAD.grad:
+        node = _new(StretchNode)
+        node.op = call.op
+        node.call = call
+        node.released = False
+    storages = graph.record(call, args, keeper=node)
     out = _new(Tensor)
     out._storage = storages[0]
     out._spec = call.result
     if call.version:
         storages[0].version = call.version
-    if call.tape and THREAD.grad:
-        node = _new(StretchNode)
-        node.op = call.op
-        node.call = call
+    if node is not None:
         node.edges = tuple(edges_of(operands))
         saved = []
         versions = []
@@ -150,10 +160,8 @@ def play(call: StretchCall, operands: Sequence[Tensor], args: list) -> Tensor:
             versions.append(x._storage.version if own is None else own[0])
         node.saved = tuple(saved)
         node.versions = tuple(versions)
-        node.inner = tuple(storages[1:])
         node.numbers = ()
         node.sequence = next_sequence()
-        node.released = False
         node.outputs = 1
         node.watch = None
         out._grad_fn = node
@@ -436,5 +444,6 @@ def _stretch(specs: tuple[Spec, ...], body: Body, sources: dict) -> StretchCall:
         outs.append(made_by.outs[i])
     call = StretchCall(op, (), specs, Result(tuple(outs)))
     call.body, call.size = body, len(body.steps)
+    call.shown, call.hidden = call.outs[:1], len(outs) - 1
     call.nbytes = sum(step[0].nbytes for step in body.steps)
     return call
