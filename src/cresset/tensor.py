@@ -391,7 +391,7 @@ class Tensor:
         buffer = storage.buffer if storage.epoch == -1 else graph.materialize(storage)
         if storage.error is not None:
             raise storage.error
-        if buffer.dtype != spec.dtype.np or spec.dtype is dtypes.bfloat16:
+        if storage.dtype is not spec.dtype or spec.dtype is dtypes.bfloat16:
             return self._host().item()
         return buffer[spec.offset].item()
 

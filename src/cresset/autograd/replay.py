@@ -83,18 +83,26 @@ def recall_passes(names: Iterable[str]) -> None:
     _before.update(names)
 
 
-class _Tape:
-    """A tape about to be walked, as a key and the operands that the key leaves open."""
+class _Walk:
+    """What a walk over a tape finds."""
 
-    __slots__ = ("nodes", "key", "specs", "storages", "leaves", "numbers", "run_now")
+    __slots__ = ("nodes", "storages", "leaves", "run_now")
 
-    def __init__(self, nodes: list[Node]) -> None:
+    def __init__(self, nodes: list[Any]) -> None:
         self.nodes = nodes
         #: Per operand its storage, buffer or number: what ``graph.record`` takes.
         self.storages: list[Any] = []
         self.leaves: list[Tensor] = []
         self.run_now = False
-        # Of a tape that has to be looked up:
+
+
+class _Tape(_Walk):
+    """A tape that has to be looked up, as a key and the operands that the key leaves open."""
+
+    __slots__ = ("key", "specs", "numbers")
+
+    def __init__(self, nodes: list[Node]) -> None:
+        super().__init__(nodes)
         self.key: list[Any] = []
         self.specs: list[Spec] = []
         #: By identity of nodes (0, 1, ...) and leaves (-1, -2, ...).
@@ -136,7 +144,7 @@ def run(roots: Sequence[Root], keep_graph: bool) -> bool:
     return True
 
 
-def _record(tape: _Tape, known: _Pass, keep_graph: bool, roots: Sequence[Root]) -> None:
+def _record(tape: _Walk, known: _Pass, keep_graph: bool, roots: Sequence[Root]) -> None:
     """One node for the whole pass; its outputs go to the leaves."""
     call = known.call
     expected = None
@@ -167,14 +175,14 @@ def _record(tape: _Tape, known: _Pass, keep_graph: bool, roots: Sequence[Root]) 
     graph.count_pass()
 
 
-def _follow(start: Node, spec: Spec) -> tuple[_Tape, _Pass] | None:
+def _follow(start: Node, spec: Spec) -> tuple[_Walk, _Pass] | None:
     """Walk the tape as the last one that began like it; nothing if it turns out different."""
     known = _expected.get(start.call)
     if known is None or spec is not start.call.outs[0]:
         return None
     nodes: list[Any] = [None] * len(known.visits)
     nodes[0] = start
-    tape = _Tape(nodes)
+    tape = _Walk(nodes)
     leaves, storages = tape.leaves, tape.storages
     before = start.sequence + 1
     for node, (call, edges, specs) in zip(nodes, known.visits):  # noqa: B905
@@ -258,7 +266,7 @@ def _look_up(roots: Sequence[Root]) -> tuple[_Tape, _Pass] | None:
     return tape, known
 
 
-def _through_the_engine(tape: _Tape, roots: Sequence[Root]) -> list[Tensor]:
+def _through_the_engine(tape: _Walk, roots: Sequence[Root]) -> list[Tensor]:
     """The gradients that should come out, for ``CRESSET_CHECK=1``."""
     wanted: dict[Any, Tensor | None] = {(leaf, 0): None for leaf in tape.leaves}
     engine.run(roots, True, False, accumulate=False, wanted=wanted)

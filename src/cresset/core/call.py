@@ -67,7 +67,7 @@ class Op:
         #: Which operands (0, 1, ...) and outputs (OUT) the derivative reads.
         self.save = save
         #: Per entry of ``save``: the operand whose gradient reads it (None: always saved).
-        self.save_if = save_if
+        self.save_if = save_if or (None,) * len(save)
         self.grad_name = grad_name or "".join(w.title() for w in name.split("_")) + "Backward0"
         #: The kernel moves elements and does not compute: half types stay in storage form.
         self.raw = raw

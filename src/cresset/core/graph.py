@@ -21,7 +21,7 @@ import os
 import sys
 import threading
 from bisect import bisect_left
-from itertools import count, repeat
+from itertools import count
 from operator import itemgetter
 from threading import get_ident
 from typing import Any
@@ -55,7 +55,7 @@ LOCK = threading.RLock()
 class Graph:
     """The nodes recorded since the last flush."""
 
-    __slots__ = ("epoch", "calls", "operands", "owners", "keepers", "inputs", "slots", "nbytes", "large",
+    __slots__ = ("epoch", "calls", "operands", "owners", "keepers", "inputs", "numbers", "slots", "nbytes", "large",
                  "orphaned", "places", "tracing", "urgent", "renamed",
                  "size", "passes")  # fmt: skip
 
@@ -70,6 +70,8 @@ class Graph:
         self.keepers: list[Any] = []
         #: (slot, buffer or number, weak reference to the Storage it is the value of, or None).
         self.inputs: list[tuple[int, Any, Any]] = []
+        #: (first slot, numbers that are further inputs).
+        self.numbers: list[tuple[int, tuple]] = []
         self.slots = 0
         #: Bytes that wait with this graph: results to come, and operands nobody else holds.
         self.nbytes = 0
@@ -123,7 +125,7 @@ class Graph:
         """Drop a node that was recorded by half; its slots stay unused."""
         whole = min(len(self.calls), len(self.operands))
         del self.calls[whole:], self.operands[whole:]
-        for named in (self.inputs, self.owners):
+        for named in (self.inputs, self.numbers, self.owners):
             if named:
                 self.slots = max(self.slots, named[-1][0] + 1)
 
@@ -208,9 +210,8 @@ def record(
                     if arg.size >= _LARGE:
                         graph.large += arg.buffer.nbytes
             if numbers:
-                named = range(slot, slot + len(numbers))
-                graph.inputs += zip(named, numbers, repeat(None))  # noqa: B905
-                slots += named
+                graph.numbers.append((slot, numbers))
+                slots += range(slot, slot + len(numbers))
                 slot += len(numbers)
             slots[0] = slot
             owners = graph.owners
@@ -412,6 +413,8 @@ def _flush(graph: Graph, reason: str) -> None:
                 # Nobody can read this version any more (unless its memory is given out).
                 if not (storage.home or storage.exported):
                     dead_inputs.append(slot)
+    for slot, numbers in graph.numbers:
+        values[slot : slot + len(numbers)] = numbers
     graph.inputs.clear()
     program = Program(tuple(graph.calls), tuple(graph.operands), live, tuple(dead_inputs))
     plan = RECORDER.cache.get(program)
@@ -423,10 +426,11 @@ def _flush(graph: Graph, reason: str) -> None:
         RECORDER.cache.put(program, plan)
         if RECORDER.history is not None:
             RECORDER.history.meet(program, plan)
-    urgent = (graph.urgent or RECORDER.urgent) and 0 < plan.seen < plan.compile_at
-    if (urgent or plan.seen == plan.compile_at) and PROCESS.compile:
-        plan.compile_at = 0
-        plan = _compile(program, plan)
+    if plan.compile_at and PROCESS.compile:
+        urgent = (graph.urgent or RECORDER.urgent) and 0 < plan.seen < plan.compile_at
+        if urgent or plan.seen == plan.compile_at:
+            plan.compile_at = 0
+            plan = _compile(program, plan)
     values += [None] * (plan.slots - graph.slots)
     _run(graph, plan, program, values, bound)
 

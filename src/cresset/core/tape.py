@@ -334,16 +334,13 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
     node.edges = tuple(edges)
     saved: list[Any] = []
     versions = []
-    save_if = op.save_if
-    i = 0
-    for which in op.save:
+    for which, condition in zip(op.save, op.save_if):  # noqa: B905
         kept: Any = None
-        if not save_if or save_if[i] is None or edges[save_if[i]] is not None:
+        if condition is None or edges[condition] is not None:
             if which < 0:
                 kept = outs[-1 - which]._alias()
             elif call.plain or call.specs[which].number is None:
                 kept = operands[which]
-        i += 1
         saved.append(kept)
         if kept is None:
             versions.append(0)
@@ -358,13 +355,11 @@ def new_node(op: Op, call: Call, operands: tuple, outs: tuple) -> Node:
     node.watch = None
     if PROCESS.unusual:
         _look_closer(node)
-    i = 0
-    for out in outs:
+    for i, out in enumerate(outs):
         if out._spec.dtype.category >= 2:
             out._grad_fn = node
             out._output_nr = i
             out._requires_grad = True
-        i += 1
     return node
 
 
