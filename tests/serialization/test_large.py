@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cresset
-from cresset.serialization import archive_writer, load, save
+from cresset.serialization import archive_writer, disk, load, save
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="files with holes")
 LENGTH = (1 << 32) + 1000
@@ -19,17 +19,17 @@ LENGTH = (1 << 32) + 1000
 @pytest.fixture
 def holes(monkeypatch):
     """Long pieces, which hold zeros, are not written, and have no checksum."""
-    put, crc32 = archive_writer._Disk.put, zlib.crc32
+    put, crc32 = disk.Disk.put, zlib.crc32
 
-    def put_short(disk, offset, piece):
-        if len(piece) < archive_writer._PIECE:
-            put(disk, offset, piece)
+    def put_short(self, offset, piece):
+        if len(piece) < disk.LONG:
+            put(self, offset, piece)
 
     def crc32_short(data, value=0):
         return crc32(data, value) if len(data) < 10_000 and value == 0 else 0
 
-    monkeypatch.setattr(archive_writer, "reserve", lambda descriptor, size: None)
-    monkeypatch.setattr(archive_writer._Disk, "put", put_short)
+    monkeypatch.setattr(disk, "reserve", lambda descriptor, size: None)
+    monkeypatch.setattr(disk.Disk, "put", put_short)
     monkeypatch.setattr(archive_writer.zlib, "crc32", crc32_short)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import cresset
-from cresset.serialization import archive_writer, load, save
+from cresset.serialization import disk, load, save
 
 from .checkpoints import loaded, saved
 
@@ -325,13 +325,13 @@ def test_nothing_of_pytorch_is_imported(tmp_path):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's files")
 def test_room_is_taken_beforehand_and_what_is_too_much_is_given_back(tmp_path, monkeypatch):
     asked = []
-    reserve = archive_writer.reserve
+    reserve = disk.reserve
 
     def more(descriptor, size):
         asked.append(size)
         reserve(descriptor, 4 * size)
 
-    monkeypatch.setattr(archive_writer, "reserve", more)
+    monkeypatch.setattr(disk, "reserve", more)
     path = tmp_path / "w.pt"
     save({"w": cresset.ones(500_000), "view": cresset.ones(4)[1:]}, path)
     assert len(asked) == 1 and 2_000_016 <= asked[0] < 2_010_000
@@ -344,11 +344,11 @@ def test_room_is_taken_beforehand_and_what_is_too_much_is_given_back(tmp_path, m
 def test_more_room_than_there_is_is_an_error_before_anything_is_written(tmp_path):
     with open(tmp_path / "x", "wb") as f:
         with pytest.raises(OSError, match="No space left on device|File too large"):
-            archive_writer.reserve(f.fileno(), 1 << 60)
+            disk.reserve(f.fileno(), 1 << 60)
         assert os.fstat(f.fileno()).st_size == 0
 
 
 def test_without_that_function_a_save_does_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive_writer, "_fallocate", None)
+    monkeypatch.setattr(disk, "_fallocate", None)
     save(cresset.ones(500_000), tmp_path / "w.pt")
     assert load(tmp_path / "w.pt").sum().item() == 500_000

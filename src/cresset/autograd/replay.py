@@ -46,7 +46,7 @@ class _Visit(NamedTuple):
     call: Call
     #: Per edge None, or: number of the node or leaf, its output, and if it is met for the first
     #: time its class (a leaf's is Tensor).
-    edges: tuple[tuple[int, int, type | None] | None, ...]
+    edges: tuple[tuple[int, int, Any] | None, ...]
     #: Per saved tensor its spec, or None.
     specs: tuple[Spec | None, ...]
 

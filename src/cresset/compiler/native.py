@@ -56,14 +56,15 @@ class _Arena:
 
     def __init__(self) -> None:
         self.buffer = np.empty(0, np.uint8)
-        self.address = 0
+        #: Of what there is for plans: on a cache line, and how many bytes.
+        self.address = self.size = 0
 
     def room(self, size: int) -> int:
-        """The address of at least ``size`` bytes, on a cache line."""
-        if self.buffer.size < size + LINE:
+        """The address of at least ``size`` bytes."""
+        if size > self.size:
             self.buffer = np.empty(size + LINE, np.uint8)
             start = self.buffer.ctypes.data
-            self.address = -(-start // LINE) * LINE
+            self.address, self.size = -(-start // LINE) * LINE, size
         return self.address
 
 
@@ -94,7 +95,7 @@ class NativePlan(Plan):
             numbers = built.packed.pack(*built.numbers(values))
         except (OverflowError, struct.error):  # an int beyond the floats, or beyond int64
             return self.reference.run(values, places)
-        arena = ARENA.room(built.arena)
+        arena = ARENA.address if built.arena <= ARENA.size else ARENA.room(built.arena)
         given, empty = list(values), np.empty
         for part in self.parts:
             if part.__class__ is Segment:

@@ -149,7 +149,7 @@ def _timed(plan: native.NativePlan, part: Segment, step: Step) -> float:
     for slot, size, kind in part.made:
         values[slot] = np.empty(size, kind)
     objects = part.objects(values)
-    numbers = plan.built.packed.pack(*[1] * len(plan.built.numbers))
+    numbers = plan.built.packed.pack(*plan.built.numbers([1] * plan.slots))
     arena = native.ARENA.room(plan.built.arena)
     table = id(objects) + native.ITEMS
     return _time(lambda: part.function(table, numbers, arena))

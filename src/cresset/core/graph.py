@@ -55,9 +55,9 @@ LOCK = threading.RLock()
 class Graph:
     """The nodes recorded since the last flush."""
 
-    __slots__ = ("epoch", "calls", "operands", "owners", "keepers", "inputs", "numbers", "slots", "nbytes", "large",
-                 "orphaned", "places", "tracing", "urgent", "renamed",
-                 "size", "passes")  # fmt: skip
+    __slots__ = ("epoch", "calls", "operands", "owners", "keepers", "inputs", "numbers", "slots",
+                 "nbytes", "large", "orphaned", "places", "tracing", "urgent", "renamed", "size",
+                 "passes")  # fmt: skip
 
     def __init__(self, tracing: bool = False) -> None:
         self.epoch = next(_epochs)
@@ -77,7 +77,7 @@ class Graph:
         self.nbytes = 0
         #: Bytes of large operands since they were last looked at; of those only the graph holds.
         self.large = self.orphaned = 0
-        #: Where the user's call of a node that may refuse its values was: code, where in it, thread.
+        #: Per node that may refuse its values, where in the user's program it was recorded.
         self.places: dict[int, Place] = {}
         self.tracing = tracing
         #: ``torch.compile`` had a hand in it: the plan is compiled at first sight.

@@ -26,10 +26,11 @@ def replayed(function: Callable[..., Any], operands: tuple[Tensor, ...], params:
     """``function(*operands, *params)``, of which it is known that it only records ops."""
     if THREAD.plain or PROCESS.eager or PROCESS.unusual and not is_ordinary(operands):
         return function(*operands, *params)
-    kinds = [
-        (x._spec if not x._spec.offset else x._spec.at_zero(), x._requires_grad) for x in operands
-    ]
-    key = (function, params, THREAD.grad, THREAD.inference, SETTING.changes, *kinds)
+    kinds: list[Any] = [THREAD.grad, THREAD.inference, SETTING.changes]
+    for x in operands:
+        spec = x._spec
+        kinds += (spec if not spec.offset else spec.at_zero(), x._requires_grad)
+    key = (function, params, *kinds)
     call = _known.get(key, _UNKNOWN)
     if call is _UNKNOWN or PROCESS.check:
         return _meet(key, function, operands, params)

@@ -33,7 +33,7 @@ class Batch:
 
     __slots__ = ("parameters", "gradients", "written", "states", "names", "fresh", "_op",
                  "_numbers", "_kinds", "_static", "_options", "_call", "_specs",
-                 "_into")  # fmt: skip
+                 "_into", "_operands")  # fmt: skip
 
     def __init__(self, names: tuple[str, ...], fresh: tuple[bool, ...]) -> None:
         self.parameters: list[Tensor] = []
@@ -48,6 +48,8 @@ class Batch:
         self._call: Call | None = None
         self._specs: list[Spec] = []
         self._into: list[Storage] = []
+        #: The node's tensor operands but for the gradients, which change places with something.
+        self._operands: list[Storage] = []
 
     def add(self, p: Tensor, g: Tensor, state: dict[str, Any], held: list[Tensor]) -> None:
         """One more parameter."""
@@ -103,7 +105,9 @@ class Batch:
         if specs != self._specs or into != self._into:
             self._call = self._fitting(specs, into)
             self._specs, self._into = specs, into
-        storages = self._mixed(into, list(map(_STORAGE, gradients)))
+            self._operands = self._mixed(into, into[: len(gradients)])
+        storages = self._operands.copy()
+        storages[1 :: len(into) // len(gradients) + 1] = map(_STORAGE, gradients)
         if self._call is None or any(map(_EXPORTED, storages)):
             self._record_singly(gradients)
             return

@@ -26,9 +26,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from cresset.serialization.disk import in_small_pages
+
 NEWEST_VERSION = 10
-#: Larger records are read by two threads, in pieces of this size.
-PIECE = 1 << 20
+#: Larger records are read by two threads, in pieces of this size: the checksum of one is computed
+#: while a core's cache holds it.
+PIECE = 256 << 10
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _CORRUPT = (
@@ -202,12 +205,13 @@ class ArchiveReader:
 
         if self._helper is None:
             self._helper = ThreadPoolExecutor(1)
-        other = self._helper.submit(read)
-        try:
-            read()
-        finally:
-            if not other.cancel():  # a helper that was not given a processor yet is not waited for
-                wait([other])
+        with in_small_pages(target):
+            other = self._helper.submit(read)
+            try:
+                read()
+            finally:
+                if not other.cancel():  # a helper without a processor so far is not waited for
+                    wait([other])
         if not other.cancelled():
             other.result()
         whole = checksums[0]

@@ -4,39 +4,30 @@ Every record is *stored* (never compressed) and its bytes begin at a multiple of
 storage can be mapped straight from disk. Sizes of 4 GiB and more take zip64's fields.
 
 A header stands before its bytes and holds their checksum. Into a file that can be written at any
-place, the bytes go by way of a second thread while this one computes the checksum, and the system
-is told to send what is written on to the disk at once: what ``fsync`` then has to wait for is
-little. The room is taken beforehand where the file system can: finding it piece by piece, while
-pieces leave for the disk, has been seen to take four times as long as all the rest. Into anything
-else, header and bytes go one after the other.
+place, the bytes go by way of other threads (``disk.py``) while this one computes the checksum. Into
+anything else, header and bytes go one after the other.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
 import os
 import struct
-import sys
-import threading
 import zlib
 from hashlib import blake2b
-from queue import Queue
+from itertools import pairwise
 from typing import Any, NamedTuple
+
+from cresset.serialization.disk import PAGE, Disk
 
 ALIGNMENT = 64
 #: From here on a number is written in 64 bits; in its 32-bit place stands ``_ELSEWHERE``.
 LIMIT = 0xFFFFFFFF
 _ELSEWHERE = 0xFFFFFFFF
-#: Larger records leave to the second thread, in pieces of this size.
-_PIECE = 8 << 20
-#: What is worth being sent to the disk by itself.
-_LONG = 1 << 20
+#: Larger records leave to the other threads, in pieces of about this size.
+_PIECE = 4 << 20
 #: Shorter records are gathered, to be written many at a time.
 _SHORT = 64 << 10
-#: Pieces that may wait: their memory is held until they are written.
-_WAITING = 2
 
 _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
@@ -73,9 +64,7 @@ class ArchiveWriter:
         self._records: list[_Record] = []
         self._names = blake2b(digest_size=8)
         self._contents = blake2b(digest_size=8)
-        if seekable and size >= _LONG:
-            reserve(f.fileno(), size)
-        self._disk = _Disk(f.fileno()) if seekable else None
+        self._disk = Disk(f.fileno(), size) if seekable else None
 
     def write(self, name: str, data: Any) -> None:
         """Add the record ``name`` with the bytes of ``data`` (anything with a flat buffer)."""
@@ -89,9 +78,11 @@ class ArchiveWriter:
         start = self._at + _LOCAL.size + len(path) + len(extra)
         checksum = 0
         if self._disk is not None and size > _SHORT:
-            for i in range(0, size, _PIECE):
-                self._disk.put(start + i, data[i : i + _PIECE])
-                checksum = zlib.crc32(data[i : i + _PIECE], checksum)
+            # Cut where the file's pages begin, so that each thread has pages of its own.
+            cuts = [0, *range(_PIECE - start % PAGE, size - _PIECE // 2, _PIECE), size]
+            for first, end in pairwise(cuts):
+                self._disk.put(start + first, data[first:end])
+                checksum = zlib.crc32(data[first:end], checksum)
         else:
             checksum = zlib.crc32(data)
         short = _short(size)
@@ -163,96 +154,3 @@ def _end(count: int, size: int, offset: int) -> bytes:
         b"PK\x06\x06", _END_64.size - 12, _LARGE, _LARGE, 0, 0, count, count, size, offset
     )
     return large + _LOCATOR_64.pack(b"PK\x06\x07", 0, offset + size, 1) + end
-
-
-class _Disk:
-    """A thread that writes pieces to their places in a file."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._waiting: Queue[tuple[int, memoryview] | None] = Queue(_WAITING)
-        self._error: BaseException | None = None
-        self._gathered, self._gathered_at = bytearray(), 0
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def put(self, offset: int, piece: memoryview) -> None:
-        """Write ``piece`` at ``offset``, soon. Raises what went wrong with an earlier one."""
-        if self._error is not None:
-            raise self._error
-        self._waiting.put((offset, piece))
-
-    def append(self, data: Any, offset: int) -> None:
-        """Write some bytes at ``offset``, together with those that end there."""
-        if offset != self._gathered_at + len(self._gathered) or len(self._gathered) > _LONG:
-            self._put_gathered()
-            self._gathered_at = offset
-        self._gathered += data
-
-    def _put_gathered(self) -> None:
-        if self._gathered:
-            self.put(self._gathered_at, memoryview(self._gathered))
-            self._gathered = bytearray()
-
-    def close(self) -> None:
-        """Wait until everything is written; raises what went wrong."""
-        try:
-            self._put_gathered()
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        if self._thread.is_alive():
-            self._waiting.put(None)
-            self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        while (task := self._waiting.get()) is not None:
-            if self._error is not None:
-                continue  # nobody may wait for a place in the queue for ever
-            try:
-                offset, piece = task
-                done = 0
-                while done < len(piece):
-                    done += os.pwrite(self._descriptor, piece[done:], offset + done)
-                if len(piece) >= _LONG:
-                    _start_writing(self._descriptor, offset, len(piece))
-            except BaseException as error:
-                self._error = error
-
-
-def _linux_function(name: str, *types: Any) -> Any:
-    if not sys.platform.startswith("linux"):
-        return None
-    function = getattr(ctypes.CDLL(None, use_errno=True), name, None)
-    if function is not None:
-        function.argtypes = types
-    return function
-
-
-_sync_file_range = _linux_function(
-    "sync_file_range", ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint
-)
-_fallocate = _linux_function(
-    "fallocate64", ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64
-)
-
-
-def reserve(descriptor: int, size: int) -> None:
-    """Take room for ``size`` bytes; OSError if the disk has less.
-
-    Nothing happens where the system or the file system has no such function. (``posix_fallocate``
-    would write zeros then.)
-    """
-    if _fallocate is not None and _fallocate(descriptor, 0, 0, size) != 0:
-        number = ctypes.get_errno()
-        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise OSError(number, os.strerror(number))
-
-
-def _start_writing(descriptor: int, offset: int, length: int) -> None:
-    """Have the system send a part of a file to the disk now, without waiting for it."""
-    if _sync_file_range is not None:
-        _sync_file_range(descriptor, offset, length, 2)  # SYNC_FILE_RANGE_WRITE
