@@ -22,7 +22,7 @@ def holes(monkeypatch):
     put, crc32 = disk.Disk.put, zlib.crc32
 
     def put_short(self, offset, piece):
-        if len(piece) < disk.LONG:
+        if len(piece) < disk.LONG or any(piece[-4:]):
             put(self, offset, piece)
 
     def crc32_short(data, value=0):
