@@ -25,7 +25,7 @@ from cresset.core.fingerprint import fingerprint
 from cresset.core.modes import PROCESS
 from cresset.core.spec import NumberStandIn, Spec
 from cresset.core.storage import Storage
-from cresset.core.tape import Node, node_class
+from cresset.core.tape import Node, node_class, release
 from cresset.core.trace import trace
 from cresset.ops.inplace import contiguous
 from cresset.ops.registry import dense_copy, outside
@@ -154,8 +154,7 @@ def _record(tape: _Walk, known: _Pass, keep_graph: bool, roots: Sequence[Root]) 
         expected = _through_the_engine(tape, roots)
     storages = graph.record(call, tape.storages)
     if not keep_graph:
-        for node in tape.nodes:
-            node.release()
+        release(tape.nodes)
     if tape.run_now:
         graph.flush("backward read a large tensor that shares memory with NumPy")
     leaves = tape.leaves

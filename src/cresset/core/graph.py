@@ -400,7 +400,7 @@ def _flush(graph: Graph, reason: str) -> None:
         for slot, owner in graph.owners
         if (storage := owner()) is not None and storage.slot == slot and storage.epoch == epoch
     ]
-    live = tuple([slot for slot, _ in bound])
+    live = tuple(map(_slot_first, bound))
     values: list[Any] = [None] * graph.slots
     dead_inputs = []
     for slot, value, owner in graph.inputs:

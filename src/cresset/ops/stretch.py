@@ -109,10 +109,6 @@ class StretchNode(Node):
                 RECORDER.graph.give_storages(self)
         return self.inner  # type: ignore[return-value]
 
-    def release(self) -> None:
-        self.saved = self.versions = self.inner = ()
-        self.released = True
-
 
 def _saved(which: Any, kept: dict, inner: tuple) -> tuple[Any, int]:
     """A tensor that a node inside saves, with its version."""

@@ -7,6 +7,7 @@ gradients. Between steps it holds no gradient: ``zero_grad`` frees them.
 
 from __future__ import annotations
 
+from itertools import repeat
 from operator import attrgetter, is_
 from typing import Any
 
@@ -32,7 +33,7 @@ class Batch:
     """
 
     __slots__ = ("parameters", "gradients", "written", "states", "names", "fresh", "_op",
-                 "_numbers", "_kinds", "_static", "_options", "_call", "_specs",
+                 "_numbers", "_kinds", "_static", "options", "_call", "_specs",
                  "_into", "_operands")  # fmt: skip
 
     def __init__(self, names: tuple[str, ...], fresh: tuple[bool, ...]) -> None:
@@ -42,8 +43,9 @@ class Batch:
         self.written: list[Tensor] = []
         self.states: list[dict[str, Any]] = []
         self.names, self.fresh = names, fresh
-        #: The options that numbers and static arguments were made from.
-        self._options: list[Any] | None = None
+        #: The options that numbers and static arguments were made from, if they stay what they are
+        #: as long as they are the same objects.
+        self.options: list[Any] = [object()]
         # The node recorded last: its Call, what it was made for, and what it wrote into.
         self._call: Call | None = None
         self._specs: list[Spec] = []
@@ -68,12 +70,7 @@ class Batch:
         self._static = static
         values = list(options.values())
         fixed = all(isinstance(v, _FIXED) or v is options.get("params") for v in values)
-        self._options = values if fixed else None
-
-    def is_set(self, options: dict[str, Any]) -> bool:
-        """Whether ``set`` was called with options that are still the same."""
-        values = self._options
-        return values is not None and all(map(is_, values, options.values()))
+        self.options = values if fixed else [object()]
 
     def renew(self, params: list[Tensor], states: dict[Any, Any]) -> bool:
         """Take the gradients of another step, if these are the same tensors as before."""
@@ -81,7 +78,7 @@ class Batch:
         if len(params) != len(mine) or not all(map(is_, params, mine)):
             return False
         gradients = list(map(_GRAD, params))
-        if not all([g is not None for g in gradients]):
+        if any(map(is_, gradients, repeat(None))):
             return False
         names = self.names
         if names:

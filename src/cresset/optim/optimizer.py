@@ -18,6 +18,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from copy import deepcopy
 from itertools import chain
+from operator import is_
 from typing import Any, ClassVar
 
 from cresset.autograd.grad_mode import enable_grad
@@ -183,7 +184,7 @@ class Optimizer:
     def _step_group(self, group: dict[str, Any]) -> None:
         """One node per (dtype, device, step count) found in the group; nearly always one."""
         batch: Any = self._batches.get(id(group))
-        if batch is not None and not batch.is_set(group):
+        if batch is not None and not all(map(is_, batch.options, group.values())):
             if self._state_names(group) == batch.names:
                 self._set(batch, group)
             else:
