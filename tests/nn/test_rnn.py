@@ -283,3 +283,33 @@ def test_packing_sorts_by_length_and_padding_puts_back():
     assert packed.batch_sizes.tolist() == [2, 1, 1]
     back, lengths = pad_packed_sequence(packed, batch_first=True)
     assert back.tolist() == x.tolist() and lengths.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bias, bidirectional", [(True, False), (False, True)])
+@pytest.mark.parametrize("used", ["all", "outputs", "last states", "one output"])
+def test_going_back_through_time_is_the_derivative_of_the_steps(kind, bias, bidirectional, used):
+    """A pass that can be differentiated again goes back through the recorded steps instead."""
+    layer = getattr(cresset.nn, kind)(3, 4, bias=bias, bidirectional=bidirectional)
+    x = draw(cresset, 5, 2, 3).requires_grad_()
+    states = [draw(cresset, 1 + bidirectional, 2, 4).requires_grad_() for _ in range(2)]
+    given = tuple(states) if kind == "LSTM" else states[0]
+    out, last = layer(x, given)
+    flat = [out, *(last if kind == "LSTM" else (last,))]
+    chosen = {"all": flat, "outputs": flat[:1], "last states": flat[1:], "one output": [out[2]]}
+    total = sum((y * draw(cresset, *y.shape)).sum() for y in chosen[used])
+    inputs = [x, *(states if kind == "LSTM" else states[:1]), *layer.parameters()]
+    plain = cresset.autograd.grad(total, inputs, retain_graph=True)
+    through = cresset.autograd.grad(total, inputs, create_graph=True)
+    for a, b in zip(plain, through, strict=True):
+        assert cresset.allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_frozen_parts_get_no_gradient(kind):
+    layer = getattr(cresset.nn, kind)(3, 4)
+    layer.weight_hh_l0.requires_grad_(False)
+    out, _ = layer(draw(cresset, 5, 2, 3))
+    out.sum().backward()
+    assert layer.weight_hh_l0.grad is None
+    assert all(p.grad is not None for p in layer.parameters() if p.requires_grad)

@@ -9,14 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from cresset.core.call import OUT
+from cresset.core.modes import THREAD
 from cresset.core.spec import Spec, dense
-from cresset.core.tape import derived
+from cresset.core.tape import Node, derived
 from cresset.ops.join import cat, stack
 from cresset.ops.math import special, tanh
-from cresset.ops.matmul import linear
+from cresset.ops.matmul import linear, mm
 from cresset.ops.parts import select
 from cresset.ops.pointwise import add, mul, sub
+from cresset.ops.reduce import sum as sum_
 from cresset.ops.registry import Op, Result, Tensor, apply
+from cresset.ops.view import reshape
+from cresset.ops.view import t as transposed
 
 
 def _lstm_infer(gates: Spec, c: Spec) -> Result:
@@ -137,32 +141,93 @@ def rnn_step(total: Tensor, nonlinearity: str) -> Tensor:
 # -- a layer's whole run over time -----------------------------------------------------------------
 
 
-def _cell(mode: str, part: Tensor, state: tuple, w_hh: Tensor, bias: tuple) -> tuple:
-    """The state after one step; its first entry is what the step gives."""
-    sums = linear(state[0], w_hh, *bias)
+def _cell(mode: str, part: Tensor, given: Tensor, state: tuple) -> tuple:
+    """The state after one step, the first entry being what the step gives; then what the
+    derivative reads of it."""
     if mode == "LSTM":
-        return lstm_step(add(part, sums), state[1])
+        *new, active = apply(LSTM_CELL, (add(part, given), state[1]))
+        return (*new,), active
     if mode == "GRU":
-        return (gru_step(part, sums, state[0]),)
-    return (rnn_step(add(part, sums), mode[4:].lower()),)
+        new, active = apply(GRU_CELL, (part, given, state[0]))
+        return (new,), active
+    new = rnn_step(add(part, given), mode[4:].lower())
+    return (new,), new
+
+
+def _operands(mode: str, tensors: tuple) -> tuple[tuple, Tensor, tuple]:
+    """First state, weight and bias."""
+    held = 2 if mode == "LSTM" else 1
+    return tuple(tensors[:held]), tensors[held], tuple(tensors[held + 1 :])
+
+
+def _order(sums: Tensor, reverse: bool) -> range:
+    steps = sums._spec.shape[0]
+    return range(steps - 1, -1, -1) if reverse else range(steps)
 
 
 def _layer_body(sums: Tensor, *rest: Any) -> tuple:
     *tensors, mode, reverse = rest
-    held = 2 if mode == "LSTM" else 1
-    state, w_hh, bias = tuple(tensors[:held]), tensors[held], tuple(tensors[held + 1 :])
-    steps = sums._spec.shape[0]
-    outputs: list[Any] = [None] * steps
-    for t in range(steps - 1, -1, -1) if reverse else range(steps):
-        state = _cell(mode, select(sums, 0, t), state, w_hh, bias)
+    state, w_hh, bias = _operands(mode, tuple(tensors))
+    outputs: list[Any] = [None] * sums._spec.shape[0]
+    for t in _order(sums, reverse):
+        state, _ = _cell(mode, select(sums, 0, t), linear(state[0], w_hh, *bias), state)
         outputs[t] = state[0]
     return stack(outputs), *state
 
 
+def _layer_grad(node: Node, *args: Any) -> tuple:
+    """Back through time (Werbos, 1990).
+
+    The weight's gradient is one product over all steps, where going back through the body would
+    make one per step and add them up. What the body computed is recorded again; a plan that holds
+    both does it once.
+    """
+    mode, reverse = node.call.params
+    if THREAD.grad or mode not in ("LSTM", "GRU"):
+        return derived(node, *args)
+    (g_out, *g_last), (sums, *tensors) = args[: node.outputs], args[node.outputs :]
+    state, w_hh, bias = _operands(mode, tuple(tensors))
+    order = _order(sums, reverse)
+    #: Per step the state before it, what the state gave to the sums, the state after it, and more.
+    steps = []
+    for t in order:
+        given = linear(state[0], w_hh, *bias)
+        new, active = _cell(mode, select(sums, 0, t), given, state)
+        steps.append((state, given, new, active))
+        state = new
+    g_h, g_c = (*g_last, None)[:2]
+    g_parts: list[Any] = [None] * len(order)
+    g_given: list[Any] = [None] * len(order)
+    before: list[Any] = [None] * len(order)
+    for t, ((h, *cells), given, new, active) in zip(reversed(order), reversed(steps), strict=True):
+        if g_out is not None:
+            g_step = select(g_out, 0, t)
+            g_h = g_step if g_h is None else add(g_h, g_step)
+        zeros = h.detach().new_zeros(h.shape)  # type: ignore[attr-defined]
+        g_h = zeros if g_h is None else g_h
+        if mode == "LSTM":
+            g_c = zeros if g_c is None else g_c
+            g_part, g_c = apply(LSTM_BACKWARD, (g_h, g_c, *cells, new[1], active))
+            g_parts[t] = g_given[t] = g_part
+            g_h = mm(g_part, w_hh)
+        else:
+            g_parts[t], g_given[t], g_h = apply(GRU_BACKWARD, (g_h, given, h, active))
+            g_h = add(g_h, mm(g_given[t], w_hh))
+        before[t] = h
+    found = [reshape(cat(g_parts), sums.shape), g_h]
+    if mode == "LSTM":
+        found.append(g_c)
+    rows = cat(g_given)
+    found.append(mm(transposed(rows), cat(before)))
+    if bias:
+        found.append(sum_(rows, 0))
+    return tuple(x if edge is not None else None for x, edge in zip(found, node.edges, strict=True))
+
+
 #: By its number of operands: one node, one line of the program.
 LAYER = {
-    n: Op("recurrent_layer", None, body=_layer_body, vjp=derived, save=tuple(range(n)), multi=True,
-          family="rnn", grad_name="StackBackward0")
+    n: Op("recurrent_layer", None, body=_layer_body, vjp=_layer_grad, save=tuple(range(n)),
+          multi=True, family="rnn", grad_name="StackBackward0")
     for n in (3, 4, 5)
 }  # fmt: skip
 
