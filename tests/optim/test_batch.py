@@ -136,3 +136,28 @@ def test_every_step_bumps_versions_and_is_one_node():
         assert [p._version for p in held] == [v + 1 for v in versions]
         if i >= 2:
             assert recorded[-1] == 1
+
+
+@pytest.mark.skipif(PROCESS.eager, reason="about recording")
+def test_an_interrupt_in_the_middle_of_a_step_leaves_nothing_behind(monkeypatch):
+    optimizer = torch.optim.SGD([p := torch.zeros(2, requires_grad=True)], lr=1.0)
+    for _ in range(3):
+        p.grad = torch.ones(2)
+        optimizer.step()
+    p.grad = torch.ones(2)
+    others = torch.arange(4.0) * 2  # waits with the step
+    real, calls = graph.ref, []
+
+    def interrupted(storage):
+        calls.append(storage)
+        if graph.RECORDER.graph.numbers:
+            raise KeyboardInterrupt
+        return real(storage)
+
+    monkeypatch.setattr(graph, "ref", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.step()
+    monkeypatch.setattr(graph, "ref", real)
+    assert calls and not graph.RECORDER.graph.numbers
+    more = others + torch.arange(4.0)
+    assert p.tolist() == [-3.0, -3.0] and more.tolist() == [0.0, 3.0, 6.0, 9.0]

@@ -125,7 +125,9 @@ class Graph:
         """Drop a node that was recorded by half; its slots stay unused."""
         whole = min(len(self.calls), len(self.operands))
         del self.calls[whole:], self.operands[whole:]
-        for named in (self.inputs, self.numbers, self.owners):
+        if self.numbers and self.numbers[-1][0] >= self.slots:
+            del self.numbers[-1]
+        for named in (self.inputs, self.owners):
             if named:
                 self.slots = max(self.slots, named[-1][0] + 1)
 
