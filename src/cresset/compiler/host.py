@@ -15,7 +15,7 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Any
 
-from cresset.compiler import cache
+from cresset.compiler import cache, externals
 from cresset.core.modes import PROCESS
 from cresset.version import __version__
 
@@ -114,6 +114,9 @@ class Module:
             codes[n] = code
         if any("@cresset_sgemm" in text for text in texts):
             binding.add_symbol("cresset_sgemm", blas("sgemm"))
+        for name in {name for code in codes for name in externals.called(binding, code or b"")}:
+            if binding.address_of_symbol(name) is None:
+                _provide(name)
         self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine())
         for code in codes:
             self.engine.add_object_file(binding.ObjectFileRef.from_data(code))
@@ -126,6 +129,17 @@ class Module:
     def function(self, name: str, *arguments: Any) -> Any:
         """A function of the module as a ctypes function that returns an int."""
         return ctypes.CFUNCTYPE(ctypes.c_int32, *arguments)(self.address(name))
+
+
+@functools.cache
+def _provide(name: str) -> Module:
+    """Have a function that LLVM calls; RuntimeError if nobody has it."""
+    if name not in externals.PROVIDED:
+        raise RuntimeError(f"LLVM calls {name}, which this process does not have")
+    function, text = externals.PROVIDED[name]
+    module = Module(text)
+    llvm().add_symbol(name, module.address(function))
+    return module
 
 
 def objects(texts: list[str]) -> list[bytes]:
