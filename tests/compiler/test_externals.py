@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -73,3 +75,27 @@ def test_what_an_object_calls_is_seen():
         assert externals.called(host.llvm(), code) == {"cresset_nobody_has_this"}
         with pytest.raises(RuntimeError, match="LLVM calls cresset_nobody_has_this"):
             host.Module(text)
+
+
+def test_a_new_process_finds_what_the_system_has():
+    """LLVM knows the process's functions only once an engine was made."""
+    text = """
+declare double @sin(double)
+declare ptr @memcpy(ptr, ptr, i64)
+
+define i32 @f(ptr %a, ptr %b, i64 %n) {
+  %c = call ptr @memcpy(ptr %a, ptr %b, i64 %n)
+  %x = load double, ptr %a
+  %y = call double @sin(double %x)
+  store double %y, ptr %a
+  ret i32 0
+}
+"""
+    program = (
+        "import ctypes, numpy as np\nfrom cresset.compiler import host\n"
+        f"module = host.Module({text!r})\n"
+        "f = module.function('f', ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)\n"
+        "a, b = np.zeros(1), np.full(1, 0.5)\nf(a.ctypes.data, b.ctypes.data, 8)\n"
+        "assert a[0] == np.sin(0.5)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -114,10 +114,10 @@ class Module:
             codes[n] = code
         if any("@cresset_sgemm" in text for text in texts):
             binding.add_symbol("cresset_sgemm", blas("sgemm"))
+        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine())
         for name in {name for code in codes for name in externals.called(binding, code or b"")}:
             if binding.address_of_symbol(name) is None:
                 _provide(name)
-        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine())
         for code in codes:
             self.engine.add_object_file(binding.ObjectFileRef.from_data(code))
         self.engine.finalize_object()
