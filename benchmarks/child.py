@@ -29,7 +29,7 @@ def main() -> None:
     run = timing.looked_at(step)
     for _ in range(5):  # plans, compiling, caches, threads
         run()
-    repeats = max(1, int(0.05 / max(timing.once(run, 3), 1e-7)))
+    repeats = max(1, int(0.2 / max(timing.once(run, 3), 1e-7)))
     print("ready", flush=True)
     for _ in sys.stdin:
         print(timing.once(run, repeats), flush=True)
