@@ -55,7 +55,7 @@ class _Both:
 
     def _shaken(self, values: list) -> None:
         """The reference, each computed float moved by some roundings."""
-        moves = np.random.default_rng(int(self.shake))
+        moves = np.random.default_rng(self.shake)
         for slot, value in self.plan.constants:
             values[slot] = value
         with np.errstate(all="ignore"):

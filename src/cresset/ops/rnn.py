@@ -195,18 +195,15 @@ def _layer_grad(node: Node, *args: Any) -> tuple:
         new, active = _cell(mode, select(sums, 0, t), given, state)
         steps.append((state, given, new, active))
         state = new
-    g_h, g_c = (*g_last, None)[:2]
+    zeros = w_hh.detach().new_zeros(state[0].shape)  # type: ignore[attr-defined]
+    g_h, g_c = [zeros if g is None else g for g in (*g_last, None)[:2]]
     g_parts: list[Any] = [None] * len(order)
     g_given: list[Any] = [None] * len(order)
     before: list[Any] = [None] * len(order)
     for t, ((h, *cells), given, new, active) in zip(reversed(order), reversed(steps), strict=True):
         if g_out is not None:
-            g_step = select(g_out, 0, t)
-            g_h = g_step if g_h is None else add(g_h, g_step)
-        zeros = h.detach().new_zeros(h.shape)  # type: ignore[attr-defined]
-        g_h = zeros if g_h is None else g_h
+            g_h = add(g_h, select(g_out, 0, t))
         if mode == "LSTM":
-            g_c = zeros if g_c is None else g_c
             g_part, g_c = apply(LSTM_BACKWARD, (g_h, g_c, *cells, new[1], active))
             g_parts[t] = g_given[t] = g_part
             g_h = mm(g_part, w_hh)

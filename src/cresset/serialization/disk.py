@@ -9,6 +9,8 @@ whole pages goes the ordinary way. On the machine this was measured on, 512 MB a
 Where there is no direct way, the system is told to send what is written on to the disk at once. The
 room is taken beforehand where the file system can: finding it piece by piece, while pieces leave
 for the disk, has been seen to take four times as long as all the rest.
+
+``in_small_pages`` is for the way back: what large reads need to know of the system's memory.
 """
 
 from __future__ import annotations
