@@ -240,3 +240,31 @@ def test_threads_that_reach_one_leaf_lose_no_gradient():
     for t in threads:
         t.join()
     assert w.grad.tolist() == [400.0]
+
+
+@pytest.mark.skipif(PROCESS.eager, reason="about recording")
+def test_a_thread_that_looks_in_the_middle_of_a_pass_waits_for_its_node(monkeypatch):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 5))
+    x, y = torch.randn(6, 3), torch.tensor([0, 1, 2, 3, 4, 0])
+
+    def gradients():
+        net.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        return [p.grad.tolist() for p in net.parameters()]
+
+    expected = [gradients() for _ in range(4)][-1]
+    follow, lookers, followed = replay._follow, [], []
+
+    def followed_by_a_look(*args):
+        found = follow(*args)
+        followed.append(found is not None)
+        lookers.append(threading.Thread(target=graph.flush))
+        lookers[-1].start()
+        lookers[-1].join(0.05)  # runs the graph, unless it is kept from it
+        return found
+
+    monkeypatch.setattr(replay, "_follow", followed_by_a_look)
+    assert gradients() == expected
+    assert followed == [True]
+    lookers[0].join()

@@ -1,4 +1,4 @@
-"""Kernels whole, and cut for threads."""
+"""Kernels whole, and cut for threads, to which plans are left."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def pieces(request, monkeypatch):
             pytest.skip("no pool of threads on this system")
         monkeypatch.setattr(build, "_WORTH_CUTTING", 0)
         monkeypatch.setattr(build, "_WORTH_WAKING", 0)
+        monkeypatch.setattr(build, "_WORTH_LEAVING", 0)
         monkeypatch.setattr(PROCESS, "_threads", 3)
     else:
         monkeypatch.setattr(PROCESS, "_threads", 1)

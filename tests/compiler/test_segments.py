@@ -55,12 +55,14 @@ class Memory:
         self.arena = np.zeros(512)
 
     def run(self, calls, count):
-        table, stages = segments.segment(calls, count)
-        address, arena = ctypes.addressof(table), self.arena.ctypes.data
-        if not stages:
-            return segments.serial()(address, self.objects, self.numbers, arena)
+        arena = self.arena.ctypes.data
+        if count == 1:
+            table = segments.serial_table(calls)
+            return segments.serial()(ctypes.addressof(table), self.objects, self.numbers, arena)
+        table, done = segments.staged_table(calls, count)
+        address = ctypes.addressof(table)
         threads.POOL.start(count)
-        return threads.POOL.run(address, self.objects, self.numbers, arena, stages)
+        return threads.POOL.run(address, self.objects, self.numbers, arena, done[-1])
 
 
 @pytest.fixture(params=[1, 3])
@@ -99,7 +101,73 @@ def test_after_a_failure_nothing_more_runs(count):
 
 def test_neighbours_that_are_not_cut_are_one_stage():
     calls = [_call(), _call(), _call(pieces=2), _call(pieces=2), _call()]
-    assert segments.segment(calls, 2)[1] == 4
-    assert segments.segment(calls, 1)[1] == 0
-    assert segments.segment([_call()] * 3, 2)[1] == 0
-    assert segments.segment([_call(), _call(pieces=2)] * threads.MOST_STAGES, 2)[1] == 0
+    assert segments.staged_table(calls, 2)[1] == [1, 1, 2, 3, 4]
+    assert segments.staged_table([_call()] * 3, 2)[1] == [1, 1, 1]
+    assert segments.staged_table([_call()] * 4, 2, {0, 2})[1] == [1, 2, 2, 3]
+    assert segments.staged_table([_call(pieces=2)] * threads.MOST_STAGES, 2)[0] is not None
+    assert segments.staged_table([_call(), _call(pieces=2)] * threads.MOST_STAGES, 2)[0] is None
+
+
+@pytest.mark.skipif(not threads.available(), reason="no pool of threads on this system")
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_a_plan_that_is_left_runs_each_piece_once(workers):
+    calls = [_call(), _call(pieces=7), _call(), _call(TO_ARENA, pieces=16), _call()]
+    table, done = segments.staged_table(calls, workers + 1, {0})
+    assert done == [1, 2, 3, 4, 5]
+    for turn in range(200):
+        memory = Memory(limit=9)
+        left(memory, table, done[-1], workers)
+        for until in range(1, turn % 6):
+            assert threads.POOL.wait(until) == 0
+            assert memory.array[0] >= until - (until > 3)
+            assert until < 2 or memory.array[:7].tolist()[1:] == [1] * 6
+            assert until < 4 or memory.arena[:16].tolist() == [1] * 16
+        threads.POOL.finish()
+        assert threads.POOL.left is None
+        assert memory.array[:8].tolist() == [4, 1, 1, 1, 1, 1, 1, 0]
+        assert memory.arena[:16].tolist() == [1] * 16
+        threads.POOL.finish()  # nothing is left
+        assert memory.array[0] == 4
+
+
+@pytest.mark.skipif(not threads.available(), reason="no pool of threads on this system")
+@pytest.mark.parametrize("workers", [0, 3])
+def test_who_waits_for_a_stage_that_failed_is_told(workers):
+    calls = [_call(), _call(pieces=4), _call(TO_ARENA, pieces=4)]
+    table, done = segments.staged_table(calls, workers + 1)
+    for _ in range(50):
+        memory = Memory(limit=1)
+        left(memory, table, done[-1], workers)
+        assert threads.POOL.wait(2) == 1
+        threads.POOL.finish()
+        assert memory.array[0] == 2
+        assert not memory.arena[:16].any()
+
+
+def left(memory, table, stages, workers):
+    pool = threads.POOL
+    pool.start(workers + 1)
+    held = memory, table
+    address, arena = ctypes.addressof(table), memory.arena.ctypes.data
+    pool.leave(address, memory.objects, memory.numbers, arena, stages, held)
+    assert pool.left is held
+
+
+@pytest.mark.skipif(not threads.available(), reason="no pool of threads on this system")
+def test_an_interrupt_before_a_plan_has_begun_does_no_harm(monkeypatch):
+    pool, memory = threads.POOL, Memory(limit=9)
+    table, done = segments.staged_table([_call(pieces=4)], 2)
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    real = pool._leave
+    monkeypatch.setattr(pool, "_leave", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        left(memory, table, done[-1], 1)
+    monkeypatch.setattr(pool, "_leave", real)
+    pool.finish()
+    assert pool.left is None and not memory.array.any()
+    left(memory, table, done[-1], 1)
+    pool.finish()
+    assert memory.array[:4].tolist() == [1] * 4

@@ -119,9 +119,9 @@ def test_every_step_bumps_versions_and_is_one_node():
     recorded = []
     graph_flush = graph.flush
 
-    def flush(reason="asked for"):
+    def flush(reason="asked for", leave=False):
         recorded.append(len(graph.RECORDER.graph.calls))
-        graph_flush(reason)
+        graph_flush(reason, leave)
 
     for i in range(4):
         for p in held:

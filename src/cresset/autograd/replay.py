@@ -126,10 +126,11 @@ def again(output: Tensor, keep_graph: bool) -> bool:
     start = output._grad_fn
     if start is None or output._base is not None or output._output_nr:
         return False
-    found = _follow(start, output._spec)
-    if found is None:
-        return False
-    _record(*found, keep_graph, ())
+    with graph.LOCK:  # slots that the walk finds are those of the graph that gets the node
+        found = _follow(start, output._spec)
+        if found is None:
+            return False
+        _record(*found, keep_graph, ())
     return True
 
 

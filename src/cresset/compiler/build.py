@@ -22,7 +22,7 @@ from cresset.compiler.host import vector_bytes
 from cresset.compiler.kernels import Kernel, Kernels
 from cresset.compiler.lowerings import LOOK_BACK, lower
 from cresset.compiler.memory import LINE, arrange
-from cresset.compiler.segments import Invocation, Use, segment, serial
+from cresset.compiler.segments import Invocation, Use, serial, serial_table, staged_table
 from cresset.compiler.simplify import simplify
 from cresset.compiler.step import Lowering
 from cresset.core.modes import PROCESS
@@ -30,8 +30,10 @@ from cresset.core.plan import Plan, Program, Step
 
 #: Nanoseconds that a kernel costs in any case, and what a core does in one.
 _START, _FLOPS, _BYTES = 200, 150, 30
-#: Nanoseconds of work below which a kernel is not cut, and a plan is left to one thread.
-_WORTH_CUTTING, _WORTH_WAKING = 4_000, 40_000
+#: Nanoseconds of work below which a kernel is not cut, and a plan runs on one thread; below which it
+#: is not left to a worker while Python goes on, and from which on a step of training, which always
+#: is, is cut as well.
+_WORTH_CUTTING, _WORTH_WAKING, _WORTH_LEAVING, _WORTH_JOINING = 4_000, 40_000, 2_000, 8_000
 
 
 class Segment(NamedTuple):
@@ -53,6 +55,24 @@ class Segment(NamedTuple):
     table: Any
 
 
+class Leaving(NamedTuple):
+    """How a plan of one segment can be left to the workers."""
+
+    #: Its address is what they are given.
+    table: Any
+    address: int
+    stages: int
+    #: How many stages must be done before the caller may leave: those that can still fail.
+    settled: int
+    #: Per slot that is read outside how many stages must be done before it is there; those that are
+    #: there when the plan has settled.
+    ready: dict[int, int]
+    early: frozenset[int]
+    #: Threads that it is for, and bytes of the arena.
+    threads: int
+    arena: int
+
+
 class Built(NamedTuple):
     """What a native plan is made of."""
 
@@ -69,6 +89,8 @@ class Built(NamedTuple):
     #: The machine code of the steps, each kernel once.
     kernels: list[Kernel]
     threads: int
+    #: None if the plan cannot be left, or is done too soon for that.
+    leaving: Leaving | None
 
 
 def _nanoseconds(step: Step, low: Lowering) -> float:
@@ -86,7 +108,9 @@ def _cuts(steps: list[Step], lowered: list[Lowering | None], count: int) -> list
         _nanoseconds(step, low) if low is not None and low.pieces > 1 else 0.0
         for step, low in zip(steps, lowered, strict=True)
     ]
-    if sum(w for w in work if w >= _WORTH_CUTTING) < _WORTH_WAKING:
+    trains = any(step.call.op.family == "optimizer" for step in steps)
+    least = min(_WORTH_JOINING, _WORTH_WAKING) if trains else _WORTH_WAKING
+    if sum(w for w in work if w >= _WORTH_CUTTING) < least:
         return none
     return [
         _even(low.pieces, count) if low is not None and w >= _WORTH_CUTTING else 1
@@ -111,6 +135,8 @@ class _Draft(NamedTuple):
 
     steps: range
     calls: list[Invocation]
+    #: Which call is the last of each step.
+    ends: dict[int, int]
     #: Slots of the buffers that the code reads or writes, in the order of its table.
     objects: tuple[int, ...]
     made: tuple[tuple[int, int, Any], ...]
@@ -187,10 +213,11 @@ class _Builder:
         if isinstance(parts[-1], Segment):
             parts[-1] = parts[-1]._replace(frees=())  # all values are dropped now
         used = self.threads if any(getattr(p, "stages", 0) for p in parts) else 1
+        leaving = self._leaving(groups, kernels)
         packed = struct.Struct("@" + "".join("dq"[whole] for _, whole in self.numbers))
         return Built(
             self.steps, self.lowered, parts, _taker(tuple([slot for slot, _ in self.numbers])),
-            packed, self.arena, kernels, used,
+            packed, self.arena, kernels, used, leaving,
         )  # fmt: skip
 
     def _place(self) -> None:
@@ -229,7 +256,8 @@ class _Builder:
         objects: dict[int, int] = {}
         made: list[tuple[int, int, Any]] = []
         taken: list[tuple[int, int]] = []
-        calls = []
+        calls: list[Invocation] = []
+        ends = {}
         for k in group:
             step, low = self.steps[k], self.lowered[k]
             assert low is not None
@@ -253,11 +281,17 @@ class _Builder:
             for stage in low.stages():
                 kernel = self._kernel(step, stage, aliased, cut)
                 calls.append(Invocation(kernel, uses, cut, room))
-        return _Draft(group, calls, tuple(objects), tuple(made), tuple(taken))
+            ends[k] = len(calls) - 1
+        return _Draft(group, calls, ends, tuple(objects), tuple(made), tuple(taken))
 
     def _segment(self, draft: _Draft, kernels: list[Kernel]) -> Segment:
-        calls = [call._replace(kernel=kernels[call.kernel].address) for call in draft.calls]
-        table, stages = segment(calls, self.threads)
+        calls = _addressed(draft, kernels)
+        table, done = None, []
+        if self.threads > 1 and any(call.pieces > 1 for call in calls):
+            table, done = staged_table(calls, self.threads)
+        stages = done[-1] if done else 0
+        if not stages:
+            table = serial_table(calls)
         address = ctypes.addressof(table)
         function = address if stages else functools.partial(serial(), address)
         frees = tuple(
@@ -266,6 +300,36 @@ class _Builder:
         return Segment(
             function, draft.made, draft.taken, _taker(draft.objects), frees, stages, table
         )
+
+    def _leaving(self, groups: list[Any], kernels: list[Kernel]) -> Leaving | None:
+        """The same segment with stages that end where somebody may wait: behind the last step that
+        can fail, and behind single numbers that are read outside, as a loss is."""
+        draft = groups[0]
+        if self.threads < 2 or len(groups) > 1 or not isinstance(draft, _Draft):
+            return None
+        left = [
+            _nanoseconds(step, low)
+            for step, low in zip(self.steps[self.settled + 1 :], self.lowered[self.settled + 1 :])  # noqa: B905
+            if low is not None
+        ]
+        if sum(left) < _WORTH_LEAVING:
+            return None
+        read = {k: step for k, step in enumerate(self.steps) if self._is_read(step)}
+        waited = [k for k, step in read.items() if all(spec.numel == 1 for _, spec in step.outs)]
+        ends = {draft.ends[k] for k in (*waited, self.settled) if k >= 0}
+        table, done = staged_table(_addressed(draft, kernels), self.threads, ends)
+        if table is None:
+            return None
+        settled = done[draft.ends[self.settled]] if self.settled >= 0 else 0
+        ready = {slot: done[draft.ends[k]] for k, step in read.items() for slot, _ in step.outs}
+        early = frozenset([slot for slot, stages in ready.items() if stages <= settled])
+        threads = self.threads if any(call.pieces > 1 for call in draft.calls) else 2
+        return Leaving(
+            table, ctypes.addressof(table), done[-1], settled, ready, early, threads, self.arena
+        )
+
+    def _is_read(self, step: Step) -> bool:
+        return any(slot in self.live for slot, _ in step.outs)
 
     def _may_take(self, k: int, source: int) -> bool:
         """Whether step ``k`` may write its output over an operand's memory."""
@@ -308,6 +372,11 @@ class _Builder:
             else:
                 uses.append(Use("object", objects.setdefault(slot, len(objects)), offset))
         return tuple(uses)
+
+
+def _addressed(draft: _Draft, kernels: list[Kernel]) -> list[Invocation]:
+    """A draft's calls with the addresses of their kernels."""
+    return [call._replace(kernel=kernels[call.kernel].address) for call in draft.calls]
 
 
 def _taker(slots: tuple[int, ...]) -> Callable[[list[Any]], tuple]:

@@ -74,7 +74,8 @@ ARENA = _Arena()
 class NativePlan(Plan):
     """A plan whose parts are segments of machine code and single reference steps."""
 
-    __slots__ = ("parts", "built", "reference", "program", "_apart")
+    __slots__ = ("parts", "built", "reference", "program", "leaving", "early",
+                 "_apart")  # fmt: skip
 
     def __init__(self, program: Program, reference: Plan, built: Built) -> None:
         super().__init__(reference.steps, reference.slots, reference.constants)
@@ -82,38 +83,35 @@ class NativePlan(Plan):
         self.built = built
         self.parts = built.parts
         self.program, self.reference = program, reference
+        self.leaving = leaving = built.leaving
+        if leaving is not None:
+            self.early = leaving.early
         self._apart: Any = None
 
     def run(self, values: list[Any], places: dict[int, Place]) -> BaseException | None:
         LAST.plan = self
+        if POOL.left is not None:
+            POOL.finish()
         built = self.built
-        if built.threads > 1:
+        if built.threads > 1 or POOL.is_alone:
             POOL.start(min(built.threads, PROCESS.threads()))
-        for slot, value in self.constants:
-            values[slot] = value
-        try:
-            numbers = built.packed.pack(*built.numbers(values))
-        except (OverflowError, struct.error):  # an int beyond the floats, or beyond int64
+        numbers = self._numbers(values)
+        if numbers is None:
             return self.reference.run(values, places)
         arena = ARENA.address if built.arena <= ARENA.size else ARENA.room(built.arena)
-        given, empty = list(values), np.empty
+        given = list(values)
         for part in self.parts:
             if part.__class__ is Segment:
-                function, made, taken, take, frees, stages, _ = part
-                for slot, size, kind in made:
-                    values[slot] = empty(size, kind)
-                for slot, source in taken:
-                    values[slot] = values[source]
-                objects = take(values)  # stays alive while the code runs
+                objects = _buffers(part, values)  # stays alive while the code runs
                 table = id(objects) + ITEMS
-                if stages:
-                    failed = POOL.run(function, table, numbers, arena, stages)
+                if part.stages:
+                    failed = POOL.run(part.function, table, numbers, arena, part.stages)
                 else:
-                    failed = function(table, numbers, arena)
+                    failed = part.function(table, numbers, arena)
                 if failed:
                     values[:] = given
                     return self.reference.run(values, places)
-                for slot in frees:
+                for slot in part.frees:
                     values[slot] = None
             else:
                 try:
@@ -123,6 +121,57 @@ class NativePlan(Plan):
                     values[:] = given
                     return self.reference.run(values, places)
         return None
+
+    def start(self, values: list[Any]) -> bool:
+        leaving = self.leaving
+        if leaving is None or POOL.is_alone:
+            return False
+        threads = PROCESS.threads()
+        if threads < 2:
+            return False
+        if POOL.left is not None:
+            POOL.finish()
+        POOL.start(min(leaving.threads, threads))
+        numbers = self._numbers(values)
+        if numbers is None:
+            return False
+        LAST.plan = self
+        arena = ARENA.address if leaving.arena <= ARENA.size else ARENA.room(leaving.arena)
+        objects = _buffers(self.parts[0], values)
+        held = self, objects, numbers
+        table = id(objects) + ITEMS
+        POOL.leave(leaving.address, table, numbers, arena, leaving.stages, held)
+        return True
+
+    def settle(
+        self, values: list[Any], places: dict[int, Place]
+    ) -> tuple[bool, BaseException | None]:
+        assert self.leaving is not None
+        if not POOL.wait(self.leaving.settled):
+            return True, None
+        POOL.finish()
+        part = self.parts[0]
+        for slot, *_ in (*part.made, *part.taken):
+            values[slot] = None
+        return False, self.reference.run(values, places)
+
+    def wait(self, slot: int) -> None:
+        leaving = self.leaving
+        assert leaving is not None
+        POOL.wait(leaving.ready.get(slot, leaving.stages))
+
+    def finish(self) -> None:
+        POOL.finish()
+
+    def _numbers(self, values: list[Any]) -> bytes | None:
+        """The run-time numbers as the code reads them; None if one does not fit: an int beyond the
+        floats, or beyond int64."""
+        for slot, value in self.constants:
+            values[slot] = value
+        try:
+            return self.built.packed.pack(*self.built.numbers(values))
+        except (OverflowError, struct.error):
+            return None
 
     def verify(self, values: list[Any]) -> None:
         """Run every step by itself on what reference kernels make of ``values``, which the
@@ -151,6 +200,16 @@ class NativePlan(Plan):
                         f"its reference kernel (output of {spec})"
                     )
         LAST.plan = last
+
+
+def _buffers(part: Segment, values: list[Any]) -> tuple:
+    """Memory for a segment's results; all the arrays that it reads and writes."""
+    empty = np.empty
+    for slot, size, kind in part.made:
+        values[slot] = empty(size, kind)
+    for slot, source in part.taken:
+        values[slot] = values[source]
+    return part.objects(values)
 
 
 def compile_plan(program: Program, plan: Plan) -> Plan:

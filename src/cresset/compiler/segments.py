@@ -7,7 +7,7 @@ hundreds of kernels.)
 
 On several threads, every thread goes through the *stages*: kernels that are too small to cut run
 one after the other as a single piece, a larger one is a stage of its own, cut into pieces. See
-``threads.py`` for who takes which.
+``threads.py`` for who takes which. A stage also ends where somebody may want to wait for it.
 
 A table's words, 64 bits each:
 
@@ -23,9 +23,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from cresset.compiler.threads import COUNTERS, FAILED, MOST_STAGES, STAGE, pause
+from cresset.compiler.threads import ANYONE, COUNTERS, FAILED, MOST_STAGES, STAGE, pause
 
 #: Where a NumPy array object keeps the address of its first element: right behind the header.
 _DATA = object.__basicsize__
@@ -58,28 +59,41 @@ class Invocation(NamedTuple):
     scratch: tuple[int, int, int]
 
 
-def _stages(calls: list[Invocation]) -> list[list[Invocation]]:
-    """Neighbours that are not cut make one stage."""
+def _stages(calls: list[Invocation], ends: Collection[int]) -> list[list[Invocation]]:
+    """Neighbours that are not cut make one stage, which ends behind each call in ``ends``."""
     stages: list[list[Invocation]] = []
-    for call in calls:
-        if stages and call.pieces == 1 and stages[-1][-1].pieces == 1:
+    for i, call in enumerate(calls):
+        if stages and call.pieces == 1 and stages[-1][-1].pieces == 1 and i - 1 not in ends:
             stages[-1].append(call)
         else:
             stages.append([call])
     return stages
 
 
-def segment(calls: list[Invocation], threads: int) -> tuple[Any, int]:
-    """The table, and how many stages it has (0: it is for one thread)."""
-    stages = _stages(calls) if threads > 1 else []
-    most = max(len(call.arguments) for call in calls)
-    if not any(stage[0].pieces > 1 for stage in stages) or len(stages) > MOST_STAGES:
-        return _table([len(calls), most, *_all(calls)]), 0
-    words = [len(stages), most]
+def serial_table(calls: list[Invocation]) -> Any:
+    """The table for one thread."""
+    return _table([len(calls), _most(calls), *_all(calls)])
+
+
+def staged_table(
+    calls: list[Invocation], threads: int, ends: Collection[int] = ()
+) -> tuple[Any, list[int]]:
+    """The table for several, and for each call how many stages are done when it is.
+
+    Nothing (and no table) if there are too many stages.
+    """
+    stages = _stages(calls, ends)
+    if len(stages) > MOST_STAGES:
+        return None, []
+    words = [len(stages), _most(calls)]
     for stage in stages:
         told, pieces = _all(stage), stage[0].pieces
         words += [len(stage), pieces, max(1, pieces // threads), len(told), *told]
-    return _table(words), len(stages)
+    return _table(words), [n for n, stage in enumerate(stages, 1) for _ in stage]
+
+
+def _most(calls: list[Invocation]) -> int:
+    return max(len(call.arguments) for call in calls)
 
 
 def _table(words: list[int]) -> Any:
@@ -214,7 +228,8 @@ bad:
 
 
 def parallel() -> str:
-    """The text of ``parallel``, which each thread runs: ``me`` is 0 for the caller.
+    """The text of ``parallel``, which each thread runs: ``me`` is 0 for the caller, who may stop
+    before stage ``until``.
 
     A failure is noted for all threads, and they leave together after its stage.
     """
@@ -222,12 +237,16 @@ def parallel() -> str:
 {_COMMON}
 declare i32 @sched_yield()
 
-define internal i32 @parallel(ptr %table, {_ARGUMENTS}, ptr %pool, i64 %me) optsize {{
+define internal i32 @parallel(ptr %table, {_ARGUMENTS}, ptr %pool, i64 %me, i64 %until) optsize {{
+  %at.anyone = getelementptr i64, ptr %pool, i64 {ANYONE}
+  %anyone = load i64, ptr %at.anyone
 {_BEGIN}
 next:
   %stage = phi ptr [%begin, %0], [%after, %on]
   %s = phi i64 [0, %0], [%s1, %on]
-  %more = icmp ult i64 %s, %count
+  %here = icmp ult i64 %s, %count
+  %wanted = icmp ult i64 %s, %until
+  %more = and i1 %here, %wanted
   br i1 %more, label %look, label %over
 look:
   %calls = load i64, ptr %stage
@@ -242,14 +261,26 @@ look:
   %done = getelementptr i64, ptr %pool, i64 %counter
   %failed = getelementptr i64, ptr %pool, i64 {FAILED}
   %whole = icmp eq i64 %pieces, 1
+  %known = load atomic i64, ptr %done acquire, align 8
+  %late = icmp uge i64 %known, %pieces
+  br i1 %late, label %checked, label %kind
+kind:
   br i1 %whole, label %alone, label %cut
 
-alone:  ; the caller's
+alone:  ; the caller's, or of whoever is the first
+  %free.for.all = icmp ne i64 %anyone, 0
+  br i1 %free.for.all, label %take, label %mine.only
+take:
+  %at.taken = getelementptr i64, ptr %done, i64 1
+  %taken = atomicrmw xchg ptr %at.taken, i64 1 acq_rel
+  %got = icmp eq i64 %taken, 0
+  br i1 %got, label %one, label %wait
+mine.only:
   %caller = icmp eq i64 %me, 0
   br i1 %caller, label %one, label %wait
 one:
-  %call = phi ptr [%first, %alone], [%following, %ran]
-  %c = phi i64 [0, %alone], [%c1, %ran]
+  %call = phi ptr [%first, %take], [%first, %mine.only], [%following, %ran]
+  %c = phi i64 [0, %take], [0, %mine.only], [%c1, %ran]
   %following = call ptr @arguments(ptr %call, {_ARGUMENTS}, ptr %list)
   %f = call i1 @piece(ptr %call, ptr %arena, ptr %list, i64 0)
   br i1 %f, label %note, label %ran
@@ -298,7 +329,7 @@ tried:
   br i1 %left, label %try, label %wait
 
 wait:  ; for pieces that are still in hand
-  %turn = phi i32 [0, %alone], [0, %tell], [0, %tried], [%turn1, %round]
+  %turn = phi i32 [0, %take], [0, %mine.only], [0, %tell], [0, %tried], [%turn1, %round]
   %have = load atomic i64, ptr %done acquire, align 8
   %all = icmp uge i64 %have, %pieces
   br i1 %all, label %checked, label %paused

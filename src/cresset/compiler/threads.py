@@ -5,14 +5,19 @@ claims pieces of it, first those that are always its own (their data lies in its
 others have not begun, and waits for the pieces that are still in hand; the next kernel begins. So
 the caller never waits for a worker that has not come yet, a late worker skips what is done, and
 which thread runs a piece makes no difference to the result. Kernels that are not cut are the
-caller's. Workers spin for a while after a plan and then sleep on a futex. Where other programs keep
-the processors busy, the caller works alone for a while.
+caller's, unless it leaves. Workers spin for a while after a plan and then sleep on a futex. Where
+other programs keep the processors busy, the caller works alone for a while.
+
+The caller may *leave* a plan to the workers after some stage and do something else: then whoever
+comes first takes the kernels that are not cut. It comes back to ``wait`` for a stage or to
+``finish`` the plan, and then takes its part again.
 
 The pool itself is generated code, like the plans: it needs no C compiler and holds no GIL. It runs
 on Linux; elsewhere plans run on one thread.
 
-What must stay true: nobody is inside a segment when ``run`` returns (its memory may go away); a
-forked child starts a pool of its own; plans run one at a time.
+What must stay true: nobody is inside a segment when ``run`` or ``finish`` returns (its memory may
+go away), and until then the pool holds what a plan reads and writes; a forked child starts a pool
+of its own; plans run one at a time.
 """
 
 from __future__ import annotations
@@ -27,8 +32,8 @@ from typing import Any
 
 import numpy as np
 
-#: Words of the pool's memory, apart by cache lines.
-EPOCH, GATE, SLEEPERS, JOB, LIMIT, FAILED, COUNTERS = 0, 16, 32, 48, 56, 64, 80
+#: Words of the pool's memory, in lines of the cache by who writes them and when.
+EPOCH, SLEEPERS, JOB, ANYONE, GATE, LIMIT, FAILED, COUNTERS = 0, 16, 32, 36, 37, 48, 64, 80
 #: Words per stage: how many pieces are done, then a flag per piece that says it was claimed.
 STAGE, MOST_STAGES = 64, 1024
 MOST_PIECES = STAGE - 1
@@ -62,6 +67,10 @@ def declarations() -> str:
     return _DECLARED[platform.machine()]
 
 
+#: What a plan is, as arguments of a function.
+_JOB = "ptr %segment, ptr %objects, ptr %numbers, ptr %arena, i64 %stages"
+
+
 def _source() -> str:
     number, wait = _CALLS[platform.machine()]
     return f"""
@@ -83,12 +92,20 @@ done:
   ret void
 }}
 
-define i32 @run(ptr %pool, ptr %segment, ptr %objects, ptr %numbers, ptr %arena, i64 %stages) {{
+define internal void @begin(ptr %pool, {_JOB}, i64 %anyone) {{
   %counters = getelementptr i64, ptr %pool, i64 {COUNTERS}
   %bytes = mul i64 %stages, {STAGE * 8}
   call void @llvm.memset.p0.i64(ptr %counters, i8 0, i64 %bytes, i1 false)
   %failed = getelementptr i64, ptr %pool, i64 {FAILED}
+  %bad = load i64, ptr %failed
+  %clean = icmp eq i64 %bad, 0
+  br i1 %clean, label %tell, label %clear
+clear:  ; only then, as the workers have this line too
   store i64 0, ptr %failed
+  br label %tell
+tell:
+  %at.anyone = getelementptr i64, ptr %pool, i64 {ANYONE}
+  store i64 %anyone, ptr %at.anyone
   %job = getelementptr i64, ptr %pool, i64 {JOB}
   store ptr %segment, ptr %job
   %job1 = getelementptr i64, ptr %job, i64 1
@@ -102,13 +119,55 @@ define i32 @run(ptr %pool, ptr %segment, ptr %objects, ptr %numbers, ptr %arena,
   %limit = getelementptr i64, ptr %pool, i64 {LIMIT}
   %allowed = load i64, ptr %limit
   %alone = icmp eq i64 %allowed, 0
-  br i1 %alone, label %go, label %others
+  br i1 %alone, label %done, label %others
 others:
   call void @wake(ptr %pool)
-  br label %go
-go:
+  br label %done
+done:
+  ret void
+}}
+
+define internal i32 @part(ptr %pool, i64 %me, i64 %until) {{
+  %job = getelementptr i64, ptr %pool, i64 {JOB}
+  %segment = load ptr, ptr %job
+  %job1 = getelementptr i64, ptr %job, i64 1
+  %objects = load ptr, ptr %job1
+  %job2 = getelementptr i64, ptr %job, i64 2
+  %numbers = load ptr, ptr %job2
+  %job3 = getelementptr i64, ptr %job, i64 3
+  %arena = load ptr, ptr %job3
   %result = call i32 @parallel(ptr %segment, ptr %objects, ptr %numbers, ptr %arena,
-                            ptr %pool, i64 0)
+                            ptr %pool, i64 %me, i64 %until)
+  ret i32 %result
+}}
+
+; What the caller calls: a plan from begin to end; its beginning, some stages, and its end.
+
+define i32 @run(ptr %pool, {_JOB}) {{
+  call void @begin(ptr %pool, {_JOB}, i64 0)
+  %result = call i32 @finish(ptr %pool)
+  ret i32 %result
+}}
+
+define i32 @leave(ptr %pool, {_JOB}) {{
+  call void @begin(ptr %pool, {_JOB}, i64 1)
+  ret i32 0
+}}
+
+define i32 @wait_for(ptr %pool, i64 %until) {{
+  %result = call i32 @part(ptr %pool, i64 0, i64 %until)
+  ret i32 %result
+}}
+
+define i32 @finish(ptr %pool) {{
+  %gate = getelementptr i64, ptr %pool, i64 {GATE}
+  %state = load atomic i64, ptr %gate seq_cst, align 8
+  %open = icmp uge i64 %state, {_OPEN}
+  br i1 %open, label %go, label %none
+none:  ; an interrupt came before it had begun
+  ret i32 0
+go:
+  %result = call i32 @part(ptr %pool, i64 0, i64 {MOST_STAGES})
   %old = atomicrmw sub ptr %gate, i64 {_OPEN} seq_cst
   br label %leave
 leave:
@@ -130,10 +189,6 @@ define ptr @work(ptr %own) {{
   %epoch = getelementptr i64, ptr %pool, i64 {EPOCH}
   %gate = getelementptr i64, ptr %pool, i64 {GATE}
   %sleepers = getelementptr i64, ptr %pool, i64 {SLEEPERS}
-  %job = getelementptr i64, ptr %pool, i64 {JOB}
-  %job1 = getelementptr i64, ptr %job, i64 1
-  %job2 = getelementptr i64, ptr %job, i64 2
-  %job3 = getelementptr i64, ptr %job, i64 3
   %limit = getelementptr i64, ptr %pool, i64 {LIMIT}
   br label %outer
 outer:
@@ -172,13 +227,8 @@ try:
   %ok = extractvalue {{ i64, i1 }} %swap, 1
   br i1 %ok, label %inside, label %enter
 inside:
-  %segment = load ptr, ptr %job
-  %objects = load ptr, ptr %job1
-  %numbers = load ptr, ptr %job2
-  %arena = load ptr, ptr %job3
   %me = add i64 %number, 1
-  %result = call i32 @parallel(ptr %segment, ptr %objects, ptr %numbers, ptr %arena,
-                            ptr %pool, i64 %me)
+  %result = call i32 @part(ptr %pool, i64 %me, i64 {MOST_STAGES})
   %left = atomicrmw sub ptr %gate, i64 1 seq_cst
   br label %later
 late:
@@ -200,8 +250,20 @@ class Pool:
         self._owns: list[Any] = []
         self._module: Any = None
         self._run: Any = None
+        self._leave: Any = None
+        self._wait: Any = None
+        self._finish: Any = None
         self._wake: Any = None
+        #: What a plan that the caller left reads and writes; its segment, and when it was begun.
+        self.left: Any = None
+        self._segment: Any = None
+        self._begun = 0.0
+        self._failed = 0
         self._threads: list[int] = []
+        #: For how many threads, the caller's among them, there are workers.
+        self._ready = 0
+        #: How many may run the next plan.
+        self._limit = 0
         #: The processor that the caller was on when the workers were placed.
         self._here = -1
         self._processor: Any = None
@@ -217,18 +279,25 @@ class Pool:
 
     def start(self, threads: int) -> None:
         """Have workers for ``threads`` threads, the caller being one of them."""
-        if self._memory is None:
-            self._prepare()
-        while self.count < threads - 1:
-            self._spawn()
-            self._here = -1
+        if threads > self._ready:
+            self._grow(threads)
         here = self._processor()
         if here != self._here:
             self._place(here)
         if self._alone:
             self._alone -= 1
             threads = 1
-        self._words[LIMIT] = threads - 1
+        if threads != self._limit:  # the workers read this word again and again
+            self._words[LIMIT] = threads - 1
+            self._limit = threads
+
+    def _grow(self, threads: int) -> None:
+        """Have workers for so many threads."""
+        if self._memory is None:
+            self._prepare()
+        while self.count < threads - 1:
+            self._spawn()
+        self._ready, self._here = threads, -1
 
     def _prepare(self) -> None:
         from cresset.compiler import segments
@@ -238,8 +307,11 @@ class Pool:
         self.address = -(-self._memory.ctypes.data // 128) * 128
         self._words = (ctypes.c_int64 * COUNTERS).from_address(self.address)
         self._module = Module(_source() + segments.parallel())
-        pointer = ctypes.c_void_p
-        self._run = self._module.function("run", *[pointer] * 5, ctypes.c_int64)
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        self._run = self._module.function("run", *[pointer] * 5, number)
+        self._leave = self._module.function("leave", *[pointer] * 5, number)
+        self._wait = self._module.function("wait_for", pointer, number)
+        self._finish = self._module.function("finish", pointer)
         self._wake = self._module.function("wake", pointer)
         self._processor = ctypes.PyDLL(None).sched_getcpu
 
@@ -274,20 +346,54 @@ class Pool:
             libc.pthread_setaffinity_np(ctypes.c_ulong(thread), ctypes.sizeof(mask), mask)
 
     def run(self, segment: Any, objects: Any, numbers: Any, arena: int, stages: int) -> int:
-        """Run a segment with all workers that come."""
+        """Run a segment with all workers that come; 1 if one of its kernels failed."""
         begin = perf_counter()
         failed = self._run(self.address, segment, objects, numbers, arena, stages)
         took = perf_counter() - begin
+        self._judge(segment, took, took)
+        return int(failed)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the next plans are the caller's alone, as other programs keep workers waiting."""
+        return self._alone > 0
+
+    def leave(
+        self, segment: Any, objects: Any, numbers: Any, arena: int, stages: int, held: Any
+    ) -> None:
+        """Begin a segment that the workers go through while the caller does something else.
+        ``held`` is what must stay alive until it is finished."""
+        self.left, self._segment, self._begun = held, segment, perf_counter()
+        self._leave(self.address, segment, objects, numbers, arena, stages)
+
+    def wait(self, until: int) -> int:
+        """Have the first ``until`` stages of the plan that was left last done; 1 if one failed."""
+        if self.left is not None:
+            self._failed = int(self._wait(self.address, until))
+        return self._failed
+
+    def finish(self) -> None:
+        """Have the plan that was left done, and let go of what it holds."""
+        if self.left is None:
+            return
+        begin = perf_counter()
+        self._failed = int(self._finish(self.address))
+        now = perf_counter()
+        if now - begin > _STALL or self._segment not in self._best:
+            self._judge(self._segment, now - self._begun, now - begin)
+        self.left = None
+
+    def _judge(self, segment: Any, took: float, waited: float) -> None:
+        """Note the time of a plan, and how long it kept the caller: are there processors free?"""
         best = self._best.get(segment, took)
-        if not self._words[LIMIT]:  # alone: no threads could be faster than their share of this
+        if self._limit == 1:  # alone: no threads could be faster than their share of this
             best = max(best, took / (1 + self.count))
-        elif took > 3 * best + _STALL:
+        elif waited > 3 * best + _STALL:
             self._alone = self._penalty
             self._penalty = min(2 * self._penalty, _ALONE[1])
         else:
             self._penalty = _ALONE[0]
         self._best[segment] = min(best, took)
-        return int(failed)
 
     def wake(self) -> None:
         """Get sleeping workers up, for a plan that is about to run."""

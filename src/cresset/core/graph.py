@@ -11,12 +11,15 @@ What must stay true:
 - flushing costs by the pending graph, never by the number of live tensors;
 - after a flush nothing points into the old graph;
 - program order is kept, so reads see what was written before them and nothing later;
+- a plan that goes on beside Python (``left``) is waited for before anybody looks at what it writes,
+  sees what it reads from outside, or runs another;
 - after an interrupt (Ctrl-C) no value is stale or garbage: a reference plan runs to its end before
   the interrupt goes on, a compiled one loses the values it was computing, and reading those raises.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -137,7 +140,7 @@ class _Recorder:
 
     __slots__ = (
         "graph", "cache", "flushes", "looks", "running", "compiler", "urgent", "failures",
-        "history",
+        "history", "left", "mark", "leaves",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -155,9 +158,20 @@ class _Recorder:
         self.urgent = 0
         #: What earlier processes met, if this one goes on from a checkpoint (``core/history.py``).
         self.history: Any = None
+        #: A plan that goes on beside Python, the epoch of storages that it still may write, and
+        #: whether there may be one.
+        self.left: Plan | None = None
+        self.mark = 0
+        self.leaves = True
 
 
 RECORDER = _Recorder()
+
+
+def _before_fork() -> None:
+    """No other thread may be in the middle of recording a node, nor a plan in that of running."""
+    LOCK.acquire()
+    finish()
 
 
 def _new_lock() -> None:
@@ -167,9 +181,8 @@ def _new_lock() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # A fork waits until no other thread is in the middle of recording a node.
     os.register_at_fork(
-        before=lambda: LOCK.acquire(),
+        before=_before_fork,
         after_in_parent=lambda: LOCK.release(),
         after_in_child=_new_lock,
     )
@@ -273,6 +286,8 @@ def rebind(storage: Storage, fresh: Storage) -> None:
     """
     with LOCK:
         graph = RECORDER.graph
+        if fresh.epoch != graph.epoch:
+            finish()
         if fresh.epoch == graph.epoch:
             if storage.home or storage.exported:
                 flush("write to shared memory")
@@ -305,6 +320,11 @@ def materialize(storage: Storage) -> Any:
                 RECORDER.looks += 1
             if storage.epoch == RECORDER.graph.epoch and RECORDER.graph.calls:
                 flush("a value is looked at")
+            if RECORDER.left is not None:
+                if storage.epoch == RECORDER.mark:
+                    RECORDER.left.wait(storage.slot)
+                else:
+                    finish()
             if storage.buffer is None and storage.error is None:
                 raise RuntimeError(
                     "this value is being computed; a signal handler or finaliser cannot read it"
@@ -322,6 +342,7 @@ def expose(storage: Storage, forever: bool = False) -> Any:
     looking at the storage alone would not run it.
     """
     buffer = materialize(storage)
+    finish()
     if not storage.exported:
         with LOCK:
             for _, value, owner in RECORDER.graph.inputs:
@@ -359,27 +380,52 @@ def count_pass() -> None:
     graph = RECORDER.graph
     graph.passes += 1
     if graph.passes > 1 and not graph.tracing:
-        flush("a second backward pass")
+        flush("a second backward pass", leave=True)
         RECORDER.graph.passes = 1  # so the next one ends a program of one step
 
 
-def flush(reason: str = "asked for") -> None:
-    """Run everything recorded so far and bind the results."""
+def flush(reason: str = "asked for", leave: bool = False) -> None:
+    """Run everything recorded so far and bind the results.
+
+    With ``leave`` the plan may go on beside Python as soon as nothing in it can fail any more.
+    """
     with LOCK:
         if RECORDER.failures:
             _raise_failures()
         graph = RECORDER.graph
         if not graph.calls:
+            if not leave:
+                finish()
             return
         if graph.tracing:
             raise RuntimeError("a composite's body looked at a value; it may only record ops")
         RECORDER.graph = Graph()
         RECORDER.flushes += 1
         try:
-            _flush(graph, reason)
+            _flush(graph, reason, leave and RECORDER.leaves)
         except BaseException:
             _give_up(graph)
             raise
+
+
+def finish() -> None:
+    """Wait for the plan that goes on beside Python."""
+    if RECORDER.left is not None:
+        with LOCK:
+            left = RECORDER.left
+            if left is not None:
+                left.finish()
+                RECORDER.left = None
+
+
+def _end() -> None:
+    """The process ends, and takes away what a plan reads and writes."""
+    with LOCK:
+        RECORDER.leaves = False
+        finish()
+
+
+atexit.register(_end)
 
 
 def _give_up(graph: Graph) -> None:
@@ -393,7 +439,7 @@ def _give_up(graph: Graph) -> None:
             storage.epoch = -1
 
 
-def _flush(graph: Graph, reason: str) -> None:
+def _flush(graph: Graph, reason: str, leave: bool) -> None:
     epoch = graph.epoch
     if graph.keepers:
         graph.keep()
@@ -434,7 +480,7 @@ def _flush(graph: Graph, reason: str) -> None:
             plan.compile_at = 0
             plan = _compile(program, plan)
     values += [None] * (plan.slots - graph.slots)
-    _run(graph, plan, program, values, bound)
+    _run(graph, plan, program, values, bound, leave)
 
 
 def _compile(program: Program, plan: Plan) -> Plan:
@@ -450,20 +496,28 @@ def _compile(program: Program, plan: Plan) -> Plan:
 
 
 def _run(
-    graph: Graph, plan: Plan, program: Program, values: list[Any], bound: list[tuple[int, Storage]]
-) -> None:
+    graph: Graph, plan: Plan, program: Program, values: list[Any],
+    bound: list[tuple[int, Storage]], leave: bool,
+) -> None:  # fmt: skip
+    if RECORDER.left is not None:
+        finish()
+    if graph.renamed:
+        bound.sort(key=_slot_first)
     given = values.copy() if graph.places else None
+    failure: BaseException | None = None
     if PROCESS.check:
         from cresset.core.check import run_checked
 
         failure = run_checked(plan, values, graph.places, program.live, program.dead_inputs)
+    elif leave and plan.start(values):
+        goes_on, failure = _go_on(graph, plan, values, bound)
+        if goes_on:
+            return
     else:
         failure = plan.run(values, graph.places)
     if failure is not None:
         older = {} if given is None else _older(graph, plan, program, values, given)
         bound = _without_failed(bound, values, older)
-    if graph.renamed:
-        bound.sort(key=_slot_first)
     last = -1
     for slot, storage in bound:
         if slot == last:
@@ -477,6 +531,36 @@ def _run(
         last = slot
     if failure is not None and not _belongs_to_another(graph, plan, values, failure):
         raise failure
+
+
+def _go_on(
+    graph: Graph, plan: Plan, values: list[Any], bound: list[tuple[int, Storage]]
+) -> tuple[bool, BaseException | None]:
+    """Bind the results of a plan that has begun, and let it go on once nothing can fail any more.
+
+    Where that cannot be, nothing is bound, and all results (or errors) are in ``values``.
+    """
+    RECORDER.left = plan
+    RECORDER.mark = mark = -3 - graph.epoch
+    early = plan.early
+    before = []
+    last, well, failure, goes_on = -1, True, None, False
+    try:
+        for slot, storage in bound:
+            before.append(storage.buffer)
+            if slot == last or storage.exported:
+                well = False  # something has to be copied
+            storage.buffer = values[slot]
+            storage.epoch = -1 if slot in early else mark
+            last = slot
+        settled, failure = plan.settle(values, graph.places)
+        goes_on = settled and well
+    finally:
+        if not goes_on:
+            finish()
+            for (_, storage), buffer in zip(bound, before):  # noqa: B905
+                storage.buffer, storage.epoch = buffer, graph.epoch
+    return goes_on, failure
 
 
 def _without_failed(

@@ -73,6 +73,8 @@ class Plan:
     """A runnable program on the reference tier."""
 
     __slots__ = ("steps", "slots", "constants", "seen", "tier", "compile_at", "heavy")
+    #: Slots whose values are there once the plan has settled (see ``start``).
+    early: frozenset[int]
 
     def __init__(
         self, steps: list[Step], slots: int, constants: tuple[tuple[int, Any], ...] = ()
@@ -102,6 +104,26 @@ class Plan:
             except KeyboardInterrupt as stop:
                 return self._finish(at, stop, values, places)
         return None
+
+    # A compiled plan may go on beside Python: then ``start`` begins it and puts the arrays of its
+    # results into ``values``; before anybody goes on, ``settle`` must have been called.
+
+    def start(self, values: list[Any]) -> bool:
+        """Begin; False, and nothing has happened, if it has to ``run`` instead."""
+        return False
+
+    def settle(
+        self, values: list[Any], places: dict[int, Place]
+    ) -> tuple[bool, BaseException | None]:
+        """Wait until nothing can fail any more. False if something did: then the plan was run in
+        the ordinary way, into other arrays, and there is what ``run`` returns."""
+        raise NotImplementedError
+
+    def wait(self, slot: int) -> None:
+        """Have this value there."""
+
+    def finish(self) -> None:
+        """Have all values there."""
 
     def _finish(
         self, at: int, stop: BaseException, values: list[Any], places: dict[int, Place]

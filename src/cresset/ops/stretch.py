@@ -177,6 +177,7 @@ def capture(
     NumPy sees). ``fit`` is asked after the run.
     """
     with graph.LOCK:
+        graph.finish()
         if not _plain(operands):
             return run(), None, ()
         stretch = _Look(operands)

@@ -420,7 +420,7 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
         if "_opt_called" in self.__dict__:  # a scheduler watches the order of calls
             self._opt_called = True
         try:
-            graph.flush("optimizer step")
+            graph.flush("optimizer step", leave=True)
         except Exception:
             _undo(self)
             raise
