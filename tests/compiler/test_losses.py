@@ -71,6 +71,27 @@ def test_a_class_out_of_range_in_an_image_is_the_kernels_error():
 
 
 @pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize("made", [False, True])
+@pytest.mark.parametrize("target", [-1, 5, 2**40, -100])
+def test_classes_are_looked_at_first_unless_the_plan_makes_them(target, made):
+    def program():
+        w = torch.randn(4, 5, requires_grad=True)
+        y = torch.tensor([0, 4, target, 1])
+        loss = F.cross_entropy(torch.ones(4, 4) @ w, y + 0 if made else y)
+        if target == -100:
+            loss.backward()
+            assert w.grad.isfinite().all()
+            return
+        with pytest.raises(IndexError, match=f"Target {target} is out of bounds"):
+            loss.item()
+
+    for plan, _ in run_both(program):
+        names = [step.call.op.name for step in plan.built.steps]
+        first = not made and "nll_loss" in names
+        assert plan.built.leaving is None or plan.built.leaving.settled == 1 or not first
+
+
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_probabilities(reduction, weighted):

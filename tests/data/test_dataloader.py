@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 
 import cresset
+from cresset.compiler import threads
+from cresset.core import graph
+from cresset.core.modes import PROCESS
 
 from .samples import Calls, Rows
 
@@ -294,3 +297,40 @@ def test_the_old_submodules_can_be_imported() -> None:
 
     assert Dataset is cresset.utils.data.Dataset
     assert DistributedSampler is cresset.utils.data.DistributedSampler
+
+
+class _Looking(cresset.utils.data.Dataset):
+    """Tells at each sample whether a step of training is under way."""
+
+    def __init__(self) -> None:
+        self.seen: list[bool] = []
+
+    def __len__(self) -> int:
+        return 640
+
+    def __getitem__(self, index: int) -> tuple[cresset.Tensor, int]:
+        self.seen.append(graph.RECORDER.left is not None)
+        return cresset.full((20,), float(index)), index % 10
+
+
+@pytest.mark.skipif(
+    PROCESS.eager or PROCESS.check or not PROCESS.compile or not threads.available(),
+    reason="no step goes on beside Python",
+)
+def test_without_workers_samples_are_fetched_while_a_step_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(PROCESS, "_threads", 2)
+    monkeypatch.setattr(threads, "_STALL", float("inf"))
+    monkeypatch.setattr(threads.POOL, "_alone", 0)
+    net = cresset.nn.Sequential(
+        cresset.nn.Linear(20, 128), cresset.nn.ReLU(), cresset.nn.Linear(128, 10)
+    )
+    optimizer, data = cresset.optim.SGD(net.parameters(), lr=1e-6), _Looking()
+    for _ in range(8):
+        data.seen.clear()
+        for x, y in cresset.utils.data.DataLoader(data, batch_size=16, shuffle=True):
+            optimizer.zero_grad()
+            cresset.nn.functional.cross_entropy(net(x), y).backward()
+            optimizer.step()
+    assert sum(data.seen) >= 0.9 * len(data)

@@ -30,9 +30,9 @@ from cresset.core.plan import Plan, Program, Step
 
 #: Nanoseconds that a kernel costs in any case, and what a core does in one.
 _START, _FLOPS, _BYTES = 200, 150, 30
-#: Nanoseconds of work below which a kernel is not cut, and a plan runs on one thread; below which it
-#: is not left to a worker while Python goes on, and from which on a step of training, which always
-#: is, is cut as well.
+#: Nanoseconds of work below which a kernel is not cut, and a plan runs on one thread; below which a
+#: plan is not left to a worker while Python goes on, and from which on a step of training, which
+#: always is, is cut as well.
 _WORTH_CUTTING, _WORTH_WAKING, _WORTH_LEAVING, _WORTH_JOINING = 4_000, 40_000, 2_000, 8_000
 
 
@@ -135,6 +135,8 @@ class _Draft(NamedTuple):
 
     steps: range
     calls: list[Invocation]
+    #: How many of them come first, to look whether values will be refused.
+    inspections: int
     #: Which call is the last of each step.
     ends: dict[int, int]
     #: Slots of the buffers that the code reads or writes, in the order of its table.
@@ -175,13 +177,22 @@ class _Builder:
                 self.last_use[slot] = i
                 if spec.number is not None and low is not None:
                     self.numbers.setdefault((slot, n in low.whole), len(self.numbers))
+        #: Steps that cannot fail, as this looks at what they could refuse in front of everything.
+        self.inspected = {
+            k: low.inspect
+            for k, (step, low) in enumerate(zip(self.steps, self.lowered, strict=True))
+            if low is not None and low.inspect is not None
+            and not any(step.operands[n][0] in self.made_by for n in low.inspected)
+        }  # fmt: skip
         # Inputs are overwritten only when nothing can fail any more, for the reference to start
         # over.
         self.settled = max(
             (
                 k
                 for k, (step, low) in enumerate(zip(self.steps, self.lowered, strict=True))
-                if low is None or step.call.op.checks_values or low.fails
+                if low is None
+                or (step.call.op.checks_values or low.fails)
+                and k not in self.inspected
             ),
             default=-1,
         )
@@ -256,8 +267,15 @@ class _Builder:
         objects: dict[int, int] = {}
         made: list[tuple[int, int, Any]] = []
         taken: list[tuple[int, int]] = []
-        calls: list[Invocation] = []
-        ends = {}
+        calls = [
+            Invocation(
+                self._kernel(self.steps[k], inspect, False, 1),
+                self._uses(k, objects), 1, (self.scratch, 0, 0),
+            )
+            for k, inspect in self.inspected.items()
+            if k in group
+        ]  # fmt: skip
+        inspections, ends = len(calls), {}
         for k in group:
             step, low = self.steps[k], self.lowered[k]
             assert low is not None
@@ -275,18 +293,19 @@ class _Builder:
                 else:
                     taken.append((slot, source))
                     aliased = True
-            uses = self._uses(step, low, objects, low.start if aliased else 0)
+            uses = self._uses(k, objects, low.start if aliased else 0)
             cut = self.cuts[k]
             room = (self.scratch, _room(low.shared), _room(low.scratch))
             for stage in low.stages():
                 kernel = self._kernel(step, stage, aliased, cut)
                 calls.append(Invocation(kernel, uses, cut, room))
             ends[k] = len(calls) - 1
-        return _Draft(group, calls, ends, tuple(objects), tuple(made), tuple(taken))
+        return _Draft(group, calls, inspections, ends, tuple(objects), tuple(made), tuple(taken))
 
     def _segment(self, draft: _Draft, kernels: list[Kernel]) -> Segment:
         calls = _addressed(draft, kernels)
-        table, done = None, []
+        table: Any = None
+        done: list[int] = []
         if self.threads > 1 and any(call.pieces > 1 for call in calls):
             table, done = staged_table(calls, self.threads)
         stages = done[-1] if done else 0
@@ -307,20 +326,18 @@ class _Builder:
         draft = groups[0]
         if self.threads < 2 or len(groups) > 1 or not isinstance(draft, _Draft):
             return None
-        left = [
-            _nanoseconds(step, low)
-            for step, low in zip(self.steps[self.settled + 1 :], self.lowered[self.settled + 1 :])  # noqa: B905
-            if low is not None
-        ]
-        if sum(left) < _WORTH_LEAVING:
+        rest = slice(self.settled + 1, None)
+        steps = zip(self.steps[rest], self.lowered[rest], strict=True)
+        if sum(_nanoseconds(step, low) for step, low in steps if low) < _WORTH_LEAVING:
             return None
         read = {k: step for k, step in enumerate(self.steps) if self._is_read(step)}
         waited = [k for k, step in read.items() if all(spec.numel == 1 for _, spec in step.outs)]
-        ends = {draft.ends[k] for k in (*waited, self.settled) if k >= 0}
+        last = draft.ends[self.settled] if self.settled >= 0 else draft.inspections - 1
+        ends = {last, *[draft.ends[k] for k in waited]}
         table, done = staged_table(_addressed(draft, kernels), self.threads, ends)
         if table is None:
             return None
-        settled = done[draft.ends[self.settled]] if self.settled >= 0 else 0
+        settled = done[last] if last >= 0 else 0
         ready = {slot: done[draft.ends[k]] for k, step in read.items() for slot, _ in step.outs}
         early = frozenset([slot for slot, stages in ready.items() if stages <= settled])
         threads = self.threads if any(call.pieces > 1 for call in draft.calls) else 2
@@ -355,10 +372,11 @@ class _Builder:
             number = self.known[key] = self.kernels.write(step.call.op.name, code, arguments)
         return number
 
-    def _uses(
-        self, step: Step, low: Lowering, objects: dict[int, int], start: int
-    ) -> tuple[Use, ...]:
-        """Where the kernel's arguments are found; its outputs ``start`` bytes further on."""
+    def _uses(self, k: int, objects: dict[int, int], start: int = 0) -> tuple[Use, ...]:
+        """Where the arguments of a step's kernels are found; its outputs ``start`` bytes further
+        on."""
+        step, low = self.steps[k], self.lowered[k]
+        assert low is not None
         uses = []
         arrays = [(s, spec) for s, spec, _ in step.operands] + list(step.outs)
         for n, (slot, spec) in enumerate(arrays):

@@ -28,13 +28,29 @@ class _Classes:
         own = scores.spec.stride
         self.stride, self.step = (own[0], *own[2:]), own[1]
 
-    def sample(self, c: Code, place: str) -> tuple[Lanes, Lanes]:
-        """The class of a sample (0 where it is ignored), and its weight (0 there)."""
+    def _target(self, c: Code, place: str) -> tuple[Lanes, Lanes, Lanes]:
+        """The class of a sample, whether it counts, and whether there is no such class."""
         targets = self.targets
         target = index_at(c, targets.spec.dtype.name, targets.pointer, place)
         counts = ~target.equals(self.ignore)
         outside = Lanes(c, "i1", 0, c.let(f"icmp uge i64 {target.register}, {self.count}"))
-        c.fail_if((counts & outside).register)
+        return target, counts, counts & outside
+
+    def inspect(self, c: Code) -> None:
+        """Refuse the targets if there is a wrong one among them."""
+        found = c.slot("i1", "false")
+
+        def body(offsets: list[str]) -> None:
+            _, _, wrong = self._target(c, c.plus(offsets[0], self.targets.spec.offset))
+            c.set("i1", found, c.let(f"or i1 {c.get('i1', found)}, {wrong.register}"))
+
+        walk(c, tuple(self.targets.spec.shape), [tuple(self.targets.spec.stride)], body)
+        c.fail_if(c.get("i1", found))
+
+    def sample(self, c: Code, place: str) -> tuple[Lanes, Lanes]:
+        """The class of a sample (0 where it is ignored), and its weight (0 there)."""
+        target, counts, wrong = self._target(c, place)
+        c.fail_if(wrong.register)
         target = select(counts, target, 0)
         weight = Lanes(c, self.kind, 0, "").constant(1.0)
         for array in self.weights:
@@ -96,7 +112,7 @@ def lower_nll(call: Call, operands: list[Array], outs: list[Array], lanes: int) 
             _store(c, loss, whole / count if reduction == "mean" else whole, "0")
         _store(c, total, count, "0")
 
-    return Lowering(emit)
+    return Lowering(emit, inspect=classes.inspect, inspected=(1,))
 
 
 def lower_nll_backward(

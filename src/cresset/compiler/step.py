@@ -63,6 +63,10 @@ class Lowering(NamedTuple):
     shared: int = 0
     #: The code may refuse values though its op does not say so.
     fails: bool = False
+    #: Refuses what the code would refuse, by a look at these operands alone. Where no step of the
+    #: plan makes them, that is done before anything else, and the step itself cannot fail.
+    inspect: Callable[[Code], None] | None = None
+    inspected: tuple[int, ...] = ()
     #: Which operands are numbers that are read as whole ones (``Array.whole``).
     whole: tuple[int, ...] = ()
     #: More of what is done one after the other, each cut into pieces: in front of ``prepare``, and

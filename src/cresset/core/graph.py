@@ -542,7 +542,6 @@ def _go_on(
     """
     RECORDER.left = plan
     RECORDER.mark = mark = -3 - graph.epoch
-    early = plan.early
     before = []
     last, well, failure, goes_on = -1, True, None, False
     try:
@@ -551,10 +550,14 @@ def _go_on(
             if slot == last or storage.exported:
                 well = False  # something has to be copied
             storage.buffer = values[slot]
-            storage.epoch = -1 if slot in early else mark
+            storage.epoch = mark
             last = slot
         settled, failure = plan.settle(values, graph.places)
         goes_on = settled and well
+        if goes_on and plan.early:
+            for slot, storage in bound:
+                if slot in plan.early:
+                    storage.epoch = -1
     finally:
         if not goes_on:
             finish()
