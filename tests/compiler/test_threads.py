@@ -50,3 +50,43 @@ def test_after_a_stall_the_caller_works_alone_for_a_while(monkeypatch):
         workers.append(pool._words[threads.LIMIT])
         pool.run(1, None, None, 0, 1)
     assert workers == [1, 1, *[0] * threads._ALONE[0], 1, 1]
+
+
+@pytest.mark.parametrize("where", ["wait", "finish"])
+def test_after_a_stall_of_a_plan_that_was_left_nothing_is_left_for_a_while(where, monkeypatch):
+    pool, clock = threads.POOL, [0.0]
+    pool.start(2)
+    for name, value in (("_best", {}), ("_alone", 0), ("_penalty", threads._ALONE[0])):
+        monkeypatch.setattr(pool, name, value)
+    monkeypatch.setattr(threads, "perf_counter", lambda: clock[0])
+    took = dict.fromkeys(("leave", "wait", "finish"), 0.0)
+
+    def native(name):
+        def function(*args):
+            clock[0] += took[name]
+            return 0
+
+        return function
+
+    for name in took:
+        monkeypatch.setattr(pool, f"_{name}", native(name))
+
+    def step():
+        pool.start(2)
+        pool.leave(1, None, None, 0, 1, "held")
+        assert pool.left == "held"
+        clock[0] += 0.003  # what the caller does meanwhile
+        pool.wait(1)
+        pool.finish()
+        assert pool.left is None
+
+    for _ in range(3):
+        step()
+        assert not pool.is_alone
+    took[where] = 0.5
+    step()
+    assert pool.is_alone
+    for _ in range(threads._ALONE[0]):
+        assert pool.is_alone
+        pool.start(2)
+    assert not pool.is_alone

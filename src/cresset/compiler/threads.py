@@ -254,10 +254,12 @@ class Pool:
         self._wait: Any = None
         self._finish: Any = None
         self._wake: Any = None
-        #: What a plan that the caller left reads and writes; its segment, and when it was begun.
+        #: What a plan that the caller left reads and writes.
         self.left: Any = None
+        #: Of the plan that was left last: its segment, when it was begun, for how many seconds the
+        #: caller waited for it, and whether it failed.
         self._segment: Any = None
-        self._begun = 0.0
+        self._begun = self._waited = 0.0
         self._failed = 0
         self._threads: list[int] = []
         #: For how many threads, the caller's among them, there are workers.
@@ -363,13 +365,16 @@ class Pool:
     ) -> None:
         """Begin a segment that the workers go through while the caller does something else.
         ``held`` is what must stay alive until it is finished."""
-        self.left, self._segment, self._begun = held, segment, perf_counter()
+        self.left, self._segment, self._waited = held, segment, 0.0
+        self._begun = perf_counter()
         self._leave(self.address, segment, objects, numbers, arena, stages)
 
     def wait(self, until: int) -> int:
         """Have the first ``until`` stages of the plan that was left last done; 1 if one failed."""
         if self.left is not None:
+            begin = perf_counter()
             self._failed = int(self._wait(self.address, until))
+            self._waited += perf_counter() - begin
         return self._failed
 
     def finish(self) -> None:
@@ -379,8 +384,9 @@ class Pool:
         begin = perf_counter()
         self._failed = int(self._finish(self.address))
         now = perf_counter()
-        if now - begin > _STALL or self._segment not in self._best:
-            self._judge(self._segment, now - self._begun, now - begin)
+        waited = self._waited + now - begin
+        if waited > _STALL or self._segment not in self._best:
+            self._judge(self._segment, now - self._begun, waited)
         self.left = None
 
     def _judge(self, segment: Any, took: float, waited: float) -> None:

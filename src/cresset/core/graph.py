@@ -26,18 +26,24 @@ import threading
 from bisect import bisect_left
 from itertools import count
 from operator import itemgetter
-from threading import get_ident
 from typing import Any
 from weakref import ref
 
 import numpy as np
 
 from cresset.core.call import Call
+from cresset.core.failures import (
+    WAITING,
+    belongs_to_another,
+    older_versions,
+    raise_waiting,
+    without_failed,
+)
 from cresset.core.modes import PROCESS
 from cresset.core.place import Place, line_of, user_place
 from cresset.core.plan import Plan, Program, reference_plan
 from cresset.core.plan_cache import PlanCache
-from cresset.core.storage import Storage
+from cresset.core.storage import Storage, put_buffer, write_through
 
 MOST_NODES = 2_000
 MOST_BYTES = 256 << 20
@@ -139,7 +145,7 @@ class _Recorder:
     """Holds the current graph (one per process, so threads see one program order)."""
 
     __slots__ = (
-        "graph", "cache", "flushes", "looks", "running", "compiler", "urgent", "failures",
+        "graph", "cache", "flushes", "looks", "running", "compiler", "urgent",
         "history", "left", "mark", "leaves",
     )  # fmt: skip
 
@@ -152,8 +158,6 @@ class _Recorder:
         #: How often the value of a watched storage was looked at.
         self.looks = 0
         self.running = False
-        #: By thread: an error of an op that it recorded and another thread's flush ran.
-        self.failures: dict[int, BaseException] = {}
         #: How many calls of functions given to ``torch.compile`` are under way.
         self.urgent = 0
         #: What earlier processes met, if this one goes on from a checkpoint (``core/history.py``).
@@ -305,13 +309,6 @@ def rebind(storage: Storage, fresh: Storage) -> None:
             storage.buffer = fresh.buffer
 
 
-def write_through(storage: Storage, buffer: Any) -> None:
-    """Copy a result into memory that others see."""
-    if storage.buffer is not buffer:
-        storage.buffer[...] = buffer
-    storage.epoch = -1
-
-
 def materialize(storage: Storage) -> Any:
     """The storage's buffer, after running whatever it waits for."""
     if storage.epoch != -1:
@@ -390,8 +387,8 @@ def flush(reason: str = "asked for", leave: bool = False) -> None:
     With ``leave`` the plan may go on beside Python as soon as nothing in it can fail any more.
     """
     with LOCK:
-        if RECORDER.failures:
-            _raise_failures()
+        if WAITING:
+            raise_waiting()
         graph = RECORDER.graph
         if not graph.calls:
             if not leave:
@@ -516,20 +513,20 @@ def _run(
     else:
         failure = plan.run(values, graph.places)
     if failure is not None:
-        older = {} if given is None else _older(graph, plan, program, values, given)
-        bound = _without_failed(bound, values, older)
+        older = {} if given is None else older_versions(graph, plan, program, values, given)
+        bound = without_failed(bound, values, older)
     last = -1
     for slot, storage in bound:
         if slot == last:
             # Two storages may name one value (a write takes over a temporary): one memory each.
-            settle(storage, values[slot].copy())
+            put_buffer(storage, values[slot].copy())
         elif storage.exported:
-            settle(storage, values[slot])
+            put_buffer(storage, values[slot])
         else:
             storage.buffer = values[slot]
         storage.epoch = -1  # last: other threads may read without the lock
         last = slot
-    if failure is not None and not _belongs_to_another(graph, plan, values, failure):
+    if failure is not None and not belongs_to_another(graph, plan, values, failure):
         raise failure
 
 
@@ -564,93 +561,3 @@ def _go_on(
             for (_, storage), buffer in zip(bound, before):  # noqa: B905
                 storage.buffer, storage.epoch = buffer, graph.epoch
     return goes_on, failure
-
-
-def _without_failed(
-    bound: list[tuple[int, Storage]], values: list[Any], older: dict[Storage, Any]
-) -> list[tuple[int, Storage]]:
-    """What has a value. A write that failed leaves what was there before; a new value is the
-    error."""
-    there = []
-    for slot, storage in bound:
-        value = values[slot]
-        if not isinstance(value, BaseException):
-            there.append((slot, storage))
-            continue
-        if storage in older:
-            settle(storage, older[storage])
-        elif storage.buffer is None:
-            storage.error = value
-        storage.epoch = -1
-    return there
-
-
-def _belongs_to_another(
-    graph: Graph, plan: Plan, values: list[Any], failure: BaseException
-) -> bool:
-    """Whether a thread that still runs recorded the op that failed; it is told at its next flush.
-
-    Threads share the graph: one that merely looks at a value of its own must not get the error.
-    """
-    step = next((s for s in plan.steps if values[s.outs[0][0]] is failure), None)
-    place = None if step is None else graph.places.get(step.node)
-    thread = None if place is None else place[2]
-    if thread is None or thread == get_ident() or thread not in _running_threads():
-        return False
-    failure.__traceback__ = None  # nobody was told yet
-    RECORDER.failures[thread] = failure
-    return True
-
-
-def _running_threads() -> set[int | None]:
-    return {thread.ident for thread in threading.enumerate()}
-
-
-def _raise_failures() -> None:
-    """Raise what waits for this thread, or for one that has ended, unless a value has told it."""
-    running = _running_threads()
-    for thread in list(RECORDER.failures):
-        if thread == get_ident() or thread not in running:
-            failure = RECORDER.failures.pop(thread)
-            if failure.__traceback__ is None:
-                raise failure
-
-
-def settle(storage: Storage, buffer: Any) -> None:
-    """Make ``buffer`` the storage's value; memory that others see takes a copy of it."""
-    if storage.buffer is not None and (storage.home or storage.exported):
-        write_through(storage, buffer)
-    else:
-        storage.buffer = buffer
-
-
-def _older(
-    graph: Graph, plan: Plan, program: Program, values: list[Any], given: list[Any]
-) -> dict[Storage, Any]:
-    """After an op refused its values: storages whose last write failed, as they were before it.
-
-    The plan kept their last versions only, so the one before is computed again.
-    """
-    refused = next((s for s in plan.steps if isinstance(values[s.outs[0][0]], BaseException)), None)
-    if refused is None or not refused.call.op.checks_values:
-        return {}  # inputs may have been overwritten by now
-    versions = [
-        (slot, storage)
-        for slot, owner in graph.owners
-        if (storage := owner()) is not None
-        and storage.epoch == graph.epoch
-        and storage.slot > slot
-        and isinstance(values[storage.slot], BaseException)
-    ]
-    if not versions:
-        return {}
-    again = reference_plan(
-        program._replace(live=tuple([slot for slot, _ in versions]), dead_inputs=()), graph.slots
-    )
-    found = [*given[: graph.slots], *[None] * (again.slots - graph.slots)]
-    again.run(found, {})
-    return {
-        storage: found[slot]
-        for slot, storage in versions
-        if not isinstance(found[slot], BaseException)
-    }

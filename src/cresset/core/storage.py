@@ -68,6 +68,21 @@ class Storage:
         return False
 
 
+def write_through(storage: Storage, buffer: Any) -> None:
+    """Copy a result into memory that others see."""
+    if storage.buffer is not buffer:
+        storage.buffer[...] = buffer
+    storage.epoch = -1
+
+
+def put_buffer(storage: Storage, buffer: Any) -> None:
+    """Make ``buffer`` the storage's value; memory that others see takes a copy of it."""
+    if storage.buffer is not None and (storage.home or storage.exported):
+        write_through(storage, buffer)
+    else:
+        storage.buffer = buffer
+
+
 def owner_of(array: np.ndarray) -> Any:
     """The object that owns an array's memory: an array without a base, or a foreign buffer."""
     while isinstance(array, np.ndarray) and array.base is not None:
