@@ -207,18 +207,22 @@ def test_values_that_are_refused_are_told_at_the_step_and_change_nothing(trainin
 
 
 @goes_on
-def test_an_interrupt_while_a_step_is_waited_for_leaves_no_stale_values(training, monkeypatch):
-    loss = training.step()
-    plan = graph.RECORDER.left
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interrupt_while_a_step_is_begun_leaves_no_stale_values(training, monkeypatch, when):
+    loss, real = training.step(), threads.POOL._leave
 
-    def interrupted(self, values, places):
+    def interrupted(*args):
+        if when == "after":
+            real(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(type(plan), "settle", interrupted)
+    before = training.values()
+    monkeypatch.setattr(threads.POOL, "_leave", interrupted)
     with pytest.raises(KeyboardInterrupt):
         loss = training.step()
-    monkeypatch.undo()
+    monkeypatch.setattr(threads.POOL, "_leave", real)
     assert graph.RECORDER.left is None and threads.POOL.left is None
+    assert (training.values() == before) == (when == "before")
     assert all(torch.isfinite(p).all() for p in training.net.parameters())
     assert loss.item() > 0
     for _ in range(3):

@@ -7,7 +7,7 @@ import ctypes
 import numpy as np
 import pytest
 
-from cresset.compiler import segments, threads
+from cresset.compiler import build, segments, threads
 from cresset.compiler.host import Module
 from cresset.compiler.segments import Invocation, Use
 from cresset.core.modes import PROCESS
@@ -116,9 +116,9 @@ def test_a_plan_that_is_left_runs_each_piece_once(workers):
     assert done == [1, 2, 3, 4, 5]
     for turn in range(200):
         memory = Memory(limit=9)
-        left(memory, table, done[-1], workers)
-        for until in range(1, turn % 6):
-            assert threads.POOL.wait(until) == 0
+        assert leave(memory, table, done, workers, settled=turn % 6)
+        for until in range(turn % 6, turn % 5):
+            threads.POOL.wait(until)
             assert memory.array[0] >= until - (until > 3)
             assert until < 2 or memory.array[:7].tolist()[1:] == [1] * 6
             assert until < 4 or memory.arena[:16].tolist() == [1] * 16
@@ -132,30 +132,31 @@ def test_a_plan_that_is_left_runs_each_piece_once(workers):
 
 @pytest.mark.skipif(not threads.available(), reason="no pool of threads on this system")
 @pytest.mark.parametrize("workers", [0, 3])
-def test_who_waits_for_a_stage_that_failed_is_told(workers):
+def test_a_plan_that_fails_is_not_left(workers):
     calls = [_call(), _call(pieces=4), _call(TO_ARENA, pieces=4)]
     table, done = segments.staged_table(calls, workers + 1)
     for _ in range(50):
         memory = Memory(limit=1)
-        left(memory, table, done[-1], workers)
-        assert threads.POOL.wait(2) == 1
-        threads.POOL.finish()
+        assert not leave(memory, table, done, workers, settled=2)
+        assert threads.POOL.left is None
         assert memory.array[0] == 2
         assert not memory.arena[:16].any()
 
 
-def left(memory, table, stages, workers):
-    pool = threads.POOL
-    pool.start(workers + 1)
-    held = memory, table
-    address, arena = ctypes.addressof(table), memory.arena.ctypes.data
-    pool.leave(address, memory.objects, memory.numbers, arena, stages, held)
-    assert pool.left is held
+def leave(memory, table, done, workers, settled=0):
+    leaving = build.Leaving(
+        table, ctypes.addressof(table), done[-1], settled, {}, frozenset(), workers + 1, 0
+    )
+    arena = memory.arena.ctypes.data
+    return threads.POOL.leave(
+        leaving, workers + 1, memory.objects, memory.numbers, arena, (memory, table)
+    )
 
 
 @pytest.mark.skipif(not threads.available(), reason="no pool of threads on this system")
 def test_an_interrupt_before_a_plan_has_begun_does_no_harm(monkeypatch):
     pool, memory = threads.POOL, Memory(limit=9)
+    pool.start(2)
     table, done = segments.staged_table([_call(pieces=4)], 2)
 
     def interrupted(*args):
@@ -164,10 +165,10 @@ def test_an_interrupt_before_a_plan_has_begun_does_no_harm(monkeypatch):
     real = pool._leave
     monkeypatch.setattr(pool, "_leave", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        left(memory, table, done[-1], 1)
+        leave(memory, table, done, 1)
     monkeypatch.setattr(pool, "_leave", real)
     pool.finish()
     assert pool.left is None and not memory.array.any()
-    left(memory, table, done[-1], 1)
+    assert leave(memory, table, done, 1)
     pool.finish()
     assert memory.array[:4].tolist() == [1] * 4

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from cresset.compiler import threads
+from cresset.compiler import build, threads
 
 pytestmark = [
     pytest.mark.skipif(not threads.available(), reason="no pool on this system"),
@@ -71,9 +71,10 @@ def test_after_a_stall_of_a_plan_that_was_left_nothing_is_left_for_a_while(where
     for name in took:
         monkeypatch.setattr(pool, f"_{name}", native(name))
 
+    leaving = build.Leaving(None, 1, 1, 0, {}, frozenset(), 2, 0)
+
     def step():
-        pool.start(2)
-        pool.leave(1, None, None, 0, 1, "held")
+        assert pool.leave(leaving, 2, None, None, 0, "held")
         assert pool.left == "held"
         clock[0] += 0.003  # what the caller does meanwhile
         pool.wait(1)

@@ -131,29 +131,20 @@ class NativePlan(Plan):
             return False
         if POOL.left is not None:
             POOL.finish()
-        POOL.start(min(leaving.threads, threads))
         numbers = self._numbers(values)
         if numbers is None:
             return False
         LAST.plan = self
         arena = ARENA.address if leaving.arena <= ARENA.size else ARENA.room(leaving.arena)
-        objects = _buffers(self.parts[0], values)
+        part = self.parts[0]
+        objects = _buffers(part, values)
         held = self, objects, numbers
         table = id(objects) + ITEMS
-        POOL.leave(leaving.address, table, numbers, arena, leaving.stages, held)
-        return True
-
-    def settle(
-        self, values: list[Any], places: dict[int, Place]
-    ) -> tuple[bool, BaseException | None]:
-        assert self.leaving is not None
-        if not POOL.wait(self.leaving.settled):
-            return True, None
-        POOL.finish()
-        part = self.parts[0]
+        if POOL.leave(leaving, min(leaving.threads, threads), table, numbers, arena, held):
+            return True
         for slot, *_ in (*part.made, *part.taken):
             values[slot] = None
-        return False, self.reference.run(values, places)
+        return False
 
     def wait(self, slot: int) -> None:
         leaving = self.leaving

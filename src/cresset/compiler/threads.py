@@ -141,7 +141,7 @@ define internal i32 @part(ptr %pool, i64 %me, i64 %until) {{
   ret i32 %result
 }}
 
-; What the caller calls: a plan from begin to end; its beginning, some stages, and its end.
+; What the caller calls: a plan from begin to end; its first stages, more of them, and its end.
 
 define i32 @run(ptr %pool, {_JOB}) {{
   call void @begin(ptr %pool, {_JOB}, i64 0)
@@ -149,9 +149,10 @@ define i32 @run(ptr %pool, {_JOB}) {{
   ret i32 %result
 }}
 
-define i32 @leave(ptr %pool, {_JOB}) {{
+define i32 @leave(ptr %pool, {_JOB}, i64 %until) {{
   call void @begin(ptr %pool, {_JOB}, i64 1)
-  ret i32 0
+  %result = call i32 @part(ptr %pool, i64 0, i64 %until)
+  ret i32 %result
 }}
 
 define i32 @wait_for(ptr %pool, i64 %until) {{
@@ -256,11 +257,9 @@ class Pool:
         self._wake: Any = None
         #: What a plan that the caller left reads and writes.
         self.left: Any = None
-        #: Of the plan that was left last: its segment, when it was begun, for how many seconds the
-        #: caller waited for it, and whether it failed.
+        #: Of that plan: its segment, when it was begun, and how many seconds the caller has waited.
         self._segment: Any = None
         self._begun = self._waited = 0.0
-        self._failed = 0
         self._threads: list[int] = []
         #: For how many threads, the caller's among them, there are workers.
         self._ready = 0
@@ -311,7 +310,7 @@ class Pool:
         self._module = Module(_source() + segments.parallel())
         pointer, number = ctypes.c_void_p, ctypes.c_int64
         self._run = self._module.function("run", *[pointer] * 5, number)
-        self._leave = self._module.function("leave", *[pointer] * 5, number)
+        self._leave = self._module.function("leave", *[pointer] * 5, number, number)
         self._wait = self._module.function("wait_for", pointer, number)
         self._finish = self._module.function("finish", pointer)
         self._wake = self._module.function("wake", pointer)
@@ -361,28 +360,33 @@ class Pool:
         return self._alone > 0
 
     def leave(
-        self, segment: Any, objects: Any, numbers: Any, arena: int, stages: int, held: Any
-    ) -> None:
-        """Begin a segment that the workers go through while the caller does something else.
-        ``held`` is what must stay alive until it is finished."""
-        self.left, self._segment, self._waited = held, segment, 0.0
+        self, leaving: Any, threads: int, objects: Any, numbers: Any, arena: int, held: Any
+    ) -> bool:
+        """Begin a plan, and leave it to the workers when nothing in it can fail any more; False if
+        something did. ``held`` is what must stay alive until it is finished."""
+        self.start(threads)
+        self.left, self._segment, self._waited = held, leaving.address, 0.0
         self._begun = perf_counter()
-        self._leave(self.address, segment, objects, numbers, arena, stages)
+        failed = self._leave(
+            self.address, leaving.address, objects, numbers, arena, leaving.stages, leaving.settled
+        )
+        if failed:
+            self.finish()
+        return not failed
 
-    def wait(self, until: int) -> int:
-        """Have the first ``until`` stages of the plan that was left last done; 1 if one failed."""
+    def wait(self, until: int) -> None:
+        """Have the first ``until`` stages of the plan that was left done."""
         if self.left is not None:
             begin = perf_counter()
-            self._failed = int(self._wait(self.address, until))
+            self._wait(self.address, until)
             self._waited += perf_counter() - begin
-        return self._failed
 
     def finish(self) -> None:
         """Have the plan that was left done, and let go of what it holds."""
         if self.left is None:
             return
         begin = perf_counter()
-        self._failed = int(self._finish(self.address))
+        self._finish(self.address)
         now = perf_counter()
         waited = self._waited + now - begin
         if waited > _STALL or self._segment not in self._best:

@@ -427,6 +427,7 @@ atexit.register(_end)
 
 def _give_up(graph: Graph) -> None:
     """Mark what an interrupted flush did not bind: a write did not happen, a new value is lost."""
+    finish()
     graph.keep()
     for slot, owner in graph.owners:
         storage = owner()
@@ -500,64 +501,40 @@ def _run(
         finish()
     if graph.renamed:
         bound.sort(key=_slot_first)
-    given = values.copy() if graph.places else None
-    failure: BaseException | None = None
-    if PROCESS.check:
-        from cresset.core.check import run_checked
+    failure, epoch = None, -1
+    if leave and not PROCESS.check:
+        RECORDER.left = plan  # an interrupt may come when it has only just begun
+        if plan.start(values):
+            RECORDER.mark = epoch = -3 - graph.epoch
+        else:
+            RECORDER.left = None
+    if epoch == -1:
+        given = values.copy() if graph.places else None
+        if PROCESS.check:
+            from cresset.core.check import run_checked
 
-        failure = run_checked(plan, values, graph.places, program.live, program.dead_inputs)
-    elif leave and plan.start(values):
-        goes_on, failure = _go_on(graph, plan, values, bound)
-        if goes_on:
-            return
-    else:
-        failure = plan.run(values, graph.places)
-    if failure is not None:
-        older = {} if given is None else older_versions(graph, plan, program, values, given)
-        bound = without_failed(bound, values, older)
+            failure = run_checked(plan, values, graph.places, program.live, program.dead_inputs)
+        else:
+            failure = plan.run(values, graph.places)
+        if failure is not None:
+            older = {} if given is None else older_versions(graph, plan, program, values, given)
+            bound = without_failed(bound, values, older)
     last = -1
     for slot, storage in bound:
         if slot == last:
             # Two storages may name one value (a write takes over a temporary): one memory each.
+            finish()
             put_buffer(storage, values[slot].copy())
         elif storage.exported:
+            finish()
             put_buffer(storage, values[slot])
         else:
             storage.buffer = values[slot]
-        storage.epoch = -1  # last: other threads may read without the lock
+        storage.epoch = epoch  # last: other threads may read without the lock
         last = slot
+    if epoch != -1 and plan.early:
+        for slot, storage in bound:
+            if slot in plan.early:
+                storage.epoch = -1
     if failure is not None and not belongs_to_another(graph, plan, values, failure):
         raise failure
-
-
-def _go_on(
-    graph: Graph, plan: Plan, values: list[Any], bound: list[tuple[int, Storage]]
-) -> tuple[bool, BaseException | None]:
-    """Bind the results of a plan that has begun, and let it go on once nothing can fail any more.
-
-    Where that cannot be, nothing is bound, and all results (or errors) are in ``values``.
-    """
-    RECORDER.left = plan
-    RECORDER.mark = mark = -3 - graph.epoch
-    before = []
-    last, well, failure, goes_on = -1, True, None, False
-    try:
-        for slot, storage in bound:
-            before.append(storage.buffer)
-            if slot == last or storage.exported:
-                well = False  # something has to be copied
-            storage.buffer = values[slot]
-            storage.epoch = mark
-            last = slot
-        settled, failure = plan.settle(values, graph.places)
-        goes_on = settled and well
-        if goes_on and plan.early:
-            for slot, storage in bound:
-                if slot in plan.early:
-                    storage.epoch = -1
-    finally:
-        if not goes_on:
-            finish()
-            for (_, storage), buffer in zip(bound, before):  # noqa: B905
-                storage.buffer, storage.epoch = buffer, graph.epoch
-    return goes_on, failure

@@ -73,7 +73,7 @@ class Plan:
     """A runnable program on the reference tier."""
 
     __slots__ = ("steps", "slots", "constants", "seen", "tier", "compile_at", "heavy")
-    #: Slots whose values are there once the plan has settled (see ``start``).
+    #: Slots whose values are there when the plan is begun (see ``start``).
     early: frozenset[int]
 
     def __init__(
@@ -105,19 +105,12 @@ class Plan:
                 return self._finish(at, stop, values, places)
         return None
 
-    # A compiled plan may go on beside Python: then ``start`` begins it and puts the arrays of its
-    # results into ``values``; before anybody goes on, ``settle`` must have been called.
+    # A compiled plan may go on beside Python once it is begun; these have to do with that.
 
     def start(self, values: list[Any]) -> bool:
-        """Begin; False, and nothing has happened, if it has to ``run`` instead."""
+        """Begin, put the arrays of the results into ``values``, and come back when nothing can fail
+        any more. False if it has to ``run`` instead; then nothing has happened."""
         return False
-
-    def settle(
-        self, values: list[Any], places: dict[int, Place]
-    ) -> tuple[bool, BaseException | None]:
-        """Wait until nothing can fail any more. False if something did: then the plan was run in
-        the ordinary way, into other arrays, and there is what ``run`` returns."""
-        raise NotImplementedError
 
     def wait(self, slot: int) -> None:
         """Have this value there."""
