@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import numpy as np
 import pytest
@@ -100,10 +99,13 @@ def test_a_checkpoint_of_tensors_of_all_sizes(tmp_path, large):
     assert one.read_bytes() == other.read_bytes()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's pages")
-@pytest.mark.parametrize("size", [0, 1, disk._HUGE - 1, disk._HUGE, disk._HUGE + PAGE + 1])
-def test_memory_that_is_filled_page_by_page(size):
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("size", [0, 1, PAGE, disk._HUGE - 1, disk._HUGE, disk._HUGE + PAGE + 1])
+def test_memory_that_is_given_at_once(size, small):
     target = np.empty(size, np.uint8)
-    with disk.in_small_pages(memoryview(target)):
-        target[:] = 7
+    disk.in_small_pages(target.data, small)
+    disk.provide(target.data)
+    target[:] = 7
+    disk.provide(target.data)
+    disk.in_small_pages(target.data, False)
     assert (target == 7).all()

@@ -407,11 +407,11 @@ def flush(reason: str = "asked for", leave: bool = False) -> None:
 
 def finish() -> None:
     """Wait for the plan that goes on beside Python."""
-    if RECORDER.left is not None:
+    left = RECORDER.left
+    if left is not None:
         with LOCK:
-            left = RECORDER.left
-            if left is not None:
-                left.finish()
+            left.finish()
+            if RECORDER.left is left:
                 RECORDER.left = None
 
 
@@ -497,8 +497,7 @@ def _run(
     graph: Graph, plan: Plan, program: Program, values: list[Any],
     bound: list[tuple[int, Storage]], leave: bool,
 ) -> None:  # fmt: skip
-    if RECORDER.left is not None:
-        finish()
+    finish()
     if graph.renamed:
         bound.sort(key=_slot_first)
     failure, epoch = None, -1

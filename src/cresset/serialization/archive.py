@@ -9,30 +9,26 @@ together claim more bytes than the file holds are refused; compressed records (s
 file again) may inflate to ``most_inflated`` bytes in total. Names lead nowhere: nothing is unpacked
 to the disk.
 
-Large records of a path are read, and their checksum computed, by two threads.
+Large records of a path are read ahead by two threads (``readahead``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
 import struct
 import zipfile
 import zlib
-from concurrent.futures import ThreadPoolExecutor, wait
-from functools import lru_cache
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from cresset.serialization.disk import in_small_pages
+from cresset.serialization.readahead import LARGE, ReadAhead
 
 NEWEST_VERSION = 10
-#: Larger records are read by two threads, in pieces of this size: the checksum of one is computed
-#: while a core's cache holds it.
-PIECE = 256 << 10
-
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _CORRUPT = (
     "If you are seeing this error, there is a high likelihood that your checkpoint file is "
@@ -86,7 +82,7 @@ class ArchiveReader:
         if len(self._entries) < len(entries):
             self._bad(self._root, "two records have the same name")
         self._descriptor = _descriptor(f)
-        self._helper: ThreadPoolExecutor | None = None
+        self._ahead: ReadAhead | None = None
         self._check_version()
 
     def _check_entries(self, entries: list[zipfile.ZipInfo]) -> None:
@@ -164,60 +160,50 @@ class ArchiveReader:
         """All bytes of a record that is to be interpreted: a hundred times its size in objects."""
         if not self.is_stored(name) and self.size(name) > (1 << 20) + 8 * self._length:
             self._bad(name, "it is compressed far more than what it should hold can be")
-        out = np.empty(self.size(name), np.uint8)
-        self.read_into(name, out)
-        return out.tobytes()
+        return self.read_array(name).tobytes()
 
-    def read_into(self, name: str, out: np.ndarray) -> None:
-        """Fill ``out``, an array of exactly the record's size, with its bytes."""
+    def read_array(self, name: str) -> np.ndarray:
+        """All bytes of a record, in an array of its own."""
         entry = self._entry(name)
-        target = out.data.cast("B") if out.size else memoryview(bytearray())
-        if len(target) != entry.file_size:
-            raise ValueError(f"record {name} has {entry.file_size} bytes, not {len(target)}")
-        checksum = None
-        offset = self.offset(name)
-        if entry.compress_type == zipfile.ZIP_STORED:
-            if self._descriptor is not None and len(target) > PIECE:
-                checksum = self._read_in_pieces(name, offset, target)
-            else:
-                self._file.seek(offset)
-                self._fill(name, self._file, target)
+        found = self._read_ahead(name)
+        if found is None:
+            out = np.empty(entry.file_size, np.uint8)
+            target = out.data if out.size else memoryview(bytearray())
+            self._read(entry, name, target)
+            checksum = zlib.crc32(target)
         else:
-            try:
-                with self._zip.open(entry) as source:
-                    self._fill(name, source, target)
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-                self._bad(name, str(error))
+            out, checksum = found
         # A checksum of 0 says that the writer was told not to compute any.
-        if entry.CRC and (zlib.crc32(target) if checksum is None else checksum) != entry.CRC:
+        if entry.CRC and checksum != entry.CRC:
             self._bad(name, "its checksum (CRC-32) does not match")
+        return out
 
-    def _read_in_pieces(self, name: str, offset: int, target: memoryview) -> int:
-        """Fill ``target`` from the file by two threads; its checksum."""
-        pieces = [target[i : i + PIECE] for i in range(0, len(target), PIECE)]
-        checksums = [0] * len(pieces)
-        numbers = iter(range(len(pieces)))  # both threads take the next one from here
+    def _read(self, entry: zipfile.ZipInfo, name: str, target: memoryview) -> None:
+        if entry.compress_type == zipfile.ZIP_STORED:
+            self._file.seek(self.offset(name))
+            self._fill(name, self._file, target)
+            return
+        self.offset(name)  # raises if the record is not where it should be
+        try:
+            with self._zip.open(entry) as source:
+                self._fill(name, source, target)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            self._bad(name, str(error))
 
-        def read() -> None:
-            for i in numbers:
-                _read_at(self._descriptor, offset + i * PIECE, pieces[i])
-                checksums[i] = zlib.crc32(pieces[i])
+    def _read_ahead(self, name: str) -> tuple[np.ndarray, int] | None:
+        """A large record and its checksum, perhaps read already; None if it is not read so."""
+        if self._descriptor is None or self.size(name) < LARGE or not self.is_stored(name):
+            return None
+        if self._ahead is None:
+            self._ahead = ReadAhead(self._descriptor, self._large_records())
+        return self._ahead.take(name)
 
-        if self._helper is None:
-            self._helper = ThreadPoolExecutor(1)
-        with in_small_pages(target):
-            other = self._helper.submit(read)
-            try:
-                read()
-            finally:
-                if not other.cancel():  # a helper without a processor so far is not waited for
-                    wait([other])
-        if not other.cancelled():
-            other.result()
-        whole = checksums[0]
-        for checksum, piece in zip(checksums[1:], pieces[1:], strict=True):
-            whole = crc32_combine(whole, checksum, len(piece))
-        return whole
+    def _large_records(self) -> Iterator[tuple[str, int, int]]:
+        """Name, offset and size of the large records in their order, but for damaged ones."""
+        for name, entry in self._entries.items():
+            if entry.file_size >= LARGE and self.is_stored(name):
+                with contextlib.suppress(RuntimeError):
+                    yield name, self.offset(name), entry.file_size
 
     def _fill(self, name: str, source: Any, target: memoryview) -> None:
         done = 0
@@ -254,9 +240,9 @@ class ArchiveReader:
         return self._entry(name).compress_type == zipfile.ZIP_STORED
 
     def close(self) -> None:
-        """Let go of the helper; the file belongs to the caller."""
-        if self._helper is not None:
-            self._helper.shutdown()
+        """Read no further; the file belongs to the caller."""
+        if self._ahead is not None:
+            self._ahead.close()
 
 
 def _zip_reason(error: Exception) -> str:
@@ -272,52 +258,3 @@ def _descriptor(f: Any) -> int | None:
         return None
     descriptor = f.fileno()
     return descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
-
-
-def _read_at(descriptor: Any, offset: int, target: memoryview) -> None:
-    done = 0
-    while done < len(target):
-        count = os.preadv(descriptor, [target[done:]], offset + done)
-        if not count:
-            raise OSError("the file became shorter while it was read")
-        done += count
-
-
-# -- checksums of parts --------------------------------------------------------------------------
-# CRC-32 is the remainder of the text, read as a polynomial over {0, 1}, by P. So the remainder of
-# two texts after one another is that of the first times x^(8 * length of the second), plus that of
-# the second (Mark Adler, zlib, crc32_combine). Bit 31 of a number is the coefficient of 1.
-
-_POLYNOMIAL = 0xEDB88320
-
-
-def _times(a: int, b: int) -> int:
-    """``a * b`` modulo P."""
-    product = 0
-    for bit in range(31, -1, -1):
-        if a >> bit & 1:
-            product ^= b
-        b = b >> 1 ^ (_POLYNOMIAL if b & 1 else 0)
-    return product
-
-
-@lru_cache(maxsize=64)
-def _shift(length: int) -> int:
-    """x^(8 * length) modulo P."""
-    power, square = 1 << 31, 1 << 23  # 1, x^8
-    while length:
-        if length & 1:
-            power = _times(power, square)
-        square = _times(square, square)
-        length >>= 1
-    return power
-
-
-def crc32_combine(first: int, second: int, length: int) -> int:
-    """The checksum of two texts after one another, the second of ``length`` bytes.
-
-    >>> import zlib
-    >>> crc32_combine(zlib.crc32(b"ab"), zlib.crc32(b"cde"), 3) == zlib.crc32(b"abcde")
-    True
-    """
-    return _times(_shift(length), first) ^ second

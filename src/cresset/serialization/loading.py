@@ -207,8 +207,7 @@ class _ArchiveStorages:
             if offset % kind.itemsize == 0:
                 # Copy on write: what a program writes stays in memory, the file is left alone.
                 return np.asarray(np.memmap(self._mapped, kind.np, "c", offset, (numel,)))
-        values = np.empty(numel, kind.np)
-        archive.read_into(record, values.view(np.uint8))
+        values = archive.read_array(record).view(kind.np)
         return values.byteswap() if self._swap else values
 
 
