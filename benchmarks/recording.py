@@ -28,6 +28,9 @@ class _Hollow:
         self.compile_at = -1
         self.values: list[Any] | None = None
 
+    def start(self, values: list[Any]) -> bool:
+        return False
+
     def run(self, values: list[Any], lines: dict[int, str]) -> Any:
         if self.values is None:
             failure = self.plan.run(values, lines)
@@ -59,10 +62,10 @@ def measure(rounds: int = 40, repeats: int = 50) -> dict[str, Any]:
     flushing = [0.0]
     nodes = [0]
 
-    def timed_flush(reason: str = "asked for") -> None:
+    def timed_flush(reason: str = "asked for", leave: bool = False) -> None:
         nodes[0] = len(graph.RECORDER.graph.calls) or nodes[0]
         start = time.perf_counter()
-        real_flush(reason)
+        real_flush(reason, leave)
         flushing[0] += time.perf_counter() - start
 
     cache = _HollowCache()

@@ -7,7 +7,8 @@
 ``rebuild``    tensors from their parts          ``names``      PyTorch's names for our things
 ``location``   where storages go                 ``replacing``  a file replaced in one step
 ``byteorder``  files of big-endian machines      ``whole_modules``  PyTorch's modules' extras
-``safetensors``  the format of that name
+``safetensors``  the format of that name         ``readahead``  large records, by two threads
+``disk``       what is written, on its way to the disk
 """
 
 from __future__ import annotations
