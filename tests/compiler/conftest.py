@@ -17,6 +17,7 @@ def pieces(request, monkeypatch):
         monkeypatch.setattr(build, "_WORTH_CUTTING", 0)
         monkeypatch.setattr(build, "_WORTH_WAKING", 0)
         monkeypatch.setattr(build, "_WORTH_LEAVING", 0)
+        monkeypatch.setattr(build, "_WORTH_JOINING", 0)
         monkeypatch.setattr(PROCESS, "_threads", 3)
     else:
         monkeypatch.setattr(PROCESS, "_threads", 1)

@@ -144,9 +144,7 @@ def test_a_plan_that_fails_is_not_left(workers):
 
 
 def leave(memory, table, done, workers, settled=0):
-    leaving = build.Leaving(
-        table, ctypes.addressof(table), done[-1], settled, {}, frozenset(), workers + 1, 0
-    )
+    leaving = build.Leaving(table, ctypes.addressof(table), done[-1], settled, {}, workers + 1)
     arena = memory.arena.ctypes.data
     return threads.POOL.leave(
         leaving, workers + 1, memory.objects, memory.numbers, arena, (memory, table)

@@ -71,7 +71,7 @@ def test_after_a_stall_of_a_plan_that_was_left_nothing_is_left_for_a_while(where
     for name in took:
         monkeypatch.setattr(pool, f"_{name}", native(name))
 
-    leaving = build.Leaving(None, 1, 1, 0, {}, frozenset(), 2, 0)
+    leaving = build.Leaving(None, 1, 1, 0, {}, 2)
 
     def step():
         assert pool.leave(leaving, 2, None, None, 0, "held")

@@ -64,13 +64,10 @@ class Leaving(NamedTuple):
     stages: int
     #: How many stages must be done before the caller may leave: those that can still fail.
     settled: int
-    #: Per slot that is read outside how many stages must be done before it is there; those that are
-    #: there when the plan has settled.
+    #: Per slot that is read outside how many stages must be done before it is there.
     ready: dict[int, int]
-    early: frozenset[int]
-    #: Threads that it is for, and bytes of the arena.
+    #: Threads that it is for.
     threads: int
-    arena: int
 
 
 class Built(NamedTuple):
@@ -109,7 +106,7 @@ def _cuts(steps: list[Step], lowered: list[Lowering | None], count: int) -> list
         for step, low in zip(steps, lowered, strict=True)
     ]
     trains = any(step.call.op.family == "optimizer" for step in steps)
-    least = min(_WORTH_JOINING, _WORTH_WAKING) if trains else _WORTH_WAKING
+    least = _WORTH_JOINING if trains else _WORTH_WAKING
     if sum(w for w in work if w >= _WORTH_CUTTING) < least:
         return none
     return [
@@ -339,11 +336,8 @@ class _Builder:
             return None
         settled = done[last] if last >= 0 else 0
         ready = {slot: done[draft.ends[k]] for k, step in read.items() for slot, _ in step.outs}
-        early = frozenset([slot for slot, stages in ready.items() if stages <= settled])
         threads = self.threads if any(call.pieces > 1 for call in draft.calls) else 2
-        return Leaving(
-            table, ctypes.addressof(table), done[-1], settled, ready, early, threads, self.arena
-        )
+        return Leaving(table, ctypes.addressof(table), done[-1], settled, ready, threads)
 
     def _is_read(self, step: Step) -> bool:
         return any(slot in self.live for slot, _ in step.outs)

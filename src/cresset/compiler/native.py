@@ -74,8 +74,7 @@ ARENA = _Arena()
 class NativePlan(Plan):
     """A plan whose parts are segments of machine code and single reference steps."""
 
-    __slots__ = ("parts", "built", "reference", "program", "leaving", "early",
-                 "_apart")  # fmt: skip
+    __slots__ = ("parts", "built", "reference", "program", "_apart")
 
     def __init__(self, program: Program, reference: Plan, built: Built) -> None:
         super().__init__(reference.steps, reference.slots, reference.constants)
@@ -83,15 +82,11 @@ class NativePlan(Plan):
         self.built = built
         self.parts = built.parts
         self.program, self.reference = program, reference
-        self.leaving = leaving = built.leaving
-        if leaving is not None:
-            self.early = leaving.early
         self._apart: Any = None
 
     def run(self, values: list[Any], places: dict[int, Place]) -> BaseException | None:
         LAST.plan = self
-        if POOL.left is not None:
-            POOL.finish()
+        POOL.finish()
         built = self.built
         if built.threads > 1 or POOL.is_alone:
             POOL.start(min(built.threads, PROCESS.threads()))
@@ -123,19 +118,19 @@ class NativePlan(Plan):
         return None
 
     def start(self, values: list[Any]) -> bool:
-        leaving = self.leaving
+        built = self.built
+        leaving = built.leaving
         if leaving is None or POOL.is_alone:
             return False
         threads = PROCESS.threads()
         if threads < 2:
             return False
-        if POOL.left is not None:
-            POOL.finish()
+        POOL.finish()
         numbers = self._numbers(values)
         if numbers is None:
             return False
         LAST.plan = self
-        arena = ARENA.address if leaving.arena <= ARENA.size else ARENA.room(leaving.arena)
+        arena = ARENA.address if built.arena <= ARENA.size else ARENA.room(built.arena)
         part = self.parts[0]
         objects = _buffers(part, values)
         held = self, objects, numbers
@@ -147,7 +142,7 @@ class NativePlan(Plan):
         return False
 
     def wait(self, slot: int) -> None:
-        leaving = self.leaving
+        leaving = self.built.leaving
         assert leaving is not None
         POOL.wait(leaving.ready.get(slot, leaving.stages))
 

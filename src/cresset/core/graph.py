@@ -531,9 +531,5 @@ def _run(
             storage.buffer = values[slot]
         storage.epoch = epoch  # last: other threads may read without the lock
         last = slot
-    if epoch != -1 and plan.early:
-        for slot, storage in bound:
-            if slot in plan.early:
-                storage.epoch = -1
     if failure is not None and not belongs_to_another(graph, plan, values, failure):
         raise failure

@@ -73,8 +73,6 @@ class Plan:
     """A runnable program on the reference tier."""
 
     __slots__ = ("steps", "slots", "constants", "seen", "tier", "compile_at", "heavy")
-    #: Slots whose values are there when the plan is begun (see ``start``).
-    early: frozenset[int]
 
     def __init__(
         self, steps: list[Step], slots: int, constants: tuple[tuple[int, Any], ...] = ()
